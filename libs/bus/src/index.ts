@@ -1,0 +1,4 @@
+export * from './bus.ts';
+export { MemoryBus, MemoryHub } from './memory-bus.ts';
+export { NatsBus, type NatsBusOptions } from './nats-bus.ts';
+export { BusTransport, type BusContext } from './nest-transport.ts';

@@ -1,0 +1,237 @@
+import { isDataSubject } from '@skbus/contracts';
+import { Kvm, type KV } from '@nats-io/kv';
+import { connect, errors, headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
+
+export interface NatsBusOptions {
+  url: string;
+  /** Shown by `nats server report connections`. */
+  name: string;
+  /** How long connect() keeps trying while the broker is not there yet. */
+  connectTimeoutMs?: number;
+  onError?: (error: unknown) => void;
+}
+
+const ERROR_HEADER = 'Nats-Service-Error';
+
+/**
+ * The bus over NATS. Two connections: data (skb, sk and wire subjects) and control (everything else), so that a data
+ * path that stalls in the broker never blocks health, boot or configuration.
+ */
+export class NatsBus implements Bus {
+  private readonly data: NatsConnection;
+  private readonly control: NatsConnection;
+  private readonly kvm: Kvm;
+  private readonly stores = new Map<string, Promise<KvStore>>();
+  private readonly listeners: ((status: BusStatus) => void)[] = [];
+  private readonly onError: (error: unknown) => void;
+
+  private constructor(data: NatsConnection, control: NatsConnection, onError: (error: unknown) => void) {
+    this.data = data;
+    this.control = control;
+    this.kvm = new Kvm(control);
+    this.onError = onError;
+    void this.watchStatus();
+  }
+
+  /** Waits for the broker: services may start in any order. */
+  static async connect(opts: NatsBusOptions): Promise<NatsBus> {
+    const common = {
+      servers: opts.url,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      reconnectJitter: 50,
+      waitOnFirstConnect: true,
+      noEcho: true,
+      // A broker that hangs is noticed in seconds, not in the default four minutes.
+      pingInterval: 5_000,
+    };
+    const deadline = opts.connectTimeoutMs;
+    const both = Promise.all([
+      connect({ ...common, name: `${opts.name}.data` }),
+      connect({ ...common, name: `${opts.name}.ctl` }),
+    ]);
+    const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url));
+    return new NatsBus(data, control, opts.onError ?? ((e) => console.error(e)));
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    const nc = this.of(subject);
+    if (nc.isClosed()) return;
+    try {
+      nc.publish(subject, data);
+    } catch (e) {
+      this.onError(e);
+    }
+  }
+
+  subscribe(subject: string, onMessage: (data: Uint8Array, subject: string) => void): Unsubscribe {
+    const sub = this.of(subject).subscribe(subject, {
+      callback: (err, msg) => {
+        if (err) {
+          this.onError(err);
+          return;
+        }
+        try {
+          onMessage(msg.data, msg.subject);
+        } catch (e) {
+          this.onError(e);
+        }
+      },
+    });
+    return () => unsubscribe(sub);
+  }
+
+  async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    let answer: Msg;
+    try {
+      answer = await this.control.request(subject, data, { timeout: timeoutMs });
+    } catch (e) {
+      throw busError(e, subject, timeoutMs);
+    }
+    const failure = answer.headers?.get(ERROR_HEADER);
+    if (failure) throw new BusError('REMOTE', failure);
+    return answer.data;
+  }
+
+  respond(subject: string, handler: Responder): Unsubscribe {
+    const sub = this.control.subscribe(subject, {
+      callback: (err, msg) => {
+        if (err) this.onError(err);
+        else void this.answer(msg, handler);
+      },
+    });
+    return () => unsubscribe(sub);
+  }
+
+  kv(bucket: string): Promise<KvStore> {
+    let store = this.stores.get(bucket);
+    if (!store) {
+      store = this.kvm.create(bucket, { history: 1 }).then((kv) => new NatsKv(kv, this.onError));
+      // A broker that was just restarted may refuse once; the next caller tries again.
+      store.catch(() => this.stores.delete(bucket));
+      this.stores.set(bucket, store);
+    }
+    return store;
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all([this.data.flush(), this.control.flush()]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.data.close(), this.control.close()]);
+  }
+
+  onStatus(listener: (status: BusStatus) => void): void {
+    this.listeners.push(listener);
+  }
+
+  private of(subject: string): NatsConnection {
+    return isDataSubject(subject) ? this.data : this.control;
+  }
+
+  private async answer(msg: Msg, handler: Responder): Promise<void> {
+    try {
+      const reply = await handler(msg.data, msg.subject);
+      if (!this.control.isClosed()) msg.respond(reply);
+    } catch (e) {
+      const h = headers();
+      h.set(ERROR_HEADER, (e instanceof Error ? e.message : String(e)).replaceAll(/[\r\n]+/g, ' '));
+      if (!this.control.isClosed()) msg.respond(new Uint8Array(0), { headers: h });
+    }
+  }
+
+  private async watchStatus(): Promise<void> {
+    for await (const s of this.control.status()) {
+      if (s.type === 'disconnect') this.tell('disconnected');
+      else if (s.type === 'reconnect') this.tell('connected');
+      else if (s.type === 'error') this.onError(s.error);
+    }
+  }
+
+  private tell(status: BusStatus): void {
+    for (const l of this.listeners) l(status);
+  }
+}
+
+class NatsKv implements KvStore {
+  private readonly kv: KV;
+  private readonly onError: (error: unknown) => void;
+
+  constructor(kv: KV, onError: (error: unknown) => void) {
+    this.kv = kv;
+    this.onError = onError;
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const e = await this.kv.get(key);
+    return e && e.operation === 'PUT' ? e.value : undefined;
+  }
+
+  async put(key: string, value: Uint8Array): Promise<void> {
+    await this.kv.put(key, value);
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.kv.delete(key);
+  }
+
+  async entries(): Promise<Map<string, Uint8Array>> {
+    const rows = new Map<string, Uint8Array>();
+    const keys: string[] = [];
+    for await (const k of await this.kv.keys()) keys.push(k);
+    await Promise.all(
+      keys.map(async (k) => {
+        const v = await this.get(k);
+        if (v) rows.set(k, v);
+      }),
+    );
+    return rows;
+  }
+
+  async watch(onChange: (key: string, value: Uint8Array | undefined) => void): Promise<Unsubscribe> {
+    let ready!: () => void;
+    const initial = new Promise<void>((r) => (ready = r));
+    const iter = await this.kv.watch();
+    void (async () => {
+      for await (const e of iter) {
+        try {
+          onChange(e.key, e.operation === 'PUT' ? e.value : undefined);
+        } catch (err) {
+          this.onError(err);
+        }
+        if (e.delta === 0) ready();
+      }
+    })();
+    if ((await this.kv.status()).values === 0) ready();
+    await initial;
+    return () => iter.stop();
+  }
+}
+
+function unsubscribe(sub: Subscription): void {
+  if (!sub.isClosed()) sub.unsubscribe();
+}
+
+function busError(e: unknown, subject: string, timeoutMs: number): BusError {
+  if (e instanceof errors.NoRespondersError || (e instanceof errors.RequestError && e.isNoResponders())) {
+    return new BusError('NO_RESPONDERS', `nobody answers on ${subject}`, { cause: e });
+  }
+  if (e instanceof errors.TimeoutError || (e instanceof Error && e.cause instanceof errors.TimeoutError)) {
+    return new BusError('TIMEOUT', `no answer on ${subject} within ${timeoutMs} ms`, { cause: e });
+  }
+  return new BusError('CLOSED', `${subject}: ${e instanceof Error ? e.message : String(e)}`, { cause: e });
+}
+
+async function orTimeout<T>(p: Promise<T>, ms: number, url: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new BusError('TIMEOUT', `no NATS server answers at ${url} within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([p, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,54 @@
+import type { SkCmd, SkEvt } from '@skbus/skb';
+import { skbus } from '../gen/skbus.js';
+
+// The generated messages have seam.ts's field names, so a decoded message is used as it is; only numbers that a double
+// field could smuggle in (NaN, negative, infinite) must be kept out of offset arithmetic.
+
+/** Commands for one transport shard in one message. */
+export function encodeCmds(publisher: number, cmds: readonly SkCmd[]): Uint8Array {
+  return skbus.v1.SkCmdList.encode({ publisher, cmds } as unknown as skbus.v1.SkCmdList).finish();
+}
+
+export function encodeEvts(publisher: number, evts: readonly SkEvt[]): Uint8Array {
+  return skbus.v1.SkEvtList.encode({ publisher, evts } as unknown as skbus.v1.SkEvtList).finish();
+}
+
+/** `undefined`: no command list, or one with impossible offsets. */
+export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCmd[] } | undefined {
+  try {
+    const list = skbus.v1.SkCmdList.decode(message);
+    for (const c of list.cmds as skbus.v1.SkCmd[]) {
+      const v = c.view;
+      if (v && !(isOffset(v.sndTo ?? 0) && isOffset(v.rcvGot ?? 0) && isOffset(v.rcvRead ?? 0))) return undefined;
+      if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
+      if (c.options) dropAbsent(c.options as unknown as Record<string, unknown>);
+    }
+    return { publisher: list.publisher, cmds: list.cmds as unknown as SkCmd[] };
+  } catch {
+    return undefined;
+  }
+}
+
+/** `undefined`: no event list, or one with impossible offsets. */
+export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEvt[] } | undefined {
+  try {
+    const list = skbus.v1.SkEvtList.decode(message);
+    for (const e of list.evts as skbus.v1.SkEvt[]) {
+      const v = e.view;
+      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt].every((n) => isOffset(n ?? 0))) return undefined;
+      if (e.data && !isOffset(e.data.offset ?? 0)) return undefined;
+      if (e.dgram && !isOffset(e.dgram.offset ?? 0)) return undefined;
+    }
+    return { publisher: list.publisher, evts: list.evts as unknown as SkEvt[] };
+  } catch {
+    return undefined;
+  }
+}
+
+const isOffset = (n: number): boolean => n >= 0 && n <= Number.MAX_SAFE_INTEGER && Number.isInteger(n);
+
+/** `optional` fields that are absent read as null through the prototype; options mean "not set" by undefined. */
+function dropAbsent(o: Record<string, unknown>): void {
+  for (const k of Object.keys(o))
+    if (o[k] === null || (typeof o[k] === 'number' && !Number.isFinite(o[k]))) delete o[k];
+}

@@ -1,0 +1,79 @@
+import type { HandOver } from '@skbus/skb';
+import type { Layer, Service } from './layers.ts';
+
+/**
+ * Every subject of the bus. The token that names the receiver of an skb is the receiving kernel function, so
+ * `nats sub 'skb.>'` reads like a call graph. Sections 4 of the design and 6 of the conventions.
+ */
+export const subjects = {
+  /** Data plane: lists of skbs. `instance`: the shard of a transport, the ifindex of a device; 0 where there is one. */
+  skb: (netns: string, to: HandOver, instance = 0): string =>
+    INSTANCED.has(to) ? `skb.v1.${netns}.${to}.${instance}` : `skb.v1.${netns}.${to}`,
+  /** Socket layer → transport shard. */
+  skCmd: (netns: string, transport: 'tcp' | 'udp', shard = 0): string => `sk.v1.${netns}.${transport}.${shard}`,
+  /** Transport → socket gateway. */
+  skEvt: (netns: string, transport: 'tcp' | 'udp', gateway = 0): string => `sk.v1.${netns}.evt.${transport}.${gateway}`,
+  /** Request/reply to one service: `ctl.v1.a.ip.route`. */
+  ctl: (netns: string, service: Service, verb: string): string => `ctl.v1.${netns}.${service}.${verb}`,
+  /** Told to everybody: `ctl.v1.a.all.trace_set`, `…all.rt_cache_flush`. */
+  all: (netns: string, verb: string): string => `ctl.v1.${netns}.all.${verb}`,
+  /** IP ⇄ neighbour: what the kernel does by pointers between `dst`, `neighbour` and `hh_cache`. */
+  neighUpdate: (netns: string): string => `ctl.v1.${netns}.ip.neigh_update`,
+  neighHint: (netns: string): string => `ctl.v1.${netns}.neigh.hint`,
+  trace: (netns: string, layer: Service): string => `trace.v1.${netns}.${layer}`,
+  log: (netns: string, layer: Service): string => `log.v1.${netns}.${layer}`,
+  /** One port of a cable; every port listens to all of them. */
+  wire: (cable: string, port: string): string => `wire.v1.${cable}.${port}`,
+} as const;
+
+const INSTANCED: ReadonlySet<HandOver> = new Set(['tcp_v4_rcv', 'udp_rcv', 'tcp_v4_err', 'udp_err', 'dev_queue_xmit']);
+
+/** Which service takes over an skb of each kind. */
+export const HAND_OVER_OWNER: Record<HandOver, Layer> = {
+  ip_rcv: 'ip',
+  arp_rcv: 'neigh',
+  tcp_v4_rcv: 'tcp',
+  udp_rcv: 'udp',
+  tcp_v4_err: 'tcp',
+  udp_err: 'udp',
+  ip_queue_xmit: 'ip',
+  ip_send_skb: 'ip',
+  icmp_send: 'ip',
+  ipv4_link_failure: 'ip',
+  neigh_output: 'neigh',
+  dev_queue_xmit: 'nic',
+};
+
+/** Who hands what on: the data plane's half of the permission table. */
+export const HAND_OVER_SENDERS: Record<HandOver, readonly Layer[]> = {
+  ip_rcv: ['nic'],
+  arp_rcv: ['nic'],
+  tcp_v4_rcv: ['ip'],
+  udp_rcv: ['ip'],
+  tcp_v4_err: ['ip'],
+  udp_err: ['ip'],
+  ip_queue_xmit: ['tcp'],
+  ip_send_skb: ['udp'],
+  icmp_send: ['udp'],
+  ipv4_link_failure: ['neigh'],
+  neigh_output: ['ip'],
+  dev_queue_xmit: ['ip', 'neigh'],
+};
+
+/** Data-plane subjects travel on a connection of their own, so that a stalled data path never blocks control. */
+export const isDataSubject = (subject: string): boolean =>
+  subject.startsWith('skb.') || subject.startsWith('sk.') || subject.startsWith('wire.');
+
+/** Key-value buckets (JetStream KV); one set per stack. Values are the protobuf messages named. */
+export const buckets = {
+  /** ifindex → NetDevice, written by nic. */
+  netdev: (netns: string): string => `skbus_${netns}_netdev`,
+  /** `<ifindex>.<addr>.<prefixLen>` → IfAddr, written by ip. */
+  addr: (netns: string): string => `skbus_${netns}_addr`,
+  /** `<table>.<dst>.<len>.<metric>.<tos>` → Route, written by ip; only what a person added. */
+  route: (netns: string): string => `skbus_${netns}_route`,
+  /** `<ifindex>.<addr>` → NeighEntry, permanent ones, written by neigh. */
+  neigh: (netns: string): string => `skbus_${netns}_neigh`,
+  /** dotted sysctl name → text. */
+  sysctl: (netns: string): string => `skbus_${netns}_sysctl`,
+} as const;

@@ -1,0 +1,1 @@
+export { RouteCache, type Dst } from './route-cache.ts';

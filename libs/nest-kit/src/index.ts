@@ -1,0 +1,6 @@
+export { monotonicMs } from './clock.ts';
+export { ConfigError, readConfig, type ServiceConfig } from './config.ts';
+export { HandOverTo, Initcall, type InitcallContext, type InitcallResult } from './decorators.ts';
+export { LayerKit, LAYER_KIT, BUS, CONFIG, type LayerMachine } from './layer-kit.ts';
+export { layerModule, startLayer, runLayer, type LayerDefinition, type RunningLayer } from './run.ts';
+export { systemRng } from './rng.ts';

@@ -1,0 +1,219 @@
+import type { Bus } from '@skbus/bus';
+import { firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
+import { LayerEnv, NEVER, type HandOver, type Millis, type SkBuff } from '@skbus/skb';
+import { TraceRing } from '@skbus/trace';
+import { monotonicMs } from './clock.ts';
+import type { ServiceConfig } from './config.ts';
+import { handOversOf, initcallsOf, type InitcallContext, type InitcallResult } from './decorators.ts';
+import { SkbPump } from './pump.ts';
+import { systemRng } from './rng.ts';
+
+/** Injection tokens. */
+export const LAYER_KIT = Symbol('LayerKit');
+export const BUS = Symbol('Bus');
+export const CONFIG = Symbol('ServiceConfig');
+
+/** The part of an engine that the pump drives (DESIGN 3). */
+export interface LayerMachine {
+  flush?(now: Millis): void;
+  pollTimeout(): Millis;
+  handleTimeout(now: Millis): void;
+}
+
+/** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
+const SLEEP_MAX_MS = 0x7fff_ffff;
+
+/**
+ * What every layer's shell shares: take a list of skbs → engine → drain → publish each destination's list once → arm one
+ * timer at pollTimeout(). Everything runs synchronously per message, so order holds, and no Nest machinery is on the path.
+ */
+export class LayerKit {
+  readonly env: LayerEnv;
+  /** Random per start of the process; tells a restarted service from the one before. */
+  readonly epoch: number;
+  readonly startedMs = monotonicMs();
+  readonly layer: Layer;
+  readonly bus: Bus;
+  readonly config: ServiceConfig;
+  private readonly pump: SkbPump;
+  private machine: LayerMachine | undefined;
+  private readonly batchEnds: ((now: Millis) => void)[] = [];
+  private readonly initcalls = new Map<string, (call: InitcallContext) => InitcallResult | Promise<InitcallResult>>();
+  private readonly done = new Set<string>();
+  private readonly extras: (() => Record<string, number>)[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private armedMs: Millis = NEVER;
+  private inBatch = false;
+  private closed = false;
+  private readonly ring: TraceRing;
+  private traceOff: NodeJS.Timeout | undefined;
+
+  constructor(layer: Layer, bus: Bus, config: ServiceConfig) {
+    this.layer = layer;
+    this.bus = bus;
+    this.config = config;
+    const rng = systemRng();
+    this.epoch = rng.u32() || 1;
+    this.pump = new SkbPump(bus, config.netns, this.epoch);
+    this.env = new LayerEnv({
+      layer,
+      rng,
+      out: this.pump,
+      printk: (line) => this.printk([line]),
+      // Ids of a restarted service must not repeat those of packets still on their way.
+      firstId: firstSkbId(layer) + (rng.u32() & 0x07ff_ffff),
+    });
+    this.ring = new TraceRing(this.env, monotonicMs);
+  }
+
+  get netns(): string {
+    return this.config.netns;
+  }
+
+  now(): Millis {
+    return monotonicMs();
+  }
+
+  /** Binds the engine's timer and the decorated methods of the shell. Call once, from onModuleInit. */
+  bind(shell: object, machine: LayerMachine): void {
+    this.machine = machine;
+    const methods = shell as Record<string, (...args: never[]) => unknown>;
+    for (const { to, method, instance } of handOversOf(shell)) {
+      const fn = methods[method]!.bind(shell) as (skb: SkBuff, now: Millis) => void;
+      this.takeOver(to, instance, fn);
+    }
+    for (const { name, method } of initcallsOf(shell)) {
+      this.initcalls.set(name, methods[method]!.bind(shell) as (call: InitcallContext) => InitcallResult);
+    }
+  }
+
+  /** Subscribes to one hand-over. */
+  takeOver(to: HandOver, instance: number | '*', fn: (skb: SkBuff, now: Millis) => void): void {
+    if (HAND_OVER_OWNER[to] !== this.layer)
+      throw new Error(`${to} belongs to ${HAND_OVER_OWNER[to]}, not to ${this.layer}`);
+    const subject = subjects.skb(this.netns, to, 0).replace(/\.0$/, instance === '*' ? '.*' : `.${instance}`);
+    this.bus.subscribe(subject, (message, from) => {
+      this.run((now) => {
+        for (const skb of this.pump.receive(message, from, this.env)) fn(skb, now);
+      });
+    });
+  }
+
+  /** Adds something to do at the end of every batch, before the lists are published (e.g. sending collected events). */
+  onBatchEnd(fn: (now: Millis) => void): void {
+    this.batchEnds.push(fn);
+  }
+
+  /** More counters for `stats`. */
+  addStats(extra: () => Record<string, number>): void {
+    this.extras.push(extra);
+  }
+
+  /**
+   * Runs one step of the engine as a batch: whatever comes in other than by a hand-over (a command, an answer, a frame from
+   * the device) goes through here. Nested calls join the batch that is open.
+   */
+  run<T>(step: (now: Millis) => T): T {
+    const now = monotonicMs();
+    if (this.inBatch) return step(now);
+    this.inBatch = true;
+    try {
+      const result = step(now);
+      this.machine?.flush?.(now);
+      return result;
+    } finally {
+      for (const end of this.batchEnds) end(now);
+      this.pump.flush();
+      this.inBatch = false;
+      this.arm(now);
+    }
+  }
+
+  printk(lines: string[]): void {
+    this.bus.publish(subjects.log(this.netns, this.layer), pb.Printk.encode({ layer: this.layer, lines }).finish());
+  }
+
+  /** Runs an initcall for the orchestrator. A second run of the same one is a replay and must be harmless. */
+  async initcall(call: InitcallContext): Promise<InitcallResult> {
+    const fn = this.initcalls.get(call.name);
+    if (!fn)
+      return {
+        errno: 38,
+        message: `${this.layer} has no initcall ${call.name}; its version does not fit the orchestrator's`,
+      };
+    const result = await fn(call);
+    if (!result || result.errno === 0) this.done.add(call.name);
+    return result;
+  }
+
+  /** Every initcall this service knows has run. */
+  get ready(): boolean {
+    return this.done.size >= this.initcalls.size;
+  }
+
+  get initcallNames(): string[] {
+    return [...this.initcalls.keys()];
+  }
+
+  stats(): Record<string, unknown> {
+    const { ledger, mib } = this.env;
+    const { sent, got, lost } = this.pump.counters();
+    return {
+      layer: this.layer,
+      pid: process.pid,
+      epoch: this.epoch,
+      uptimeMs: monotonicMs() - this.startedMs,
+      rssBytes: process.memoryUsage.rss(),
+      mib: Object.fromEntries(mib.entries()),
+      received: ledger.received,
+      created: ledger.created,
+      passed: ledger.passed,
+      consumed: ledger.consumed,
+      queued: ledger.queued,
+      dropped: Object.fromEntries(ledger.drops),
+      sent,
+      got,
+      busLost: lost,
+      extra: Object.assign({}, ...this.extras.map((f) => f())) as Record<string, number>,
+      ready: this.ready,
+    };
+  }
+
+  /** Turns tracing on for a while (a viewer renews it), or off. */
+  trace(on: boolean, follow: number, forMs: number): void {
+    clearTimeout(this.traceOff);
+    if (!on) {
+      this.ring.stop();
+      return;
+    }
+    this.ring.start(follow, (events) => this.bus.publish(subjects.trace(this.netns, this.layer), events));
+    this.traceOff = setTimeout(() => this.ring.stop(), Math.min(Math.max(forMs, 1_000), 60_000));
+    this.traceOff.unref();
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    clearTimeout(this.traceOff);
+    this.ring.stop();
+  }
+
+  private arm(now: Millis): void {
+    const at = this.machine?.pollTimeout() ?? NEVER;
+    if (this.closed || at === this.armedMs) return;
+    // A timer that fires early is harmless (spurious timeouts are no-ops) and cheaper than moving it with every packet.
+    if (this.timer && this.armedMs <= at) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.armedMs = at;
+    if (at === NEVER) return;
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined;
+        this.armedMs = NEVER;
+        this.run((t) => this.machine!.handleTimeout(t));
+      },
+      Math.min(Math.max(Math.ceil(at - now), 0), SLEEP_MAX_MS),
+    );
+  }
+}

@@ -1,0 +1,137 @@
+import 'reflect-metadata';
+import { createServer, type Server as HttpServer } from 'node:http';
+import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { BusError, BusTransport, NatsBus, type Bus } from '@skbus/bus';
+import { pb, subjects, type Layer } from '@skbus/contracts';
+import { ConfigError, readConfig, type ServiceConfig } from './config.ts';
+import { ControlController } from './control.controller.ts';
+import { BUS, CONFIG, LAYER_KIT, LayerKit } from './layer-kit.ts';
+import { serviceLogger } from './logger.ts';
+
+/** What an app exports: its name and what Nest builds for it. */
+export interface LayerDefinition {
+  layer: Layer;
+  /** Providers; the shell among them injects LAYER_KIT and calls kit.bind() in onModuleInit. */
+  providers: Provider[];
+  controllers?: Type[];
+}
+
+export interface RunningLayer {
+  kit: LayerKit;
+  app: INestMicroservice;
+  close(): Promise<void>;
+}
+
+@Module({})
+class LayerModule {}
+
+export function layerModule(def: LayerDefinition, kit: LayerKit): DynamicModule {
+  return {
+    module: LayerModule,
+    providers: [
+      { provide: LAYER_KIT, useValue: kit },
+      { provide: BUS, useValue: kit.bus },
+      { provide: CONFIG, useValue: kit.config },
+      ...def.providers,
+    ],
+    controllers: [ControlController, ...(def.controllers ?? [])],
+  };
+}
+
+/** Starts a layer on a bus; in a process of its own or beside others (`up --inproc`). The bus stays the caller's. */
+export async function startLayer(def: LayerDefinition, bus: Bus, config: ServiceConfig): Promise<RunningLayer> {
+  const kit = new LayerKit(def.layer, bus, config);
+  const app = await NestFactory.createMicroservice(layerModule(def, kit), {
+    strategy: new BusTransport(bus, (verb) => subjects.ctl(config.netns, def.layer, verb)),
+    logger: serviceLogger(def.layer, config.logLevel),
+  });
+  bus.subscribe(subjects.all(config.netns, 'trace_set'), (data) => {
+    const t = pb.TraceSet.decode(data);
+    kit.trace(t.on, t.follow, t.forMs);
+  });
+  await app.listen();
+  const stopHello = sayHello(kit);
+  const health = config.healthPort > 0 ? await serveHealth(kit) : undefined;
+  return {
+    kit,
+    app,
+    close: async () => {
+      stopHello();
+      health?.close();
+      kit.close();
+      await app.close();
+    },
+  };
+}
+
+/** main() of every layer: environment → bus → service, until SIGTERM. */
+export async function runLayer(def: LayerDefinition): Promise<void> {
+  process.title = `skbus-${def.layer}`;
+  try {
+    const config = readConfig(process.env);
+    process.title = `skbus-${def.layer}[${config.netns}]`;
+    const log = serviceLogger(def.layer, config.logLevel);
+    const bus = await NatsBus.connect({
+      url: config.natsUrl,
+      name: `${def.layer}.${config.netns}`,
+      onError: (e) => log.error(e instanceof Error ? (e.stack ?? e.message) : String(e)),
+    });
+    const running = await startLayer(def, bus, config);
+    const stop = (): void => {
+      void running
+        .close()
+        .then(() => bus.close())
+        .then(() => process.exit(0));
+    };
+    process.once('SIGTERM', stop);
+    // Ctrl-C reaches the whole process group; the orchestrator decides the order of shutdown and sends SIGTERM.
+    process.on('SIGINT', () => {});
+    process.on('uncaughtException', (e) => log.error(`uncaught: ${e.stack ?? e.message}`));
+    process.on('unhandledRejection', (e) => log.error(`unhandled: ${e instanceof Error ? e.stack : String(e)}`));
+  } catch (e) {
+    const why =
+      e instanceof ConfigError || e instanceof BusError ? e.message : e instanceof Error ? e.stack : String(e);
+    process.stderr.write(`skbus-${def.layer}: cannot start: ${why}\n`);
+    process.exit(1);
+  }
+}
+
+/** Until the orchestrator has welcomed us; after that it knows our epoch and replays the initcalls we own. */
+function sayHello(kit: LayerKit): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const hello = pb.Hello.encode({ layer: kit.layer, pid: process.pid, epoch: kit.epoch, version: '0.1.0' }).finish();
+  const again = async (): Promise<void> => {
+    try {
+      const answer = await kit.bus.request(subjects.ctl(kit.netns, 'orchestrator', 'hello'), hello, 1_000);
+      if (pb.HelloReply.decode(answer).welcome) return;
+    } catch (e) {
+      if (!(e instanceof BusError)) throw e;
+    }
+    if (!stopped) timer = setTimeout(() => void again(), 100);
+  };
+  // After a broken connection the orchestrator may be a new one.
+  kit.bus.onStatus((s) => {
+    if (s === 'connected' && !stopped) void again();
+  });
+  void again();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+/** For container health checks: 200 when the layer is up and the boot has reached it, 503 before. */
+function serveHealth(kit: LayerKit): Promise<HttpServer> {
+  const server = createServer((req, res) => {
+    const live = req.url === '/health/live';
+    const ok = live || kit.ready;
+    res.writeHead(ok ? 200 : 503, { 'content-type': 'application/json' });
+    res.end(JSON.stringify({ layer: kit.layer, ready: kit.ready }));
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(kit.config.healthPort, kit.config.healthHost, () => resolve(server));
+  });
+}

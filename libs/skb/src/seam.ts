@@ -1,0 +1,173 @@
+import type { Ipv4Addr } from './addr.ts';
+import type { Millis } from './time.ts';
+
+/**
+ * The contract between the socket layer (`struct socket`: fds, accept queues, the application's bytes) and a
+ * transport (TCP or UDP: the protocol engine). See docs/adr/0004-socket-seam.md.
+ *
+ * Three rules make every message safe to lose, double or reorder:
+ * 1. **Operations are numbered per socket** (`opSeq` 1, 2, 3 …), one outstanding at a time. The socket layer repeats an
+ *    operation until an event carries `opAck >= opSeq`; the transport runs each number once and repeats its answer.
+ * 2. **Stream data is addressed by absolute offsets**: byte 0 is the first byte after the SYN. The receiver takes what
+ *    is new and in order, and says how far it got in its view.
+ * 3. **Views are levels, not edges**: each side's view states all it wants the other to know; the newest wins (offsets
+ *    only grow). Whoever has something unconfirmed repeats its view, and what is missing, on a timer.
+ *
+ * TCP acknowledges to the peer only what the socket layer has confirmed (`SkView.rcvGot`); the socket layer frees sent
+ * bytes only when the peer has acknowledged them (`ProtoView.sndUna`). So either side can be rebuilt from the other.
+ */
+
+/** Socket ids are chosen by who makes the socket: the socket layer even ones, a transport (for children) odd ones. */
+export type SkId = number;
+
+/** Option values that travel with create/connect/listen and by setsockopt; absent: the default. */
+export interface SkOptions {
+  nodelay?: boolean;
+  cork?: boolean;
+  keepalive?: boolean;
+  keepIdleMs?: Millis;
+  keepIntvlMs?: Millis;
+  keepCnt?: number;
+  /** Receive buffer in bytes as Linux's SO_RCVBUF reports it (already doubled). */
+  rcvbuf?: number;
+  sndbuf?: number;
+  maxSeg?: number;
+  synCnt?: number;
+  userTimeoutMs?: Millis;
+  linger2Ms?: Millis;
+  windowClamp?: number;
+  quickack?: boolean;
+  congestion?: string;
+  tos?: number;
+  ttl?: number;
+  reuseAddr?: boolean;
+  reusePort?: boolean;
+  broadcast?: boolean;
+}
+
+export interface SkBind {
+  addr: Ipv4Addr;
+  port: number;
+}
+export interface SkListen {
+  backlog: number;
+}
+export interface SkConnect {
+  addr: Ipv4Addr;
+  port: number;
+}
+/** how: SHUT_RD, SHUT_WR, SHUT_RDWR. Sending stops after `sndTo` of the view that comes with it. */
+export interface SkShutdown {
+  how: number;
+}
+/** The fd is gone. `abort`: reset now (SO_LINGER 0, or unread data was thrown away: RFC 2525 2.17). */
+export interface SkClose {
+  abort: boolean;
+}
+/** One datagram to send; addr 0: the connected peer. Not an operation: may be lost like any datagram. */
+export interface SkDgram {
+  addr: Ipv4Addr;
+  port: number;
+  data: Uint8Array;
+}
+
+/** What the socket layer wants the transport to know (absolute, only grows). Offsets in bytes. */
+export interface SkView {
+  /** Bytes below this offset have been written by the application. */
+  sndTo: number;
+  /** Received stream: all bytes below are safely with the socket layer. TCP may acknowledge them. */
+  rcvGot: number;
+  /** Received stream: all bytes below were read by the application. Opens the window. UDP: the same, in receive-buffer bytes. */
+  rcvRead: number;
+  /** The peer's FIN has reached the socket layer. */
+  finGot: boolean;
+  /** For a child: it sits in an accept queue (TCP stops repeating `child`). */
+  haveChild: boolean;
+  /** For a child: the application has accepted it (leaves the backlog). */
+  accepted: boolean;
+}
+
+/** Written bytes [offset, offset + data.length). */
+export interface SkData {
+  offset: number;
+  data: Uint8Array;
+}
+
+/** Socket layer → transport. */
+export interface SkCmd {
+  sk: SkId;
+  /** 0: no operation in this message. */
+  opSeq: number;
+  /** Options in force; sent with the first operation and with setsockopt (an operation without a body of its own). */
+  options?: SkOptions | null;
+  bind?: SkBind | null;
+  listen?: SkListen | null;
+  connect?: SkConnect | null;
+  shutdown?: SkShutdown | null;
+  close?: SkClose | null;
+  sendto?: SkDgram | null;
+  view?: SkView | null;
+  data?: SkData | null;
+}
+
+/** What the transport wants the socket layer to know. */
+export interface ProtoView {
+  /** TCP_ESTABLISHED … TCP_CLOSE; UDP: TCP_ESTABLISHED when connected, else TCP_CLOSE. */
+  state: number;
+  laddr: Ipv4Addr;
+  lport: number;
+  raddr: Ipv4Addr;
+  rport: number;
+  /** Sent stream: all bytes below are with the transport. */
+  sndGot: number;
+  /** Sent stream: all bytes below were acknowledged by the peer. */
+  sndUna: number;
+  /** Sent stream: the transport takes bytes up to here for now. */
+  sndLimit: number;
+  /** Received stream: the transport has passed up all bytes below. */
+  rcvNxt: number;
+  /** The peer has closed its side after rcvNxt. */
+  finRcvd: boolean;
+  /** Our FIN was acknowledged. */
+  finAcked: boolean;
+  /** sk->sk_err: a hard error (ECONNRESET, ETIMEDOUT …), 0: none. */
+  err: number;
+  /** sk->sk_err_soft: the last ICMP error that did not kill the connection. */
+  softErr: number;
+}
+
+/** Received bytes [offset, offset + data.length). UDP: offset is the running sum of receive-buffer bytes before this datagram. */
+export interface ProtoData {
+  offset: number;
+  data: Uint8Array;
+}
+
+/** A received datagram. `offset` and `charge`: where it stands in, and what it takes from, the receive buffer. */
+export interface ProtoDgram {
+  addr: Ipv4Addr;
+  port: number;
+  offset: number;
+  charge: number;
+  data: Uint8Array;
+  /** The local address it was sent to (IP_PKTINFO). */
+  daddr: Ipv4Addr;
+}
+
+/** A connection completed on a listener; repeated until the socket layer's view for `sk` says haveChild. */
+export interface ProtoChild {
+  listener: SkId;
+}
+
+/** Transport → socket layer. */
+export interface SkEvt {
+  sk: SkId;
+  /** The last operation run, and its result as errno (0: success or, for connect, in progress). */
+  opAck: number;
+  opErrno: number;
+  /** The transport does not know this socket (it was restarted). */
+  unknown?: boolean;
+  view?: ProtoView | null;
+  data?: ProtoData | null;
+  dgram?: ProtoDgram | null;
+  child?: ProtoChild | null;
+}

@@ -1,0 +1,156 @@
+import { get16, get32, put16, put32 } from './bytes.ts';
+
+/** TCP option kinds (IANA). */
+export const TCPOPT_EOL = 0;
+export const TCPOPT_NOP = 1;
+export const TCPOPT_MSS = 2;
+export const TCPOPT_WINDOW = 3;
+export const TCPOPT_SACK_PERM = 4;
+export const TCPOPT_SACK = 5;
+export const TCPOPT_TIMESTAMP = 8;
+export const TCPOPT_MD5SIG = 19;
+export const TCPOPT_AO = 29;
+export const TCPOPT_FASTOPEN = 34;
+
+export interface TcpOptions {
+  mss?: number;
+  wscale?: number;
+  sackPermitted?: boolean;
+  /** Left and right edges, at most four blocks (RFC 2018). */
+  sack?: [number, number][];
+  tsVal?: number;
+  tsEcr?: number;
+  /** RFC 7413; an empty cookie is a request. */
+  fastOpen?: Uint8Array;
+  /** MD5 or AO was there; we have no keys and refuse it. */
+  auth?: 'md5' | 'ao';
+}
+
+/**
+ * Reads the options in b[at, end) as tcp_parse_options does: an unknown kind is skipped, and a length that is impossible
+ * ends the parse without spoiling what was read before (RFC 9293 MUST-6, MUST-7).
+ */
+export function parseTcpOptions(b: Uint8Array, at: number, end: number): TcpOptions {
+  const o: TcpOptions = {};
+  let i = at;
+  while (i < end) {
+    const kind = b[i]!;
+    if (kind === TCPOPT_EOL) break;
+    if (kind === TCPOPT_NOP) {
+      i++;
+      continue;
+    }
+    if (i + 1 >= end) break;
+    const len = b[i + 1]!;
+    if (len < 2 || i + len > end) break;
+    readOption(o, kind, b, i, len);
+    i += len;
+  }
+  return o;
+}
+
+function readOption(o: TcpOptions, kind: number, b: Uint8Array, i: number, len: number): void {
+  switch (kind) {
+    case TCPOPT_MSS:
+      if (len === 4 && get16(b, i + 2) !== 0) o.mss = get16(b, i + 2);
+      break;
+    case TCPOPT_WINDOW:
+      if (len === 3) o.wscale = b[i + 2]!;
+      break;
+    case TCPOPT_SACK_PERM:
+      if (len === 2) o.sackPermitted = true;
+      break;
+    case TCPOPT_SACK:
+      if (len >= 10 && (len - 2) % 8 === 0) {
+        o.sack = [];
+        for (let k = i + 2; k < i + len; k += 8) o.sack.push([get32(b, k), get32(b, k + 4)]);
+      }
+      break;
+    case TCPOPT_TIMESTAMP:
+      if (len === 10) {
+        o.tsVal = get32(b, i + 2);
+        o.tsEcr = get32(b, i + 6);
+      }
+      break;
+    case TCPOPT_FASTOPEN:
+      o.fastOpen = b.slice(i + 2, i + len);
+      break;
+    case TCPOPT_MD5SIG:
+      o.auth = 'md5';
+      break;
+    case TCPOPT_AO:
+      o.auth = 'ao';
+      break;
+    default: // RFC 9293 MUST-6: unknown options are ignored
+      break;
+  }
+}
+
+/** Bytes the options take, padded to a multiple of four. */
+export function tcpOptionsLen(o: TcpOptions): number {
+  let n = 0;
+  if (o.mss !== undefined) n += 4;
+  if (o.sackPermitted && o.tsVal === undefined) n += 4;
+  if (o.tsVal !== undefined) n += 12;
+  if (o.wscale !== undefined) n += 4;
+  if (o.fastOpen !== undefined) n += (2 + o.fastOpen.length + 3) & ~3;
+  if (o.sack !== undefined && o.sack.length > 0) n += 4 + 8 * o.sack.length;
+  return n;
+}
+
+/**
+ * Writes the options in Linux's order and alignment (net/ipv4/tcp_output.c:tcp_options_write): MSS; SACK-permitted fills
+ * the two bytes before a timestamp; window scale after one NOP; SACK after two.
+ */
+export function emitTcpOptions(o: TcpOptions, b: Uint8Array, at: number): void {
+  let i = at;
+  if (o.mss !== undefined) {
+    b[i] = TCPOPT_MSS;
+    b[i + 1] = 4;
+    put16(b, i + 2, o.mss);
+    i += 4;
+  }
+  if (o.tsVal !== undefined) {
+    b[i] = o.sackPermitted ? TCPOPT_SACK_PERM : TCPOPT_NOP;
+    b[i + 1] = o.sackPermitted ? 2 : TCPOPT_NOP;
+    b[i + 2] = TCPOPT_TIMESTAMP;
+    b[i + 3] = 10;
+    put32(b, i + 4, o.tsVal);
+    put32(b, i + 8, o.tsEcr ?? 0);
+    i += 12;
+  } else if (o.sackPermitted) {
+    b[i] = b[i + 1] = TCPOPT_NOP;
+    b[i + 2] = TCPOPT_SACK_PERM;
+    b[i + 3] = 2;
+    i += 4;
+  }
+  if (o.wscale !== undefined) {
+    b[i] = TCPOPT_NOP;
+    b[i + 1] = TCPOPT_WINDOW;
+    b[i + 2] = 3;
+    b[i + 3] = o.wscale;
+    i += 4;
+  }
+  if (o.sack !== undefined && o.sack.length > 0) i = emitSack(o.sack, b, i);
+  if (o.fastOpen !== undefined) {
+    b[i] = TCPOPT_FASTOPEN;
+    b[i + 1] = 2 + o.fastOpen.length;
+    b.set(o.fastOpen, i + 2);
+    i += 2 + o.fastOpen.length;
+    while ((i - at) & 3) b[i++] = TCPOPT_NOP;
+  }
+}
+
+function emitSack(blocks: readonly [number, number][], b: Uint8Array, at: number): number {
+  let i = at;
+  b[i] = b[i + 1] = TCPOPT_NOP;
+  b[i + 2] = TCPOPT_SACK;
+  b[i + 3] = 2 + 8 * blocks.length;
+  i += 4;
+  for (const [left, right] of blocks) {
+    put32(b, i, left);
+    put32(b, i + 4, right);
+    i += 8;
+  }
+  return i;
+}
