@@ -68,6 +68,8 @@ export const isDataSubject = (subject: string): boolean =>
 export const buckets = {
   /** ifindex → NetDevice, written by nic. */
   netdev: (netns: string): string => `skbus_${netns}_netdev`,
+  /** EtherType → RegisterRequest, written and read by nic: what dev_add_pack() put there survives its restart. */
+  ptype: (netns: string): string => `skbus_${netns}_ptype`,
   /** `<ifindex>.<addr>.<prefixLen>` → IfAddr, written by ip. */
   addr: (netns: string): string => `skbus_${netns}_addr`,
   /** `<table>.<dst>.<len>.<metric>.<tos>` → Route, written by ip; only what a person added. */

@@ -11,3 +11,4 @@ export * from './seam.ts';
 export * from './skbuff.ts';
 export * from './time.ts';
 export * from './tracepoints.ts';
+export * from './uapi.ts';
