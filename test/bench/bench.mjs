@@ -1,0 +1,126 @@
+#!/usr/bin/env node
+// npm run bench: the stack next to the kernel's own path and next to the bare broker, in one run.
+import { writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { BareBroker } from './lib/broker.mjs';
+import { allowedCpus, Cleanup } from './lib/children.mjs';
+import { KernelPath } from './lib/kernel.mjs';
+import { asJson, asText } from './lib/report.mjs';
+import { Stack } from './lib/stack.mjs';
+import { Samples } from './lib/stats.mjs';
+
+const USAGE = `npm run bench -- [--rounds N] [--quick] [--only kernel,broker,stack] [--json FILE|-]
+
+  --rounds N    how often everything is measured; medians are shown (default 5)
+  --quick       two rounds of short measurements
+  --only LIST   some of kernel, broker, stack (default all)
+  --json FILE   also write the result as JSON; - is standard output
+`;
+const PARTS = ['kernel', 'broker', 'stack'];
+
+class UsageError extends Error {}
+
+function options() {
+  /** @type {{ rounds?: string, quick?: boolean, only?: string, json?: string, help?: boolean }} */
+  let given;
+  try {
+    ({ values: given } = parseArgs({
+      options: {
+        rounds: { type: 'string' }, quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }));
+  } catch (e) {
+    throw new UsageError(e instanceof Error ? e.message : String(e));
+  }
+  const quick = given.quick ?? false;
+  const rounds = Number(given.rounds ?? (quick ? 2 : 5));
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1000) throw new UsageError('--rounds must be 1 to 1000');
+  const only = given.only?.split(',') ?? PARTS;
+  const unknown = only.find((p) => !PARTS.includes(p));
+  if (unknown !== undefined) throw new UsageError(`--only knows ${PARTS.join(', ')}, not "${unknown}"`);
+  return { rounds, ms: quick ? 500 : 1_500, only, json: given.json, help: given.help ?? false };
+}
+
+/** @param {string} line */
+const say = (line) => void process.stderr.write(`${line}\n`);
+
+/**
+ * What can be measured here: each part with its own way to run one round.
+ * @param {{ only: string[], ms: number }} opts @param {Samples} samples @param {Cleanup} cleanup
+ * @returns {Promise<{ name: string, round: () => Promise<void> }[]>}
+ */
+async function prepare({ only, ms }, samples, cleanup) {
+  const allowed = allowedCpus();
+  const parts = [];
+  if (process.getuid?.() !== 0 && (only.includes('kernel') || only.includes('stack'))) {
+    say('bench: not root: namespaces and a TAP cannot be made, so only the bare broker is measured (try: sudo npm run bench)');
+    only = only.filter((p) => p === 'broker');
+  }
+  if (only.includes('kernel')) {
+    const kernel = new KernelPath(allowed);
+    await kernel.open(cleanup);
+    parts.push({ name: 'kernel', round: () => kernel.measure(samples, { ms }) });
+  }
+  if (only.includes('broker')) {
+    const broker = new BareBroker(allowed);
+    await broker.open(cleanup);
+    parts.push({ name: 'bare broker', round: () => broker.measure(samples, { ms }) });
+  }
+  if (only.includes('stack')) {
+    const stack = new Stack(allowed, cleanup);
+    parts.push({ name: 'skbus, offload', round: () => stack.measure('offload', samples, { ms }) });
+    parts.push({ name: 'skbus, plain frames', round: () => stack.measure('plain', samples, { ms }) });
+  }
+  return parts;
+}
+
+/** @param {ReturnType<typeof options>} opts @param {Cleanup} cleanup */
+async function main(opts, cleanup) {
+  const samples = new Samples();
+  const parts = await prepare(opts, samples, cleanup);
+  /** @type {string[]} */
+  const failures = [];
+  for (let round = 1; round <= opts.rounds; round++) {
+    for (const part of parts) {
+      say(`round ${round} of ${opts.rounds}: ${part.name}`);
+      try {
+        await part.round();
+      } catch (e) {
+        failures.push(`${part.name}, round ${round}: ${e instanceof Error ? e.message : String(e)}`);
+        say(`bench: ${failures.at(-1)}`);
+      }
+    }
+  }
+  const about = {
+    cpu: cpus()[0]?.model ?? 'unknown', cpus: allowedCpus(), kernel: release(), node: process.version,
+    rounds: opts.rounds, msPerMeasurement: opts.ms, failures,
+  };
+  const json = () => `${JSON.stringify(asJson(samples, about), undefined, 2)}\n`;
+  if (opts.json !== '-') {
+    process.stdout.write(
+      `${about.cpu}, CPUs ${about.cpus}, Linux ${about.kernel}, Node ${about.node}; medians of ${about.rounds} rounds, lowest … highest\n` +
+        `${asText(samples)}\n`,
+    );
+  }
+  if (opts.json === '-') process.stdout.write(json());
+  else if (opts.json !== undefined) writeFileSync(opts.json, json());
+  if (failures.length > 0) process.exitCode = 1;
+}
+
+const cleanup = new Cleanup();
+for (const [signal, code] of /** @type {const} */ ([['SIGINT', 130], ['SIGTERM', 143]])) {
+  process.once(signal, () => void cleanup.run().then(() => process.exit(code)));
+}
+try {
+  const opts = options();
+  if (opts.help) process.stdout.write(USAGE);
+  else await main(opts, cleanup);
+} catch (e) {
+  const usage = e instanceof UsageError;
+  process.stderr.write(`bench: ${e instanceof Error ? e.message : String(e)}\n${usage ? `\n${USAGE}` : ''}`);
+  process.exitCode = usage ? 2 : 1;
+} finally {
+  await cleanup.run();
+}
