@@ -9,5 +9,6 @@ export default {
   transform: { '\\.ts$': ['@swc/jest', { ...swc, swcrc: false }] },
   testEnvironmentOptions: { customExportConditions: ['@skbus/source', 'node', 'node-addons'] },
   modulePathIgnorePatterns: ['/dist/', '<rootDir>/.run/'],
+  setupFilesAfterEnv: ['<rootDir>/test/support/jest-setup.ts'],
   testMatch: ['**/*.spec.ts'],
 };

@@ -27,7 +27,10 @@ function options() {
   try {
     ({ values: given } = parseArgs({
       options: {
-        rounds: { type: 'string' }, quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'string' },
+        rounds: { type: 'string' },
+        quick: { type: 'boolean' },
+        only: { type: 'string' },
+        json: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     }));
@@ -55,7 +58,9 @@ async function prepare({ only, ms }, samples, cleanup) {
   const allowed = allowedCpus();
   const parts = [];
   if (process.getuid?.() !== 0 && (only.includes('kernel') || only.includes('stack'))) {
-    say('bench: not root: namespaces and a TAP cannot be made, so only the bare broker is measured (try: sudo npm run bench)');
+    say(
+      'bench: not root: namespaces and a TAP cannot be made, so only the bare broker is measured (try: sudo npm run bench)',
+    );
     only = only.filter((p) => p === 'broker');
   }
   if (only.includes('kernel')) {
@@ -88,14 +93,20 @@ async function main(opts, cleanup) {
       try {
         await part.round();
       } catch (e) {
+        if (cleanup.started) return;
         failures.push(`${part.name}, round ${round}: ${e instanceof Error ? e.message : String(e)}`);
         say(`bench: ${failures.at(-1)}`);
       }
     }
   }
   const about = {
-    cpu: cpus()[0]?.model ?? 'unknown', cpus: allowedCpus(), kernel: release(), node: process.version,
-    rounds: opts.rounds, msPerMeasurement: opts.ms, failures,
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cpus: allowedCpus(),
+    kernel: release(),
+    node: process.version,
+    rounds: opts.rounds,
+    msPerMeasurement: opts.ms,
+    failures,
   };
   const json = () => `${JSON.stringify(asJson(samples, about), undefined, 2)}\n`;
   if (opts.json !== '-') {
@@ -110,8 +121,11 @@ async function main(opts, cleanup) {
 }
 
 const cleanup = new Cleanup();
-for (const [signal, code] of /** @type {const} */ ([['SIGINT', 130], ['SIGTERM', 143]])) {
-  process.once(signal, () => void cleanup.run().then(() => process.exit(code)));
+for (const [signal, code] of /** @type {const} */ ([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+])) {
+  process.on(signal, () => void cleanup.run().then(() => process.exit(code)));
 }
 try {
   const opts = options();

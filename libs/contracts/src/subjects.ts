@@ -76,6 +76,8 @@ export const buckets = {
   route: (netns: string): string => `skbus_${netns}_route`,
   /** `<ifindex>.<addr>` → NeighEntry, permanent ones, written by neigh. */
   neigh: (netns: string): string => `skbus_${netns}_neigh`,
+  /** port → `host:port`, written by socket: what `skbus expose` asked for survives its restart. */
+  expose: (netns: string): string => `skbus_${netns}_expose`,
   /** dotted sysctl name → text. */
   sysctl: (netns: string): string => `skbus_${netns}_sysctl`,
 } as const;

@@ -27,17 +27,21 @@ export type InitcallResult = void | { errno: number; message: string };
 
 /** Marks the method that takes over skbs from another layer: `(skb, now) => void`, synchronous. */
 export function HandOverTo(to: HandOver, instance: number | '*' = 0) {
-  return (target: object, method: string, _d: TypedPropertyDescriptor<(skb: SkBuff, now: Millis) => void>): void => {
+  return <F extends (skb: SkBuff, now: Millis) => void>(
+    target: object,
+    method: string,
+    _d: TypedPropertyDescriptor<F>,
+  ): void => {
     append<HandOverBinding>(HAND_OVERS, target, { to, method, instance });
   };
 }
 
-/** Marks the method that runs an initcall of the boot table: `(call: InitcallContext) => InitcallResult`, maybe async. */
+/** Marks the method that runs an initcall of the boot table; it may be async. */
 export function Initcall(...names: string[]) {
-  return (
+  return <F extends (call: InitcallContext) => InitcallResult | Promise<InitcallResult>>(
     target: object,
     method: string,
-    _d: TypedPropertyDescriptor<(call: InitcallContext) => InitcallResult | Promise<InitcallResult>>,
+    _d: TypedPropertyDescriptor<F>,
   ): void => {
     for (const name of names) append<InitcallBinding>(INITCALLS, target, { name, method });
   };

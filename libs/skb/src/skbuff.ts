@@ -219,7 +219,8 @@ export class SkBuff {
 
 /** A copy that shares the payload and owns its headers (skb_copy_header + pskb_copy); the caller gives it an id. */
 export function copySkb(skb: SkBuff): SkBuff {
-  const c = new SkBuff(skb.buf.slice(), skb.data, skb.tail, [...skb.frags]);
+  // Not slice(): the buffer of a received skb may be a Node Buffer, whose slice() shares the memory.
+  const c = new SkBuff(new Uint8Array(skb.buf), skb.data, skb.tail, [...skb.frags]);
   c.parent = skb.id;
   c.protocol = skb.protocol;
   c.ifindex = skb.ifindex;

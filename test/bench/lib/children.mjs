@@ -26,6 +26,11 @@ export class Cleanup {
     return this.#running;
   }
 
+  /** Somebody wants to leave: nothing new should begin. */
+  get started() {
+    return this.#running !== undefined;
+  }
+
   async #all() {
     for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) {
       try {
@@ -49,15 +54,22 @@ export class CommandError extends Error {
 export function run(argv, { timeoutMs = 5_000, okCodes = [0] } = {}) {
   const [file = '', ...args] = argv;
   return new Promise((resolve, reject) => {
-    execFile(file, args, { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
-      const code = error ? error.code : 0;
-      if (typeof code === 'number' && okCodes.includes(code)) resolve(stdout);
-      else if (error?.code === 'ENOENT') reject(new CommandError(`${file} is not installed`));
-      else {
-        const why = error?.killed ? `not done after ${timeoutMs} ms` : stderr.trim() || stdout.trim() || String(error);
-        reject(new CommandError(`${argv.join(' ')}: ${why}`));
-      }
-    });
+    execFile(
+      file,
+      args,
+      { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 16 << 20 },
+      (error, stdout, stderr) => {
+        const code = error ? error.code : 0;
+        if (typeof code === 'number' && okCodes.includes(code)) resolve(stdout);
+        else if (error?.code === 'ENOENT') reject(new CommandError(`${file} is not installed`));
+        else {
+          const why = error?.killed
+            ? `not done after ${timeoutMs} ms`
+            : (stderr.trim() || stdout.trim() || String(error)).slice(-300);
+          reject(new CommandError(`${argv.join(' ')}: ${why}`));
+        }
+      },
+    );
   });
 }
 

@@ -24,7 +24,10 @@ export class KernelPath {
       cleanup.add(() => run(['ip', 'netns', 'del', ns]));
     }
     await run(['ip', '-n', this.#a, 'link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v0', 'netns', this.#b]);
-    for (const [ns, addr] of [[this.#a, '10.78.0.1/24'], [this.#b, `${PEER}/24`]]) {
+    for (const [ns, addr] of [
+      [this.#a, '10.78.0.1/24'],
+      [this.#b, `${PEER}/24`],
+    ]) {
       await run(['ip', '-n', ns, 'addr', 'add', addr, 'dev', 'v0']);
       await run(['ip', '-n', ns, 'link', 'set', 'lo', 'up']);
       await run(['ip', '-n', ns, 'link', 'set', 'v0', 'up']);
@@ -46,7 +49,11 @@ export class KernelPath {
       samples.add(`${name}.down`, await this.#bulk(['-R'], ms));
     }
     const inFront = ['ip', 'netns', 'exec', this.#a];
-    await measureConnections({ name: 'kernel', host: PEER, inFront, pids: this.#pids, allowed: this.#allowed }, samples, { ms });
+    await measureConnections(
+      { name: 'kernel', host: PEER, inFront, pids: this.#pids, allowed: this.#allowed },
+      samples,
+      { ms },
+    );
   }
 
   /** @param {string[]} extra @param {number} ms @returns {Promise<number>} bits per second at the receiver */

@@ -10,18 +10,27 @@
 
 /** @param {string} way @param {'up' | 'down'} dir @returns {Section} */
 const bulk = (way, dir) => ({
-  title: `Bulk TCP, ${way}`, unit: 'Gbit/s', scale: 1e-9, digits: 3,
+  title: `Bulk TCP, ${way}`,
+  unit: 'Gbit/s',
+  scale: 1e-9,
+  digits: 3,
   rows: [
     { label: 'kernel, veth, GSO', name: `kernel.gso.${dir}` },
     { label: 'kernel, veth, no GSO', name: `kernel.nogso.${dir}` },
     { label: 'bare broker, 3 hops of 64 KiB', name: 'broker.bulk.64' },
     { label: 'bare broker, 3 hops of 256 KiB', name: 'broker.bulk.256' },
     {
-      label: 'skbus, offload', name: `stack.offload.${dir}`, over: `kernel.nogso.${dir}`, overLabel: 'veth, no GSO',
+      label: 'skbus, offload',
+      name: `stack.offload.${dir}`,
+      over: `kernel.nogso.${dir}`,
+      overLabel: 'veth, no GSO',
       target: { op: '>=', value: 0.025, of: 'ratio' },
     },
     {
-      label: 'skbus, plain frames', name: `stack.plain.${dir}`, over: `kernel.nogso.${dir}`, overLabel: 'veth, no GSO',
+      label: 'skbus, plain frames',
+      name: `stack.plain.${dir}`,
+      over: `kernel.nogso.${dir}`,
+      overLabel: 'veth, no GSO',
       target: { op: '>=', value: 0.01, of: 'ratio' },
     },
   ],
@@ -29,17 +38,28 @@ const bulk = (way, dir) => ({
 
 /** @param {string} how @param {string} placement @returns {Section} */
 const roundTrip = (how, placement) => ({
-  title: `1-byte round trip, ${how}`, unit: 'µs', scale: 1, digits: 0,
+  title: `1-byte round trip, ${how}`,
+  unit: 'µs',
+  scale: 1,
+  digits: 0,
   rows: [
     { label: 'kernel, veth, p50', name: `kernel.rtt.${placement}.p50` },
     { label: 'kernel, veth, p99', name: `kernel.rtt.${placement}.p99` },
     { label: 'bare broker, 6 hops, p50', name: `broker.rtt.${placement}.p50` },
     { label: 'bare broker, 6 hops, p99', name: `broker.rtt.${placement}.p99` },
     {
-      label: 'skbus, p50', name: `stack.rtt.${placement}.p50`, over: `broker.rtt.${placement}.p50`, overLabel: 'bare broker',
+      label: 'skbus, p50',
+      name: `stack.rtt.${placement}.p50`,
+      over: `broker.rtt.${placement}.p50`,
+      overLabel: 'bare broker',
       target: { op: '<=', value: 2, of: 'ratio' },
     },
-    { label: 'skbus, p99', name: `stack.rtt.${placement}.p99`, over: `broker.rtt.${placement}.p99`, overLabel: 'bare broker' },
+    {
+      label: 'skbus, p99',
+      name: `stack.rtt.${placement}.p99`,
+      over: `broker.rtt.${placement}.p99`,
+      overLabel: 'bare broker',
+    },
   ],
 });
 
@@ -50,21 +70,31 @@ export const SECTIONS = [
   roundTrip('all on one CPU', 'oneCpu'),
   roundTrip('across CPUs', 'across'),
   {
-    title: 'Connect, request, close', unit: '1/s', scale: 1, digits: 0,
+    title: 'Connect, request, close',
+    unit: '1/s',
+    scale: 1,
+    digits: 0,
     rows: [1, 16].flatMap((n) => [
       { label: `kernel, veth, ${n} at once`, name: `kernel.conn.${n}` },
       {
-        label: `skbus, ${n} at once`, name: `stack.conn.${n}`, over: `kernel.conn.${n}`, overLabel: 'veth',
+        label: `skbus, ${n} at once`,
+        name: `stack.conn.${n}`,
+        over: `kernel.conn.${n}`,
+        overLabel: 'veth',
         target: /** @type {const} */ ({ op: '>=', value: 500, of: 'median' }),
       },
       { label: `skbus, ${n} at once, failed`, name: `stack.conn.${n}.errors` },
     ]),
   },
   {
-    title: '1,000 idle connections', unit: 'MiB', scale: 1 / (1 << 20), digits: 1,
+    title: '1,000 idle connections',
+    unit: 'MiB',
+    scale: 1 / (1 << 20),
+    digits: 1,
     rows: [
       {
-        label: 'skbus, all services, more than before', name: 'stack.idle.bytes',
+        label: 'skbus, all services, more than before',
+        name: 'stack.idle.bytes',
         target: { op: '<=', value: 100 * (1 << 20), of: 'median' },
       },
       { label: 'with the broker and the demo program', name: 'stack.idle.allBytes' },
@@ -82,7 +112,8 @@ function evaluate(samples, row) {
   const ratio = median === undefined || !base ? undefined : median / base;
   const { target } = row;
   const value = target?.of === 'ratio' ? ratio : median;
-  const met = target && value !== undefined ? (target.op === '>=' ? value >= target.value : value <= target.value) : undefined;
+  const met =
+    target && value !== undefined ? (target.op === '>=' ? value >= target.value : value <= target.value) : undefined;
   return { median, ratio, met };
 }
 
@@ -125,7 +156,18 @@ export function asJson(samples, about) {
         met,
       };
       const base = ratio === undefined ? {} : { over: row.over, ratio };
-      return [{ section: title, name: row.name, label: row.label, unit, median: median * scale, samples: values, ...base, target }];
+      return [
+        {
+          section: title,
+          name: row.name,
+          label: row.label,
+          unit,
+          median: median * scale,
+          samples: values,
+          ...base,
+          target,
+        },
+      ];
     }),
   );
   return { ...about, results };

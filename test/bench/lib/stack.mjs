@@ -61,7 +61,9 @@ export class Stack {
   /** The services by `skbus status`; and everything they belong to, for pinning. */
   async #findProcesses() {
     const status = JSON.parse(await run([process.execPath, SKBUS, 'status', '--json']));
-    this.#services = status.services.map((/** @type {{ pid: number }} */ s) => s.pid).filter((/** @type {number} */ p) => p > 0);
+    this.#services = status.services
+      .map((/** @type {{ pid: number }} */ s) => s.pid)
+      .filter((/** @type {number} */ p) => p > 0);
     this.#all = descendants(pidsIn(status));
   }
 
@@ -86,7 +88,17 @@ export class Stack {
 
   /** @param {number} bytes @returns {Promise<number>} bits per second */
   async #download(bytes) {
-    const curl = ['curl', '-sS', '--fail', '--max-time', '5', '-o', '/dev/null', '-w', '%{size_download} %{time_total}'];
+    const curl = [
+      'curl',
+      '-sS',
+      '--fail',
+      '--max-time',
+      '5',
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{size_download} %{time_total}',
+    ];
     const [size, seconds] = await this.#timed([...curl, `http://${HOST}/bytes/${bytes}`]);
     if (size !== bytes) throw new Error(`GET /bytes/${bytes} brought ${size} bytes`);
     return (size * 8) / seconds;
@@ -151,7 +163,9 @@ const sizeFor = (bitsPerSecond, ms) => Math.max(1 << 20, Math.round((bitsPerSeco
 /** Every `pid` anywhere in a status report. @param {unknown} value @returns {number[]} */
 function pidsIn(value) {
   if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, v]) => (key === 'pid' && typeof v === 'number' && v > 0 ? [v] : pidsIn(v)));
+  return Object.entries(value).flatMap(([key, v]) =>
+    key === 'pid' && typeof v === 'number' && v > 0 ? [v] : pidsIn(v),
+  );
 }
 
 /** The processes and all that they started. @param {number[]} roots @returns {number[]} */

@@ -1,0 +1,281 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KernelLog, type BootLayer, type BootRequest } from '@skbus/boot';
+import type { Bus } from '@skbus/bus';
+import { LAYERS, pb, subjects, type Layer } from '@skbus/contracts';
+import { monotonicMs, systemRng } from '@skbus/nest-kit';
+import { LayerEnv } from '@skbus/skb';
+import { BootRunner } from './boot-runner.ts';
+import type { Broker } from './broker.ts';
+import { SupervisedChild } from './child.ts';
+import type { OrchestratorConfig } from './config.ts';
+import { configurePeer, makeNetns, removeLink, removeNetns } from './iproute2.ts';
+import { markOf, stopAll } from './process-mark.ts';
+import type { RunFolder } from './run-folder.ts';
+import {
+  inheritedEnv, infoOf, InprocSpawner, mainOf, NoSpawner, ProcessSpawner, requireBuilt, type ServiceInfo, type Spawner,
+} from './spawners.ts';
+import { layerEnv, type StackPlan } from './stack-env.ts';
+import { TraceViewers } from './trace-viewers.ts';
+
+export type StackState = 'starting' | 'booting' | 'running' | 'failed' | 'stopping' | 'stopped';
+
+/** Why a stack does not come up: one sentence. */
+export class StackError extends Error {
+  override name = 'StackError';
+}
+
+/** A trace point of the boot, kept for whoever asks later. */
+export interface BootTracePoint {
+  ms: number;
+  point: string;
+  detail: Record<string, string | number | boolean> | undefined;
+}
+
+export interface StackOptions {
+  config: OrchestratorConfig;
+  plan: StackPlan;
+  broker: Broker;
+  run: RunFolder;
+  appsDir: string;
+  version: string;
+  /** The first stack of a pair on one wire, for the second. */
+  partOf: string;
+  apiUrl: () => string;
+}
+
+const HELLO_WITHIN_MS = 30_000;
+/** A service that ends this often before its first hello will not come up by waiting. */
+const HOPELESS_RESTARTS = 4;
+const DEMO_WITHIN_MS = 5_000;
+
+/** One stack: its services, its boot, its peer. */
+export class Stack {
+  state: StackState = 'starting';
+  readonly log = new KernelLog(monotonicMs());
+  readonly bootTrace: BootTracePoint[] = [];
+  readonly opts: StackOptions;
+  readonly startedAt = Date.now();
+  bus!: Bus;
+  boot!: BootRunner;
+  trace!: TraceViewers;
+  private spawner!: Spawner;
+  private demo: SupervisedChild | undefined = undefined;
+  private readonly hellos = new Map<Layer, number>();
+  private helloWaiters: (() => void)[] = [];
+  private bootWaiters: (() => void)[] = [];
+  private readonly originMs = monotonicMs();
+  private madeNetns = false;
+  private wasSpawned = false;
+
+  constructor(opts: StackOptions) {
+    this.opts = opts;
+  }
+
+  get netns(): string {
+    return this.opts.plan.stack;
+  }
+
+  /** Everything up to and including the boot. Throws StackError, or what the parts throw; then call stop(). */
+  async start(): Promise<void> {
+    const { broker, plan, config } = this.opts;
+    this.bus = await broker.connect(`orchestrator.${this.netns}`, (e) => this.say(`skbus: bus: ${errorText(e)}`));
+    this.trace = new TraceViewers(this.bus, this.netns);
+    this.bus.respond(subjects.ctl(this.netns, 'orchestrator', 'hello'), (data) => this.onHello(data));
+    this.bus.subscribe(`log.v1.${this.netns}.>`, (data) => this.onPrintk(data));
+    this.boot = this.makeBoot();
+    this.writeStackFile();
+    if (plan.backend === 'tap' && plan.peerNetns !== '') {
+      this.madeNetns = (await makeNetns(plan.peerNetns)) || plan.peerNetns.startsWith('skbus-peer');
+      this.writeStackFile();
+    }
+    this.spawner = this.makeSpawner();
+    this.wasSpawned = true;
+    await this.spawner.start();
+    this.writeStackFile();
+    await this.waitForHellos();
+    this.state = 'booting';
+    await this.playBoot();
+    for (const layer of LAYERS) this.spawner.running(layer);
+    this.state = 'running';
+    if (config.demo && config.spawn !== 'none') await this.startDemo();
+  }
+
+  services(): ServiceInfo[] {
+    if (!this.wasSpawned) return [];
+    const list = this.spawner.services().map((s) => {
+      const replaying = this.boot.machine.isReplaying(s.name as BootLayer);
+      return replaying && s.state === 'running' ? { ...s, state: 'starting' } : s;
+    });
+    if (this.demo) list.push(infoOf(this.demo));
+    const { child } = this.opts.broker;
+    if (child) list.push(infoOf(child));
+    return list;
+  }
+
+  /** Ends everything, last started first. */
+  async stop(): Promise<void> {
+    if (this.state === 'stopping' || this.state === 'stopped') return;
+    this.state = 'stopping';
+    const { plan, run } = this.opts;
+    this.boot?.stop();
+    this.trace?.close();
+    await this.demo?.stop();
+    if (this.wasSpawned) await this.spawner.stop();
+    if (plan.backend === 'tap') await this.removePeer();
+    await this.bus?.close();
+    run.unlock();
+    this.state = 'stopped';
+  }
+
+  /** A line for dmesg that no service said. */
+  say(text: string): void {
+    this.log.print('orchestrator', text, monotonicMs());
+  }
+
+  private async playBoot(): Promise<void> {
+    const done = new Promise<void>((resolve) => this.bootWaiters.push(resolve));
+    this.boot.start();
+    await done;
+    const { failure } = this.boot.machine;
+    if (!failure) {
+      this.say(`skbus: stack ${this.netns} is up`);
+      return;
+    }
+    this.state = 'failed';
+    const complaint = failure.owner === 'orchestrator' ? '' : this.spawner.complaint(failure.owner as Layer);
+    const where = this.opts.config.spawn === 'processes' ? `; its log is ${this.opts.run.log(failure.owner)}` : '';
+    throw new StackError(`boot stopped: ${failure.message}${complaint === '' ? where : `; ${complaint}`}`);
+  }
+
+  private makeBoot(): BootRunner {
+    const env = new LayerEnv({ layer: 'orchestrator', rng: systemRng(), out: { pass: () => {} } });
+    env.setTraceSink(({ point, detail }) => this.bootTrace.push({ ms: monotonicMs() - this.originMs, point, detail }));
+    const { config, version } = this.opts;
+    return new BootRunner(this.bus, this.netns, env, {
+      cmdline: config.cmdline,
+      banner: `Linux version 6.12.0-skbus-${version} (node ${process.version}) stack ${this.netns}`,
+      log: (text, now) => this.log.print('orchestrator', text, now),
+      afterwards: (r) => this.afterInitcall(r),
+      onStep: () => this.onBootStep(),
+    });
+  }
+
+  private onBootStep(): void {
+    const { state } = this.boot.machine;
+    if (state === 'up' || state === 'failed') {
+      for (const w of this.bootWaiters.splice(0)) w();
+      if (this.state === 'running') {
+        for (const l of this.hellos.keys()) if (!this.boot.machine.isReplaying(l)) this.spawner.running(l);
+      }
+    }
+  }
+
+  /** The device is there once tun_init has returned; its other end is the kernel's, and ours to set up. */
+  private async afterInitcall(r: BootRequest): Promise<void> {
+    const { plan } = this.opts;
+    if (r.name === 'tun_init' && plan.backend === 'tap') {
+      await configurePeer(plan.peerNetns, plan.kernelIfname, plan.addressing?.peerCidr);
+    }
+  }
+
+  private onHello(data: Uint8Array): Uint8Array {
+    const { layer, epoch } = pb.Hello.decode(data);
+    const known = LAYERS.find((l) => l === layer);
+    if (!known) return pb.HelloReply.encode({ welcome: false }).finish();
+    const before = this.hellos.get(known);
+    this.hellos.set(known, epoch);
+    if (before !== undefined && before !== epoch) this.boot.restarted(known);
+    for (const w of this.helloWaiters.splice(0)) w();
+    return pb.HelloReply.encode({ welcome: true }).finish();
+  }
+
+  private onPrintk(data: Uint8Array): void {
+    const { layer, lines } = pb.Printk.decode(data);
+    for (const text of lines) this.log.print(layer, text, monotonicMs());
+  }
+
+  private async waitForHellos(): Promise<void> {
+    const forever = this.opts.config.spawn === 'none';
+    const deadline = monotonicMs() + HELLO_WITHIN_MS;
+    for (;;) {
+      const missing = LAYERS.filter((l) => !this.hellos.has(l));
+      if (missing.length === 0) return;
+      const hopeless = this.spawner.services().find((s) => s.restarts >= HOPELESS_RESTARTS && missing.includes(s.name as Layer));
+      if (hopeless) throw new StackError(`the ${hopeless.name} service does not start: ${this.spawner.complaint(hopeless.name as Layer)}`);
+      if (!forever && monotonicMs() > deadline) {
+        throw new StackError(`no sign of ${missing.join(', ')} within ${HELLO_WITHIN_MS / 1000} s; look into ${this.opts.run.dir}/*.log`);
+      }
+      if (this.state !== 'starting') throw new StackError('stopped while starting');
+      await Promise.race([new Promise<void>((resolve) => this.helloWaiters.push(resolve)), sleep(200)]);
+    }
+  }
+
+  private makeSpawner(): Spawner {
+    const { config, plan, appsDir, run, broker } = this.opts;
+    const ctx = {
+      appsDir, run, envOf: (layer: Layer) => layerEnv(config, plan, layer), onChange: () => this.writeStackFile(),
+      say: (line: string) => this.say(line),
+    };
+    if (config.spawn === 'inproc') return new InprocSpawner(ctx, broker, this.netns);
+    return config.spawn === 'none' ? new NoSpawner() : new ProcessSpawner(ctx);
+  }
+
+  private async startDemo(): Promise<void> {
+    const { config, plan, appsDir, run } = this.opts;
+    const main = mainOf(appsDir, 'demo');
+    requireBuilt(main);
+    this.demo = new SupervisedChild({
+      name: 'demo', command: process.execPath, args: ['--enable-source-maps', main], cwd: run.dir, logFile: run.log('demo'),
+      env: { ...inheritedEnv(), ...layerEnv(config, plan, 'demo') }, onChange: () => this.writeStackFile(),
+      onDied: (c, how) => this.say(`skbus: demo: ${how}, restart ${c.restarts}`),
+    });
+    this.demo.start();
+    const deadline = monotonicMs() + DEMO_WITHIN_MS;
+    while (monotonicMs() < deadline && this.state === 'running') {
+      if (await this.listens(80)) {
+        this.demo.running();
+        return;
+      }
+      await sleep(50);
+    }
+    if (this.state === 'running') this.say(`skbus: demo: nothing listens on port 80 yet; its log is ${run.log('demo')}`);
+  }
+
+  private async listens(port: number): Promise<boolean> {
+    try {
+      const reply = await this.bus.request(subjects.ctl(this.netns, 'tcp', 'sock_diag'), new Uint8Array(0), 1_000);
+      const rows = JSON.parse(pb.SockDiagReply.decode(reply).json || '[]') as Record<string, unknown>[];
+      return rows.some((r) => Object.values(r).includes(port));
+    } catch {
+      return false;
+    }
+  }
+
+  private async removePeer(): Promise<void> {
+    const { plan } = this.opts;
+    const attempt = async (what: Promise<void>): Promise<void> => {
+      await what.catch((e: unknown) => process.stderr.write(`skbus: ${errorText(e)}\n`));
+    };
+    await attempt(removeLink(plan.peerNetns, plan.kernelIfname));
+    if (this.madeNetns) {
+      const end = (pids: number[]): Promise<void> => stopAll(pids.map(markOf).filter((m) => m !== undefined), 500);
+      await attempt(removeNetns(plan.peerNetns, end));
+    }
+  }
+
+  private writeStackFile(): void {
+    if (this.state === 'stopping' || this.state === 'stopped') return;
+    const { plan, run, broker, apiUrl, partOf } = this.opts;
+    const processes = this.wasSpawned ? this.spawner.marks() : {};
+    if (this.demo?.mark) processes.demo = this.demo.mark;
+    if (broker.child?.mark && partOf === '') processes.nats = broker.child.mark;
+    run.write({
+      stack: plan.stack, orchestrator: markOf(process.pid) ?? { pid: process.pid, startTicks: '' }, api: apiUrl(),
+      nats: plan.natsUrl, backend: plan.backend, peerNetns: plan.peerNetns, madeNetns: this.madeNetns,
+      kernelIfname: plan.backend === 'tap' ? plan.kernelIfname : '', address: plan.addressing?.address ?? '',
+      socksPort: plan.socksPort, partOf, processes,
+    });
+  }
+}
+
+const errorText = (e: unknown): string => (e instanceof Error ? e.message : String(e));

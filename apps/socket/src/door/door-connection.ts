@@ -1,0 +1,120 @@
+import type { Socket as UnixSocket } from 'node:net';
+import { pb as messages, type skbus } from '@skbus/contracts';
+import { FrameReader, frameHead } from '@skbus/net';
+import type { Millis } from '@skbus/skb';
+import type { CallHandle, ProcId, SysReply } from '@skbus/socket';
+import { toDoorReply, toSysRequest } from './door-codec.ts';
+import type { Gateway } from './gateway.ts';
+
+/** Calls one program may have open at once. */
+const CALLS_MAX = 65_536;
+/** Replies that the program does not take: above this nothing more is read from it. */
+const BACKLOG_MAX = 8 * 1024 * 1024;
+/** Data this short is copied behind its head instead of becoming an entry of writev. */
+const SMALL = 2048;
+
+/** One program at the door: its process in the engine, the calls that are open, and replies of the running batch. */
+export class DoorConnection {
+  private readonly unix: UnixSocket;
+  private readonly gateway: Gateway;
+  private readonly proc: ProcId;
+  private readonly calls = new Map<number, CallHandle>();
+  private readonly reader: FrameReader;
+  private readonly markDirty: (c: DoorConnection) => void;
+  private out: Uint8Array[] = [];
+  private over = false;
+  private now: Millis = 0;
+
+  constructor(unix: UnixSocket, gateway: Gateway, markDirty: (c: DoorConnection) => void, onEnd: (c: DoorConnection) => void) {
+    this.unix = unix;
+    this.gateway = gateway;
+    this.markDirty = markDirty;
+    this.proc = gateway.openProcess();
+    this.reader = new FrameReader((pb, data) => this.onFrame(pb, data));
+    unix.on('data', (chunk: Buffer) => this.onChunk(chunk));
+    unix.on('drain', () => unix.resume());
+    unix.on('error', () => {});
+    unix.on('close', () => {
+      this.over = true;
+      gateway.run((now) => gateway.closeProcess(this.proc, now));
+      onEnd(this);
+    });
+  }
+
+  /** Replies of a batch leave in one write. */
+  flush(): void {
+    const { out, unix } = this;
+    if (out.length === 0) return;
+    this.out = [];
+    if (unix.destroyed) return;
+    if (out.length === 1) unix.write(out[0]!);
+    else {
+      unix.cork();
+      for (const b of out) unix.write(b);
+      unix.uncork();
+    }
+    if (unix.writableLength > BACKLOG_MAX) unix.pause();
+  }
+
+  destroy(): void {
+    this.unix.destroy();
+  }
+
+  private onChunk(chunk: Buffer): void {
+    this.gateway.run((now) => {
+      this.now = now;
+      const wrong = this.over ? undefined : this.reader.push(chunk);
+      if (wrong !== undefined) this.hangUp(wrong);
+    });
+  }
+
+  private onFrame(pb: Uint8Array, data: Uint8Array[]): void {
+    if (this.over) return;
+    let m: skbus.v1.DoorRequest;
+    try {
+      m = messages.DoorRequest.decode(pb);
+    } catch {
+      return this.hangUp('the message is no DoorRequest');
+    }
+    if (m.cancel) {
+      this.gateway.cancel(this.calls.get(m.cancel.id ?? 0));
+      return;
+    }
+    const { id } = m;
+    if (id === 0 || this.calls.has(id)) return this.hangUp(`request id ${id} is ${id === 0 ? 'reserved' : 'in use'}`);
+    if (this.calls.size >= CALLS_MAX) return this.hangUp(`more than ${CALLS_MAX} calls are open`);
+    const request = toSysRequest(m, data);
+    if (request === undefined) return this.hangUp(`request ${id} holds no call this door knows`);
+    let answered = false;
+    const handle = this.gateway.call(this.proc, request, this.now, (reply) => {
+      answered = true;
+      this.calls.delete(id);
+      this.reply(id, reply);
+    });
+    if (!answered) this.calls.set(id, handle);
+  }
+
+  private reply(id: number, r: SysReply): void {
+    if (this.over) return;
+    this.say(toDoorReply(id, r), r.data);
+  }
+
+  private say(m: skbus.v1.DoorReply.$Properties, data: readonly Uint8Array[] = []): void {
+    if (this.out.length === 0) this.markDirty(this);
+    let length = 0;
+    for (const d of data) length += d.length;
+    const head = frameHead(messages.DoorReply.encode(m).finish(), length);
+    if (length === 0) this.out.push(head);
+    else if (length <= SMALL) this.out.push(Buffer.concat([head, ...data]));
+    else this.out.push(head, ...data);
+  }
+
+  /** Garbage: one frame that says what is wrong, and the end. */
+  private hangUp(error: string): void {
+    this.say({ id: 0, error: `skbus door: ${error}` });
+    this.over = true;
+    this.flush();
+    this.unix.end();
+    this.unix.destroySoon();
+  }
+}

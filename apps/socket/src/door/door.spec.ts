@@ -1,0 +1,192 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttp, get, request, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { MSG_PEEK, SOCK_DGRAM, SOCK_STREAM, Sys, type UnixDoor, connectDoor, connector, dgram, httpAgent, net, serveHttp } from '@skbus/net';
+import { Agent, fetch } from 'undici';
+import { LoopStack } from '../testing/loop-stack.ts';
+import { DoorServer } from './door-server.ts';
+
+const HERE = '10.77.0.2';
+let dir: string;
+let stack: LoopStack;
+let server: DoorServer;
+let door: UnixDoor;
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'skbus-'));
+  stack = new LoopStack();
+  server = new DoorServer(stack, join(dir, 'skbus.sock'));
+  await server.listen();
+  door = await connectDoor(server.path);
+});
+
+afterEach(() => {
+  door.close();
+  server.close();
+  stack.close();
+  rmSync(dir, { recursive: true });
+});
+
+describe('sys', () => {
+  test('connect, send, recv, close', async () => {
+    const sys = new Sys(door);
+    const l = await sys.socket(2, SOCK_STREAM);
+    await sys.bind(l, { address: HERE, port: 7 });
+    await sys.listen(l, 5);
+    const c = await sys.socket(2, SOCK_STREAM);
+    const accepted = sys.accept(l);
+    await sys.connect(c, { address: HERE, port: 7 });
+    const { fd, addr } = await accepted;
+    expect(addr.address).toBe(HERE);
+    expect(await sys.send(c, Buffer.from('hello'))).toBe(5);
+    expect((await sys.recv(fd, 100, MSG_PEEK)).toString()).toBe('hello');
+    expect((await sys.recv(fd, 2)).toString()).toBe('he');
+    await sys.close(c);
+    expect((await sys.recv(fd, 100)).toString()).toBe('llo');
+    expect(await sys.recv(fd, 100)).toHaveLength(0);
+    await expect(sys.connect(await sys.socket(2, SOCK_STREAM), { address: HERE, port: 9 })).rejects.toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: HERE, port: 9 });
+    await expect(sys.recv(99, 1)).rejects.toMatchObject({ code: 'EBADF' });
+  });
+
+  test('a cancelled call ends with EINTR', async () => {
+    const sys = new Sys(door);
+    const fd = await sys.socket(2, SOCK_DGRAM);
+    const stop = new AbortController();
+    const waiting = sys.recvfrom(fd, 10, 0, { signal: stop.signal });
+    stop.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'EINTR' });
+  });
+});
+
+function echo(port: number): Promise<InstanceType<typeof net.Server>> {
+  const s = net.createServer({ door, allowHalfOpen: true }, (c) => {
+    c.on('error', () => {});
+    c.pipe(c);
+  });
+  return new Promise((resolve) => s.listen(port, () => resolve(s)));
+}
+
+describe('net', () => {
+  test('a megabyte comes back as it went, then both ends close', async () => {
+    const s = await echo(7);
+    const data = Buffer.alloc(3_000_000, 'abcdefghij');
+    const c = net.connect({ port: 7, host: HERE, door });
+    await once(c, 'connect');
+    expect(c.remoteAddress).toBe(HERE);
+    expect(c.localPort).toBeGreaterThan(0);
+    c.end(data);
+    const got: Buffer[] = [];
+    for await (const d of c) got.push(d as Buffer);
+    expect(Buffer.concat(got).equals(data)).toBe(true);
+    expect(c.bytesRead).toBe(data.length);
+    if (!c.closed) await once(c, 'close');
+    s.close();
+    await once(s, 'close');
+    await new Promise((r) => setTimeout(r, 50));
+    expect(stack.layer.gauges.sockets).toBe(0);
+  });
+
+  test('a refused connection is the error Node gives', async () => {
+    const d = net.connect({ port: 81, host: HERE, door });
+    const [e] = await once(d, 'error');
+    expect(e).toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: HERE, port: 81, message: `connect ECONNREFUSED ${HERE}:81` });
+  });
+
+  test('a port in use', async () => {
+    const s = await echo(7);
+    const t = net.createServer({ door });
+    t.listen(7);
+    const [e] = await once(t, 'error');
+    expect(e).toMatchObject({ code: 'EADDRINUSE', syscall: 'bind', port: 7 });
+    s.close();
+  });
+
+  test('when the stack goes away, sockets and servers say so', async () => {
+    const s = await echo(7);
+    const c = net.connect({ port: 7, host: HERE, door });
+    await once(c, 'connect');
+    const closed = new Promise((resolve) => c.once('close', resolve));
+    const gone = Promise.all([once(s, 'error'), once(c, 'error')]);
+    server.close();
+    const [[e], [f]] = await gone;
+    expect(await closed).toBe(true);
+    expect(e).toMatchObject({ code: 'ENETDOWN' });
+    expect(f).toMatchObject({ code: 'ECONNRESET' });
+  });
+});
+
+describe('http', () => {
+  test('http.Server, http.Agent and fetch work on it unchanged', async () => {
+    const http = createHttp((req, res) => {
+      let n = 0;
+      req.on('data', (d: Buffer) => {
+        n += d.length;
+      });
+      req.on('end', () => res.end(`${req.method} ${req.url} ${n}`));
+    });
+    const s = serveHttp(http, 80, { door });
+    await once(s, 'listening');
+    const agent = httpAgent({ door, keepAlive: true });
+    const body = await new Promise<string>((resolve, reject) => {
+      get({ host: HERE, port: 80, path: '/a', agent }, (res: IncomingMessage) => {
+        let text = '';
+        res.on('data', (d: Buffer) => {
+          text += d.toString();
+        });
+        res.on('end', () => resolve(text));
+      }).on('error', reject);
+    });
+    expect(body).toBe('GET /a 0');
+    const dispatcher = new Agent({ connect: connector({ door }) as never });
+    const answers = await Promise.all([1, 2, 3].map(async (i) => (await fetch(`http://${HERE}/${i}`, { method: 'POST', body: Buffer.alloc(500_000 * i), dispatcher })).text()));
+    expect(answers).toEqual(['POST /1 500000', 'POST /2 1000000', 'POST /3 1500000']);
+    const put = await new Promise<number>((resolve) => {
+      const r = request({ host: HERE, port: 80, path: '/b', method: 'PUT', agent }, (res) => resolve(res.statusCode ?? 0));
+      r.end('x');
+    });
+    expect(put).toBe(200);
+    await dispatcher.close();
+    agent.destroy();
+    s.close();
+  });
+});
+
+describe('dgram', () => {
+  test('a datagram goes there and back; a closed port is refused', async () => {
+    const s = dgram.createSocket({ type: 'udp4', door });
+    s.on('message', (m, from) => s.send(m, from.port, from.address));
+    s.bind(7);
+    await once(s, 'listening');
+    const c = dgram.createSocket({ type: 'udp4', door });
+    c.send('ping', 7, HERE);
+    const [m, from] = await once(c, 'message');
+    expect(String(m)).toBe('ping');
+    expect(from).toMatchObject({ address: HERE, port: 7, size: 4 });
+    c.connect(9, HERE);
+    await once(c, 'connect');
+    c.send('nobody');
+    const [e] = await once(c, 'error');
+    expect(e).toMatchObject({ code: 'ECONNREFUSED' });
+    c.close();
+    s.close();
+  });
+});
+
+describe('garbage at the door', () => {
+  test.each([
+    ['a frame too long', Buffer.from('ffffffff00000000', 'hex'), /frame of 4294967295/],
+    ['a message longer than its frame', Buffer.from('0000000800000080', 'hex'), /message of 128/],
+    ['no protobuf', Buffer.from('00000006000000020fff', 'hex'), /no DoorRequest|holds no call|reserved/],
+    ['no call', Buffer.from('00000006000000020801', 'hex'), /holds no call/],
+  ])('%s: one frame that says so, then the end', async (_name, bytes, says) => {
+    const { connect } = await import('node:net');
+    const raw = connect({ path: server.path });
+    raw.write(bytes);
+    const got: Buffer[] = [];
+    for await (const d of raw) got.push(d as Buffer);
+    expect(Buffer.concat(got).toString('latin1')).toMatch(says);
+  });
+});

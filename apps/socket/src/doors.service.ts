@@ -1,0 +1,102 @@
+import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { buckets } from '@skbus/contracts';
+import { LAYER_KIT, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
+import { ERRNO } from '@skbus/skb';
+import { readDoorConfig, type DoorConfig } from './config.ts';
+import { DoorServer } from './door/door-server.ts';
+import { LocalDoor } from './door/local-door.ts';
+import { Exposer, type ExposedPort } from './doors/expose.ts';
+import { HttpConnectDoor } from './doors/http-connect.ts';
+import { SocksDoor } from './doors/socks.ts';
+import { SocketService } from './socket.service.ts';
+
+export type Exposed = ReturnType<Exposer['list']>[number];
+
+/** The ways in for programs: the Unix socket, SOCKS5, HTTP CONNECT, and exposed ports. */
+@Injectable()
+export class DoorsService implements OnModuleInit, OnModuleDestroy {
+  private readonly config: DoorConfig;
+  private readonly local: LocalDoor;
+  private readonly unix: DoorServer;
+  private readonly exposer: Exposer;
+  private readonly proxies: { close(): void }[] = [];
+  private opened: Promise<void> | undefined = undefined;
+
+  constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit, private readonly sockets: SocketService) {
+    this.config = readDoorConfig(kit.config.env, kit.config.runDir);
+    this.local = new LocalDoor(sockets);
+    this.unix = new DoorServer(sockets, this.config.sockPath);
+    this.exposer = new Exposer(this.local);
+  }
+
+  onModuleInit(): void {
+    this.kit.addStats(() => ({ programs: this.unix.programs }));
+    this.sockets.doors = { open: () => this.open(), restore: (keep) => this.restore(keep) };
+  }
+
+  onModuleDestroy(): void {
+    this.exposer.close();
+    for (const p of this.proxies) p.close();
+    this.local.close();
+    this.unix.close();
+  }
+
+  list(): Exposed[] {
+    return this.exposer.list();
+  }
+
+  async expose(p: ExposedPort): Promise<void> {
+    await this.exposer.add(p);
+    await (await this.kv()).put(String(p.port), new TextEncoder().encode(`${p.host}:${p.targetPort}`));
+  }
+
+  async unexpose(port: number): Promise<boolean> {
+    await (await this.kv()).delete(String(port));
+    return this.exposer.remove(port);
+  }
+
+  private async open(): Promise<InitcallResult> {
+    try {
+      this.opened ??= this.openAll();
+      await this.opened;
+    } catch (e) {
+      this.opened = undefined;
+      return { errno: ERRNO.EADDRINUSE, message: (e as Error).message };
+    }
+  }
+
+  /** Exposed ports live as long as the stack: a restarted service has them again, a new boot starts without. */
+  private async restore(keep: boolean): Promise<void> {
+    const kv = await this.kv();
+    for (const [key, value] of await kv.entries()) {
+      const target = /^(.+):(\d+)$/.exec(new TextDecoder().decode(value));
+      if (!keep || target === null) {
+        await kv.delete(key);
+        continue;
+      }
+      // Not awaited: it needs TCP, which may come back later than this.
+      this.exposer.add({ port: Number(key), host: target[1]!, targetPort: Number(target[2]) }).catch((e: Error) => {
+        this.kit.printk([`skbus: port ${key} cannot be exposed again: ${e.message}`]);
+      });
+    }
+  }
+
+  private async openAll(): Promise<void> {
+    const { socksPort, httpProxyPort, proxyHost } = this.config;
+    await this.unix.listen();
+    if (socksPort > 0) {
+      const socks = new SocksDoor(this.local);
+      await socks.listen(socksPort, proxyHost);
+      this.proxies.push(socks);
+    }
+    if (httpProxyPort > 0) {
+      const http = new HttpConnectDoor(this.local);
+      await http.listen(httpProxyPort, proxyHost);
+      this.proxies.push(http);
+    }
+  }
+
+  private kv(): ReturnType<LayerKit['bus']['kv']> {
+    return this.kit.bus.kv(buckets.expose(this.kit.netns));
+  }
+}

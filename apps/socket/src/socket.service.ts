@@ -1,0 +1,144 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { decodeEvts, encodeCmds, subjects } from '@skbus/contracts';
+import { Initcall, LAYER_KIT, type InitcallContext, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
+import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM, type Millis, type SkCmd } from '@skbus/skb';
+import { SocketLayer, type CallHandle, type ProcId, type SocketInfo, type SysReply, type SysRequest } from '@skbus/socket';
+import type { Gateway } from './door/gateway.ts';
+
+const TRANSPORTS = ['tcp', 'udp'] as const;
+type Transport = (typeof TRANSPORTS)[number];
+
+/** A list is closed at this size: far below the broker's limit. */
+const MESSAGE_BYTES_MAX = 512 * 1024;
+
+/** What opens with sock_init and what comes back after a restart; the doors set it. */
+export interface DoorHooks {
+  open(): Promise<InitcallResult>;
+  /** `keep`: the service was restarted in a running stack. */
+  restore(keep: boolean): Promise<void>;
+}
+
+/** The socket layer's shell: SocketLayer between the transports' subjects and the doors. */
+@Injectable()
+export class SocketService implements OnModuleInit, Gateway {
+  readonly layer: SocketLayer;
+  private readonly out: Record<Transport, { cmds: SkCmd[]; bytes: number }> = {
+    tcp: { cmds: [], bytes: 0 },
+    udp: { cmds: [], bytes: 0 },
+  };
+  doors: DoorHooks | undefined = undefined;
+  private readonly publishers = new Map<Transport, number>();
+  private malformed = 0;
+
+  constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
+    this.layer = new SocketLayer(kit.env, {
+      toTcp: (cmd) => this.collect('tcp', cmd),
+      toUdp: (cmd) => this.collect('udp', cmd),
+      // The transports may still know the ids of a service before this one.
+      idBase: kit.env.rng.u32() & 0x7fff_fffe,
+      booted: false,
+    });
+  }
+
+  onModuleInit(): void {
+    const { bus, netns } = this.kit;
+    this.kit.bind(this, this.layer);
+    this.kit.onBatchEnd(() => {
+      this.publish('tcp');
+      this.publish('udp');
+    });
+    this.kit.addStats(() => ({ ...this.layer.gauges, malformed_events: this.malformed }));
+    for (const t of TRANSPORTS) bus.subscribe(subjects.skEvt(netns, t), (m) => this.onEvents(t, m));
+  }
+
+  /** sock_init() mounts sockfs; here the doors open. */
+  @Initcall('sock_init')
+  sockInit(_call: InitcallContext): InitcallResult | Promise<InitcallResult> {
+    return this.doors?.open();
+  }
+
+  @Initcall('proto_init')
+  protoInit(_call: InitcallContext): InitcallResult | Promise<InitcallResult> {}
+
+  @Initcall('sock_register(&inet_family_ops)')
+  sockRegister(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
+    this.kit.env.trace('sock_register');
+    this.layer.sockRegister(AF_INET);
+    if (!call.replay) call.printk('NET: Registered PF_INET protocol family');
+  }
+
+  @Initcall('inet_register_protosw')
+  inetRegisterProtosw(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
+    const { kit } = this;
+    kit.env.trace('inet_register_protosw');
+    this.layer.inetRegisterProtosw(SOCK_STREAM, IPPROTO_TCP);
+    this.layer.inetRegisterProtosw(SOCK_DGRAM, IPPROTO_UDP);
+    // A list without commands: by its publisher the transports see that the sockets of a service before this one are gone.
+    for (const t of TRANSPORTS) kit.bus.publish(subjects.skCmd(kit.netns, t), encodeCmds(kit.epoch, []));
+    return this.doors?.restore(call.replay);
+  }
+
+  sockets(): SocketInfo[] {
+    return this.layer.sockets();
+  }
+
+  // --- Gateway -------------------------------------------------------------------------------------------------------
+
+  run<T>(step: (now: Millis) => T): T {
+    return this.kit.run(step);
+  }
+
+  onBatchEnd(fn: () => void): void {
+    this.kit.onBatchEnd(fn);
+  }
+
+  openProcess(): ProcId {
+    return this.layer.openProcess();
+  }
+
+  closeProcess(p: ProcId, now: Millis): void {
+    this.layer.closeProcess(p, now);
+  }
+
+  call(p: ProcId, req: SysRequest, now: Millis, done: (reply: SysReply) => void): CallHandle {
+    return this.layer.call(p, req, now, done);
+  }
+
+  cancel(handle: CallHandle): void {
+    this.layer.cancel(handle);
+  }
+
+  // --- the seam ------------------------------------------------------------------------------------------------------
+
+  private onEvents(from: Transport, message: Uint8Array): void {
+    const list = decodeEvts(message);
+    if (list === undefined) {
+      this.malformed++;
+      return;
+    }
+    this.kit.run((now) => {
+      const before = this.publishers.get(from);
+      this.publishers.set(from, list.publisher);
+      if (before !== undefined && before !== list.publisher) this.layer.resync(from);
+      for (const evt of list.evts) {
+        if (from === 'tcp') this.layer.onTcpEvent(evt, now);
+        else this.layer.onUdpEvent(evt, now);
+      }
+    });
+  }
+
+  private collect(to: Transport, cmd: SkCmd): void {
+    const o = this.out[to];
+    o.cmds.push(cmd);
+    o.bytes += 64 + (cmd.data?.data.length ?? cmd.sendto?.data.length ?? 0);
+    if (o.bytes >= MESSAGE_BYTES_MAX) this.publish(to);
+  }
+
+  private publish(to: Transport): void {
+    const o = this.out[to];
+    if (o.cmds.length === 0) return;
+    this.kit.bus.publish(subjects.skCmd(this.kit.netns, to), encodeCmds(this.kit.epoch, o.cmds));
+    o.cmds = [];
+    o.bytes = 0;
+  }
+}

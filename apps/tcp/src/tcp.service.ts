@@ -1,0 +1,72 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import {
+  HandOverTo,
+  Initcall,
+  LAYER_KIT,
+  TransportShell,
+  type InitcallContext,
+  type InitcallResult,
+  type LayerKit,
+} from '@skbus/nest-kit';
+import { IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
+import { TcpStack, type TcpSockInfo } from '@skbus/tcp';
+
+/** TCP's shell: the engine between the bus and the clock. */
+@Injectable()
+export class TcpService implements OnModuleInit {
+  private readonly shell: TransportShell;
+  private readonly engine: TcpStack;
+
+  constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
+    this.shell = new TransportShell(kit, 'tcp');
+    this.engine = new TcpStack(kit.env, { emit: this.shell.emit, ask: this.shell.ask });
+  }
+
+  onModuleInit(): void {
+    this.kit.bind(this, this.engine);
+    this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions }));
+    this.shell.bind(this.engine);
+  }
+
+  @HandOverTo('tcp_v4_rcv', 0)
+  tcpV4Rcv(skb: SkBuff, now: Millis): void {
+    this.engine.onSegment(skb, now);
+  }
+
+  @HandOverTo('tcp_v4_err', 0)
+  tcpV4Err(skb: SkBuff, now: Millis): void {
+    this.engine.onIcmpError(skb, now);
+  }
+
+  /** Nothing to set up: the tables live in the engine. In the kernel this makes the slab of struct tcp_sock. */
+  @Initcall('proto_register(&tcp_prot)')
+  protoRegister(): void {}
+
+  @Initcall('inet_add_protocol(&tcp_protocol)')
+  inetAddProtocol(): Promise<InitcallResult> {
+    return this.shell.addProtocol(IPPROTO_TCP, 'tcp_v4_rcv', 'tcp_v4_err');
+  }
+
+  @Initcall('tcp_init')
+  tcpInit(call: InitcallContext): void {
+    const { env } = this.kit;
+    env.trace('tcp_v4_init');
+    env.trace('tcp_register_congestion_control');
+    const [low, high] = this.engine.sysctl.ipLocalPortRange;
+    call.printk(`TCP: local ports ${low}-${high}, ${this.engine.sysctl.tcpMaxTwBuckets} time-wait buckets`);
+    call.printk('TCP: reno registered');
+    this.shell.hello();
+  }
+
+  @Initcall('tcp_congestion_default')
+  tcpCongestionDefault(call: InitcallContext): void {
+    call.printk(`TCP: default congestion control ${this.engine.sysctl.tcpCongestionControl}`);
+  }
+
+  /** For `ss`; 0: all sockets. */
+  sockets(sk: number): TcpSockInfo[] {
+    if (sk === 0) return this.engine.sockets();
+    const one = this.engine.tcpInfo(sk);
+    return one ? [one] : [];
+  }
+}

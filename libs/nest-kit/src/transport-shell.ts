@@ -1,0 +1,117 @@
+import { decodeCmds, encodeEvts, pb, replyFromPb, subjects } from '@skbus/contracts';
+import type { Millis, RouteQuery, RouteReply, SkCmd, SkEvt } from '@skbus/skb';
+import type { InitcallResult } from './decorators.ts';
+import type { LayerKit, LayerMachine } from './layer-kit.ts';
+
+/** A transport's engine as its shell sees it: the pump's part, and the two seams besides skbs. */
+export interface TransportMachine extends LayerMachine {
+  onCommand(cmd: SkCmd, now: Millis): void;
+  onRouteReply(reply: RouteReply, now: Millis): void;
+  onRouteFlush(now: Millis): void;
+  /** Another socket layer speaks: the programs behind all sockets are gone. */
+  onGatewayRestart?(now: Millis): void;
+}
+
+/** An event list is closed at this many payload bytes, as a list of skbs is. */
+const EVENT_BYTES_MAX = 512 * 1024;
+/** What an event takes on the wire besides its data, generously. */
+const EVENT_OVERHEAD = 128;
+/** The engine asks again by its own clock; this only ends the wait for an answer that will not come. */
+const ROUTE_QUERY_TIMEOUT_MS = 2000;
+const REGISTER_TIMEOUT_MS = 2000;
+
+/**
+ * What the shells of TCP and UDP share: commands in, events out in one list per batch, route queries to the IP layer.
+ *
+ * `emit` and `ask` go into the engine's constructor, then `bind(engine)` connects the rest.
+ */
+export class TransportShell {
+  private readonly kit: LayerKit;
+  private readonly transport: 'tcp' | 'udp';
+  private machine: TransportMachine | undefined;
+  private events: SkEvt[] = [];
+  private eventBytes = 0;
+  private malformed = 0;
+  private gateway = 0;
+  /** Publishers that were the gateway before this one: what is still on its way from them is void. */
+  private readonly retired = new Set<number>();
+
+  constructor(kit: LayerKit, transport: 'tcp' | 'udp') {
+    this.kit = kit;
+    this.transport = transport;
+    kit.onBatchEnd(() => this.publish());
+  }
+
+  /** Collects an event; it goes out with its batch. */
+  readonly emit = (evt: SkEvt): void => {
+    this.events.push(evt);
+    this.eventBytes += EVENT_OVERHEAD + (evt.data?.data.length ?? 0) + (evt.dgram?.data.length ?? 0);
+    if (this.eventBytes >= EVENT_BYTES_MAX) this.publish();
+  };
+
+  /** Asks the IP layer where a flow goes; the answer comes to `onRouteReply`. */
+  readonly ask = (query: RouteQuery): void => {
+    const { kit } = this;
+    const request = kit.bus.request(
+      subjects.ctl(kit.netns, 'ip', 'route_query'), pb.RouteQuery.encode(query).finish(), ROUTE_QUERY_TIMEOUT_MS,
+    );
+    request.then(
+      (answer) => kit.run((now) => this.machine?.onRouteReply(replyFromPb(pb.RouteReply.decode(answer)), now)),
+      () => {}, // no answer: the engine repeats the query
+    ).catch((e: unknown) => kit.env.printk(`${this.transport}: unreadable route: ${e instanceof Error ? e.message : String(e)}`));
+  };
+
+  /** Opens the seams. Call once, beside kit.bind(). */
+  bind(machine: TransportMachine): void {
+    this.machine = machine;
+    const { kit } = this;
+    kit.bus.subscribe(subjects.skCmd(kit.netns, this.transport), (message) => this.onCommands(message));
+    kit.bus.subscribe(subjects.all(kit.netns, 'rt_cache_flush'), () => kit.run((now) => machine.onRouteFlush(now)));
+    kit.addStats(() => ({ malformedCommandLists: this.malformed }));
+  }
+
+  /** An event list without events: tells the socket layer by its publisher that this transport was (re)started. */
+  hello(): void {
+    const { kit } = this;
+    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), encodeEvts(kit.epoch, []));
+  }
+
+  /** inet_add_protocol(): puts this transport into IP's table. */
+  async addProtocol(proto: number, handler: string, errHandler: string): Promise<InitcallResult> {
+    const { kit } = this;
+    const request = pb.RegisterRequest.encode({ table: pb.RegisterRequest.Table.NET_PROTOCOL, key: proto, handler, errHandler });
+    const answer = await kit.bus.request(subjects.ctl(kit.netns, 'ip', 'register'), request.finish(), REGISTER_TIMEOUT_MS);
+    const { errno, message } = pb.RegisterReply.decode(answer);
+    if (errno !== 0) return { errno, message };
+  }
+
+  private onCommands(message: Uint8Array): void {
+    const list = decodeCmds(message);
+    if (list === undefined) {
+      this.malformed++;
+      return;
+    }
+    const { machine } = this;
+    if (machine === undefined || this.retired.has(list.publisher)) return;
+    this.kit.run((now) => {
+      if (list.publisher !== this.gateway) this.changeGateway(list.publisher, machine, now);
+      for (const cmd of list.cmds) machine.onCommand(cmd, now);
+    });
+  }
+
+  private changeGateway(publisher: number, machine: TransportMachine, now: Millis): void {
+    if (this.gateway !== 0) {
+      this.retired.add(this.gateway);
+      machine.onGatewayRestart?.(now);
+    }
+    this.gateway = publisher;
+  }
+
+  private publish(): void {
+    if (this.events.length === 0) return;
+    const { kit, events } = this;
+    this.events = [];
+    this.eventBytes = 0;
+    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), encodeEvts(kit.epoch, events));
+  }
+}

@@ -1,0 +1,230 @@
+import { type Ipv4Addr, type LayerEnv, type Millis, NEVER, type ProtoView, type SkCmd, type SkEvt, type SkId,
+  type SkOptions, type SkView, type Tracepoint } from '@skbus/skb';
+import { type OpBody, type OpDone, OpQueue } from './op-queue.ts';
+import type { Timed } from './timer-heap.ts';
+import type { Linger, ProcId, SocketInfo } from './types.ts';
+import { WaitQueue } from './wait.ts';
+
+/** What a socket needs from the layer it lives in. */
+export interface SockHost {
+  readonly env: LayerEnv;
+  send(sock: Sock, cmd: SkCmd): void;
+  /** The socket has something to say at the next flush. */
+  markDirty(sock: Sock): void;
+  arm(sock: Sock, at: Millis): void;
+  /** Gives the socket a new id: it starts anew with its transport. */
+  rekey(sock: Sock): void;
+  /** Takes in a socket that carries an id to its end. */
+  insert(sock: Sock): void;
+  /** The transport and the program are both done with it. */
+  free(sock: Sock): void;
+}
+
+/** How long to wait before saying again what was not confirmed. */
+export const REPEAT_MIN_MS: Millis = 200;
+export const REPEAT_MAX_MS: Millis = 1000;
+/** An orphan that waits for its connection to end asks whether it still exists. */
+const ORPHAN_PROBE_MS: Millis = 5000;
+/** How often a view goes out whose arrival nothing confirms (`accepted`, an opened window). */
+const VIEW_TRIES = 6;
+
+/** struct socket with struct sock's outer half: what stream and datagram sockets have in common. */
+export abstract class Sock implements Timed {
+  id: SkId;
+  readonly host: SockHost;
+  abstract readonly proto: 'tcp' | 'udp';
+  proc: ProcId = 0;
+  fd = -1;
+  /** The program has closed it; it only serves its transport now. */
+  orphan = false;
+  freed = false;
+  /** The transport has forgotten it, and it was of a kind that cannot start anew. */
+  protected lost = false;
+
+  /** Set options only; absent ones are the transport's defaults. */
+  readonly options: SkOptions = {};
+  nonblock = false;
+  /** NEVER: block without a limit. */
+  rcvTimeoMs: Millis = NEVER;
+  sndTimeoMs: Millis = NEVER;
+  rcvLowat = 1;
+  linger: Linger = { onoff: 0, linger: 0 };
+  abstract sndbuf: number;
+  abstract rcvbuf: number;
+
+  /** sk->sk_state as last heard. */
+  state: number;
+  /** sk->sk_err: taken once by SO_ERROR, send or recv. */
+  err = 0;
+  softErr = 0;
+  /** RCV_SHUTDOWN | SEND_SHUTDOWN */
+  shutdownMask = 0;
+  laddr: Ipv4Addr = 0;
+  lport = 0;
+  raddr: Ipv4Addr = 0;
+  rport = 0;
+
+  readonly rd = new WaitQueue();
+  readonly wr = new WaitQueue();
+  readonly pollers = new WaitQueue();
+
+  ops = new OpQueue();
+  /** The transport made it (a child): it knows the socket without an operation of ours. */
+  protected isChild: boolean;
+  protected viewDirty = false;
+  /** Sends left of a view that nobody confirms. */
+  private viewTries = 0;
+  /** When to say again what is unconfirmed, and how long after the last time. */
+  private repeatAt: Millis = NEVER;
+  private repeatMs: Millis = REPEAT_MIN_MS;
+  /** The transport says nothing new: it lacks something of ours. Answered, but ever more seldom. */
+  private nudgedAt: Millis = 0;
+  private nudgeMs: Millis = REPEAT_MIN_MS;
+  /** Something was sent or confirmed since the timer was last set. */
+  protected progress = false;
+
+  timerAt: Millis = NEVER;
+  heapAt: Millis = NEVER;
+
+  constructor(host: SockHost, id: SkId, state: number, isChild: boolean) {
+    this.host = host;
+    this.id = id;
+    this.state = state;
+    this.isChild = isChild;
+  }
+
+  /** Whether the transport knows this socket: views and data make sense. */
+  get live(): boolean {
+    return !this.lost && (this.isChild || this.ops.acked > 0);
+  }
+
+  abstract onEvent(evt: SkEvt, now: Millis): void;
+  /** The transport has lost it. */
+  abstract onUnknown(now: Millis): void;
+  abstract close(now: Millis): void;
+  abstract pollMask(): number;
+  abstract info(): SocketInfo;
+  protected abstract view(): SkView;
+  /** Stream data; nothing for datagrams. */
+  protected abstract emitData(now: Millis): void;
+  /** Something besides operations and views is unconfirmed. */
+  protected abstract get unconfirmed(): boolean;
+  /** The timer found no progress: go back to what is known to have arrived. */
+  protected abstract rewind(): void;
+
+  trace(point: Tracepoint): void {
+    const { env } = this.host;
+    if (env.tracing) env.trace(point, undefined, { sk: this.id, fd: this.fd });
+  }
+
+  /** sock_error(): the pending error, which is then gone. */
+  takeErr(): number {
+    const e = this.err;
+    this.err = 0;
+    return e;
+  }
+
+  wakeAll(now: Millis): void {
+    this.rd.wake(now);
+    this.wr.wake(now);
+    this.pollers.wake(now);
+  }
+
+  pushOp(body: OpBody, done?: OpDone): number {
+    const seq = this.ops.push(body, done);
+    this.progress = true;
+    this.host.markDirty(this);
+    return seq;
+  }
+
+  /** Options reach the transport with the first operation, or by an operation of their own. */
+  setOptions(set: SkOptions): void {
+    Object.assign(this.options, set);
+    if ((this.isChild || this.ops.last > 0) && !this.ops.mergeOptions(set)) {
+      this.pushOp({ options: { ...set } });
+    }
+  }
+
+  /** The next flush says where we are; `insist`: and the following ones until it has surely arrived. */
+  touchView(insist: boolean): void {
+    this.viewDirty = true;
+    if (insist && this.viewTries === 0) this.viewTries = VIEW_TRIES;
+    this.host.markDirty(this);
+  }
+
+  /** An event told nothing new; `news`: it did. */
+  protected heard(news: boolean, now: Millis): void {
+    if (news) this.nudgeMs = REPEAT_MIN_MS;
+    else if (now - this.nudgedAt >= this.nudgeMs) {
+      this.nudgedAt = now;
+      this.nudgeMs = Math.min(this.nudgeMs * 2, ORPHAN_PROBE_MS);
+      this.touchView(false);
+    }
+  }
+
+  /** Sends what there is to send and sets the timer for what is not confirmed. */
+  flush(now: Millis): void {
+    const op = this.ops.takeUnsent();
+    if (op !== undefined) {
+      const first = op.seq === 1 && !this.isChild;
+      this.command({ sk: this.id, opSeq: op.seq, ...op.body, view: this.view(),
+        ...(first ? { options: { ...this.options, ...op.body.options } } : {}) });
+    }
+    if (this.live) {
+      this.emitData(now);
+      if (this.viewDirty) this.command({ sk: this.id, opSeq: 0, view: this.view() });
+    }
+    this.setTimer(now);
+  }
+
+  onTimer(now: Millis): void {
+    if (this.repeatAt <= now) {
+      this.repeatAt = NEVER;
+      this.repeatMs = Math.min(this.repeatMs * 2, REPEAT_MAX_MS);
+      if (!this.ops.idle) this.ops.unsent = true;
+      this.rewind();
+      if (this.live) this.viewDirty = true;
+    }
+    this.flush(now);
+  }
+
+  protected command(cmd: SkCmd): void {
+    if (cmd.view) {
+      this.viewDirty = false;
+      if (this.viewTries > 0 && --this.viewTries === 0) this.viewSettled();
+    }
+    this.host.send(this, cmd);
+  }
+
+  /** A view that was insisted on has gone out often enough. */
+  protected viewSettled(): void {}
+
+  /** Another reason to be flushed at some time. */
+  protected get flushAt(): Millis {
+    return NEVER;
+  }
+
+  protected applyAddrs(v: ProtoView): void {
+    if (v.lport !== 0) {
+      this.laddr = v.laddr;
+      this.lport = v.lport;
+    }
+    if (v.rport !== 0) {
+      this.raddr = v.raddr;
+      this.rport = v.rport;
+    }
+  }
+
+  private setTimer(now: Millis): void {
+    if (this.freed) return;
+    if (!this.ops.idle || this.unconfirmed || (this.viewTries > 0 && this.live)) {
+      if (this.progress) this.repeatMs = REPEAT_MIN_MS;
+      if (this.progress || this.repeatAt === NEVER) this.repeatAt = now + this.repeatMs;
+    } else {
+      this.repeatMs = REPEAT_MIN_MS;
+      this.repeatAt = this.orphan ? now + ORPHAN_PROBE_MS : NEVER;
+    }
+    this.progress = false;
+    this.host.arm(this, Math.min(this.repeatAt, this.flushAt));
+  }
+}

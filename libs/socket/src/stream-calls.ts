@@ -1,0 +1,245 @@
+import {
+  AF_INET, ERRNO, INADDR_BROADCAST, type Millis, NEVER, TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, isMulticastIpv4,
+  AF_UNSPEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SOMAXCONN,
+} from '@skbus/skb';
+import { REPEAT_MIN_MS } from './sock.ts';
+import type { StreamSock } from './stream-sock.ts';
+import { type SockAddr, type SysReply, fail, ok, okLocal } from './types.ts';
+import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK } from './uapi.ts';
+import { type Park, nothingDone } from './wait.ts';
+
+const E = ERRNO;
+
+/** inet_listen(). */
+export function listen(s: StreamSock, backlog: number): SysReply | Park {
+  s.trace('inet_listen');
+  if (s.ss !== 'SS_UNCONNECTED' || (s.state !== TCP_CLOSE && s.state !== TCP_LISTEN)) return fail(E.EINVAL);
+  const was = { state: s.state, backlog: s.backlog };
+  // A negative backlog is a large unsigned one, as in __sys_listen.
+  s.backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : backlog;
+  let answer: number | undefined;
+  const seq = s.pushOp({ listen: { backlog: s.backlog } }, (errno, now) => {
+    answer = errno;
+    if (errno !== 0) {
+      s.backlog = was.backlog;
+      if (was.state !== TCP_LISTEN) s.backToClosed();
+    }
+    s.wakeAll(now);
+  });
+  if (was.state !== TCP_LISTEN) s.beginEpoch(seq, TCP_LISTEN);
+  return { on: [s.connectors], timeoutMs: NEVER, stop: nothingDone,
+    attempt: () => (answer === undefined ? undefined : answer === 0 ? ok() : fail(answer)) };
+}
+
+/** inet_csk_accept(); `install` gives the child an fd. */
+export function accept(s: StreamSock, install: (child: StreamSock) => number): SysReply | Park {
+  s.trace('inet_accept');
+  s.trace('inet_csk_accept');
+  const attempt = (): SysReply | undefined => {
+    if (s.state !== TCP_LISTEN) return fail(E.EINVAL);
+    const child = s.acceptQueue.shift();
+    if (child === undefined) return undefined;
+    const fd = install(child);
+    if (fd < 0) {
+      s.acceptQueue.unshift(child);
+      return fail(E.EMFILE);
+    }
+    child.markAccepted();
+    return { ...okLocal(child, fd), addr: { family: AF_INET, addr: child.raddr, port: child.rport } };
+  };
+  const now = attempt();
+  if (now !== undefined) return now;
+  if (s.nonblock) return fail(E.EAGAIN);
+  s.trace('inet_csk_wait_for_connect');
+  return { on: [s.rd], attempt, timeoutMs: s.rcvTimeoMs, stop: nothingDone };
+}
+
+/** __inet_stream_connect(). */
+export function connect(s: StreamSock, to: SockAddr): SysReply | Park {
+  s.trace('inet_stream_connect');
+  if (to.family === AF_UNSPEC) return disconnect(s);
+  switch (s.ss) {
+    case 'SS_CONNECTED': return fail(E.EISCONN);
+    case 'SS_DISCONNECTING': return fail(E.EINVAL);
+    case 'SS_CONNECTING': return awaitConnect(s, E.EALREADY);
+    case 'SS_UNCONNECTED': return startConnect(s, to);
+  }
+}
+
+function startConnect(s: StreamSock, to: SockAddr): SysReply | Park {
+  if (s.state !== TCP_CLOSE) return fail(E.EISCONN);
+  if (to.family !== AF_INET) return fail(E.EAFNOSUPPORT);
+  // tcp_v4_connect: no route of type unicast leads there.
+  if (to.addr === INADDR_BROADCAST || isMulticastIpv4(to.addr)) return fail(E.ENETUNREACH);
+  let answer: number | undefined;
+  let answered = false;
+  const seq = s.pushOp({ connect: { addr: to.addr, port: to.port } }, (errno, now) => {
+    answer = errno === E.EINPROGRESS ? 0 : errno;
+    if (answer !== 0) {
+      if (answered) s.failLate(answer);
+      else s.backToClosed();
+    } else if (!answered && !s.nonblock) s.trace('inet_wait_for_connect');
+    s.wakeAll(now);
+  });
+  s.beginEpoch(seq, TCP_SYN_SENT);
+  s.ss = 'SS_CONNECTING';
+  s.raddr = to.addr;
+  s.rport = to.port;
+  const attempt = (): SysReply | undefined => {
+    if (answer === undefined) return undefined;
+    if (answer !== 0) return fail(answer);
+    if (s.opening) return s.nonblock ? fail(E.EINPROGRESS) : undefined;
+    return finishConnect(s);
+  };
+  return {
+    on: [s.connectors], attempt,
+    // A non-blocking connect still says at once that there is no route; a transport that is away must not hold it up.
+    timeoutMs: s.nonblock ? REPEAT_MIN_MS : s.sndTimeoMs,
+    timeoutErrno: E.EINPROGRESS,
+    stop: (errno) => {
+      answered = true;
+      return fail(errno);
+    },
+  };
+}
+
+/** A second connect(): the outcome of the first. */
+function awaitConnect(s: StreamSock, meanwhile: number): SysReply | Park {
+  if (!s.opening) return finishConnect(s);
+  if (s.nonblock) return fail(meanwhile);
+  return { on: [s.connectors], timeoutMs: s.sndTimeoMs, timeoutErrno: meanwhile, stop: nothingDone,
+    attempt: () => (s.opening ? undefined : finishConnect(s)) };
+}
+
+function finishConnect(s: StreamSock): SysReply {
+  if (s.ss === 'SS_CONNECTED') return okLocal(s);
+  if (s.state !== TCP_CLOSE) {
+    s.ss = 'SS_CONNECTED';
+    return okLocal(s);
+  }
+  const errno = s.takeErr() || E.ECONNABORTED;
+  s.reincarnate(true);
+  return fail(errno);
+}
+
+/** connect(AF_UNSPEC): tcp_disconnect(); the socket can connect again. */
+function disconnect(s: StreamSock): SysReply {
+  if (s.state !== TCP_CLOSE || s.ss !== 'SS_UNCONNECTED') s.reincarnate(true);
+  s.err = 0;
+  return ok();
+}
+
+/** tcp_sendmsg_locked(). */
+export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, now: Millis): SysReply | Park {
+  s.trace('tcp_sendmsg');
+  s.trace('tcp_sendmsg_locked');
+  if (flags & MSG_OOB) return fail(E.EOPNOTSUPP);
+  const more = (flags & MSG_MORE) !== 0;
+  let sent = 0;
+  // Where in the iovec the next byte is.
+  let part = 0;
+  let offset = 0;
+  const attempt = (at: Millis): SysReply | undefined => {
+    if (s.opening && s.err === 0) return undefined;
+    if (s.err !== 0 || s.shutdownMask & SEND_SHUTDOWN || !s.established) return sent > 0 ? ok(sent) : fail(s.streamError());
+    for (let room = s.sndSpace(); part < data.length; room = s.sndSpace()) {
+      const d = data[part]!;
+      const n = Math.min(room, d.length - offset);
+      if (n <= 0 && d.length > offset) return undefined;
+      s.write(offset === 0 && n === d.length ? d : d.subarray(offset, offset + n), more, at);
+      sent += n;
+      offset += n;
+      if (offset === d.length) {
+        part++;
+        offset = 0;
+      }
+    }
+    return ok(sent);
+  };
+  const stop = (errno: number): SysReply => (sent > 0 ? ok(sent) : fail(errno));
+  const reply = attempt(now);
+  if (reply !== undefined) return reply;
+  if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
+  return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop };
+}
+
+/** tcp_recvmsg_locked(). */
+export function recv(s: StreamSock, len: number, flags: number): SysReply | Park {
+  s.trace('tcp_recvmsg');
+  s.trace('tcp_recvmsg_locked');
+  if (flags & MSG_ERRQUEUE) return fail(E.EAGAIN);
+  if (s.state === TCP_LISTEN) return fail(E.ENOTCONN);
+  if (flags & MSG_OOB) return fail(E.EINVAL);
+  const peek = (flags & MSG_PEEK) !== 0;
+  const target = flags & MSG_WAITALL ? Math.max(1, len) : Math.max(1, Math.min(s.rcvLowat, len));
+  const parts: Uint8Array[] = [];
+  let got = 0;
+  const result = (): SysReply => {
+    if (flags & MSG_TRUNC) return { errno: 0, result: got, data: [] };
+    return { errno: 0, result: got, data: parts };
+  };
+  const attempt = (): SysReply | undefined => {
+    if (peek) {
+      const seen = s.rcv.peek(len);
+      got = seen.reduce((n, p) => n + p.length, 0);
+      parts.splice(0, parts.length, ...seen);
+    } else if (s.rcv.length > 0) {
+      const taken = s.rcv.take(len - got);
+      let n = 0;
+      for (const p of taken) {
+        n += p.length;
+        parts.push(p);
+      }
+      got += n;
+      s.trace('tcp_rcv_space_adjust');
+      s.trace('tcp_cleanup_rbuf');
+      s.consumed(n);
+    }
+    if (got >= target || (len === 0 && s.rcv.length > 0)) return result();
+    if (got > 0) return s.err !== 0 || s.state === TCP_CLOSE || s.shutdownMask & RCV_SHUTDOWN ? result() : undefined;
+    if (s.done) return result();
+    if (s.err !== 0) return fail(s.takeErr());
+    if (s.shutdownMask & RCV_SHUTDOWN) return result();
+    if (s.state === TCP_CLOSE) return fail(E.ENOTCONN);
+    return undefined;
+  };
+  const stop = (errno: number): SysReply => (got > 0 ? result() : fail(errno));
+  const reply = attempt();
+  if (reply !== undefined) return reply;
+  if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
+  s.trace('sk_wait_data');
+  return { on: [s.rd], attempt, timeoutMs: s.rcvTimeoMs, stop };
+}
+
+/** inet_shutdown(). */
+export function shutdown(s: StreamSock, how: number, now: Millis): SysReply {
+  s.trace('inet_shutdown');
+  const mask = how + 1;
+  if (how < 0 || mask > SHUTDOWN_MASK) return fail(E.EINVAL);
+  if (s.ss === 'SS_CONNECTING') s.ss = s.opening || s.state === TCP_CLOSE ? 'SS_DISCONNECTING' : 'SS_CONNECTED';
+  let reply = ok();
+  if (s.state === TCP_LISTEN || s.opening) {
+    if (s.state !== TCP_LISTEN || mask & RCV_SHUTDOWN) {
+      for (const child of s.acceptQueue.splice(0)) child.abort();
+      s.reincarnate(true);
+    }
+  } else {
+    if (s.state === TCP_CLOSE) reply = fail(E.ENOTCONN);
+    const sends = (mask & SEND_SHUTDOWN) !== 0 && !(s.shutdownMask & SEND_SHUTDOWN);
+    s.shutdownMask |= mask;
+    if (s.state !== TCP_CLOSE) s.trace('tcp_shutdown');
+    if (sends && s.established) s.endOfWrites(how);
+  }
+  s.wakeAll(now);
+  return reply;
+}
+
+/** close() on a socket with SO_LINGER waits until the peer has everything, or the time is up. */
+export function close(s: StreamSock, now: Millis): SysReply | Park {
+  const lingerMs = s.linger.onoff !== 0 && (s.established || s.shutdownMask !== 0) ? s.linger.linger * 1000 : 0;
+  s.trace('tcp_close');
+  s.trace('__tcp_close');
+  s.close(now);
+  if (lingerMs === 0 || s.freed) return ok();
+  return { on: [s.closers], timeoutMs: lingerMs, stop: () => ok(), attempt: () => (s.freed ? ok() : undefined) };
+}

@@ -1,0 +1,3 @@
+export { Bench, type LinkFaults } from './bench.ts';
+export { ModelTcp, ModelSock } from './model-tcp.ts';
+export { ModelUdp } from './model-udp.ts';

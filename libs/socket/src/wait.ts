@@ -1,0 +1,91 @@
+import { ERRNO, NEVER, type Millis } from '@skbus/skb';
+import type { Timed } from './timer-heap.ts';
+import { fail, type SysReply } from './types.ts';
+
+/** A system call that cannot answer yet: what to try again, and on which queues to sleep meanwhile. */
+export interface Park {
+  on: readonly WaitQueue[];
+  /** The answer, or undefined: go on sleeping. */
+  attempt(now: Millis): SysReply | undefined;
+  /** NEVER: no timeout. */
+  timeoutMs: Millis;
+  /** The answer when the time is up or the call is cancelled; `errno` is what it would be with nothing done. */
+  stop(errno: number): SysReply;
+  /** errno for `stop` on timeout; EAGAIN unless said. */
+  timeoutErrno?: number;
+}
+
+/** A sleeping call. */
+export class Wait implements Timed {
+  timerAt: Millis = NEVER;
+  heapAt: Millis = NEVER;
+  over = false;
+  readonly park: Park;
+  private readonly done: (reply: SysReply) => void;
+
+  constructor(park: Park, done: (reply: SysReply) => void) {
+    this.park = park;
+    this.done = done;
+    for (const q of park.on) q.add(this);
+  }
+
+  wake(now: Millis): void {
+    if (this.over) return;
+    const reply = this.park.attempt(now);
+    if (reply !== undefined) this.finish(reply);
+  }
+
+  onTimer(): void {
+    this.stop(this.park.timeoutErrno ?? ERRNO.EAGAIN);
+  }
+
+  stop(errno: number): void {
+    if (!this.over) this.finish(this.park.stop(errno));
+  }
+
+  /** Ends without an answer: nobody is left to hear it. */
+  abandon(): void {
+    if (this.over) return;
+    this.over = true;
+    this.timerAt = NEVER;
+    for (const q of this.park.on) q.remove(this);
+  }
+
+  private finish(reply: SysReply): void {
+    this.abandon();
+    this.done(reply);
+  }
+}
+
+/** wait_queue_head: calls asleep on one condition of one socket, first come first served. */
+export class WaitQueue {
+  private readonly waits = new Set<Wait>();
+
+  add(w: Wait): void {
+    this.waits.add(w);
+  }
+
+  remove(w: Wait): void {
+    this.waits.delete(w);
+  }
+
+  get empty(): boolean {
+    return this.waits.size === 0;
+  }
+
+  wake(now: Millis): void {
+    if (this.waits.size === 0) return;
+    for (const w of Array.from(this.waits)) w.wake(now);
+  }
+
+  stopAll(errno: number): void {
+    for (const w of Array.from(this.waits)) w.stop(errno);
+  }
+
+  abandonAll(): void {
+    for (const w of Array.from(this.waits)) w.abandon();
+  }
+}
+
+/** The usual `stop`: nothing was done. */
+export const nothingDone = (errno: number): SysReply => fail(errno);

@@ -1,0 +1,162 @@
+import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkView } from '@skbus/skb';
+import { ackSndCheck } from './ack-output.ts';
+import { close, shutdown } from './close.ts';
+import { bind, connect, listen } from './connect.ts';
+import type { TcpContext } from './context.ts';
+import { confirmFin } from './fin.ts';
+import { applyOptions } from './options.ts';
+import type { TcpSock } from './sock.ts';
+import { leaveBacklog } from './state.ts';
+import { confirmData, viewChanged, viewSoon } from './views.ts';
+import { rcvSpaceAdjust, windowUpdateDue } from './window.ts';
+
+/** A command that tells us nothing new is answered with our view, but not more often than this. */
+const ANSWER_MIN_MS = 50;
+
+/** The socket layer speaks (seam.ts). Anything may come twice, late or out of order. */
+export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
+  let sk = cx.socks.get(cmd.sk);
+  if (sk === undefined) {
+    if (answerEnded(cx, cmd)) return;
+    if (cmd.opSeq !== 1 || (cmd.sk & 1) !== 0) {
+      cx.emit({ sk: cmd.sk, opAck: 0, opErrno: 0, unknown: true });
+      return;
+    }
+    sk = createSock(cx, cmd.sk);
+  }
+  let news = false;
+  if (cmd.view) news = applyView(cx, sk, cmd.view);
+  if (cmd.data) news = takeData(cx, sk, cmd.data.offset, cmd.data.data) || news;
+  if (cmd.opSeq > sk.opSeq && !sk.opBusy) {
+    startOp(cx, sk, cmd);
+    return;
+  }
+  const repeated = cmd.opSeq > 0 && !sk.opBusy;
+  if (repeated) viewChanged(cx, sk);
+  else if (!news && cx.now - sk.viewSentMs >= ANSWER_MIN_MS) viewChanged(cx, sk);
+}
+
+function createSock(cx: TcpContext, id: number): TcpSock {
+  cx.env.trace('tcp_v4_init_sock');
+  cx.env.trace('tcp_init_sock');
+  const sk = cx.newSock(id);
+  cx.socks.set(id, sk);
+  return sk;
+}
+
+/** Runs an operation once. It may have several parts; each must succeed for the next to run. */
+function startOp(cx: TcpContext, sk: TcpSock, cmd: SkCmd): void {
+  sk.opSeq = cmd.opSeq;
+  sk.opBusy = true;
+  if (cmd.options) applyOptions(cx, sk, cmd.options);
+  const end = (errno: number): void => {
+    if (sk.opSeq !== cmd.opSeq) return;
+    sk.opErrno = errno;
+    sk.opBusy = false;
+    if (cx.socks.get(sk.id) === sk) viewChanged(cx, sk);
+  };
+  const second = (errno: number): void => {
+    if (errno !== 0) end(errno);
+    else afterBind(cx, sk, cmd, end);
+  };
+  if (cmd.bind) bind(cx, sk, cmd.bind, second);
+  else second(0);
+}
+
+function afterBind(cx: TcpContext, sk: TcpSock, cmd: SkCmd, end: (errno: number) => void): void {
+  if (cmd.listen) {
+    const err = listen(cx, sk, cmd.listen.backlog);
+    if (err !== 0) {
+      end(err);
+      return;
+    }
+  }
+  if (cmd.connect) {
+    connect(cx, sk, cmd.connect, end);
+    return;
+  }
+  const sndTo = cmd.view?.sndTo ?? sk.sendQueue.end;
+  if (cmd.shutdown) shutdown(cx, sk, cmd.shutdown.how, sndTo);
+  if (cmd.close) {
+    // its last view goes out from inside, with the answer
+    sk.opErrno = 0;
+    sk.opBusy = false;
+    close(cx, sk, cmd.close.abort, sndTo);
+  }
+  end(0);
+}
+
+/** What the socket layer has and wants. True when any of it is news. */
+function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
+  let news = false;
+  if (v.haveChild && !sk.haveChild) {
+    sk.haveChild = true;
+    sk.seamTries = 0;
+    news = true;
+  }
+  if (v.accepted && !sk.accepted) {
+    leaveBacklog(sk);
+    sk.accepted = true;
+    sk.haveChild = true;
+    news = true;
+  }
+  if (confirm(cx, sk, v)) news = true;
+  const read = 1 + Math.min(v.rcvRead, sk.rcvNxt - 1);
+  if (read > sk.rcvRead) {
+    const copied = Math.min(read, sk.rcvAck);
+    if (copied > sk.rcvRead) {
+      sk.rcvRead = copied;
+      news = true;
+      rcvSpaceAdjust(cx, sk);
+      if (sk.state !== TCP_LISTEN && !sk.rcvShutdown && windowUpdateDue(sk)) {
+        sk.ackNow = true;
+        cx.touch(sk);
+      }
+    }
+  }
+  return news;
+}
+
+/** rcvGot and finGot: what may be acknowledged now. */
+function confirm(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
+  const dataEnd = sk.finRcvdAt >= 0 ? sk.finRcvdAt : sk.rcvNxt;
+  const got = Math.min(1 + v.rcvGot, dataEnd);
+  let news = false;
+  if (got > sk.rcvAck) {
+    sk.rcvAck = got;
+    confirmData(cx, sk, got - 1);
+    ackSndCheck(cx, sk);
+    if (sk.dupAcksOwed > 0) cx.touch(sk);
+    news = true;
+  }
+  if (v.finGot && sk.finRcvdAt >= 0 && !sk.finConfirmed) {
+    sk.viewRepeats = 0;
+    confirmFin(cx, sk);
+    news = sk.finConfirmed;
+  }
+  return news;
+}
+
+/** Takes what continues the stream; says so soon. A gap means that a message was lost. */
+function takeData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): boolean {
+  const q = sk.sendQueue;
+  const skip = q.end - offset;
+  if (skip < 0 || skip >= data.length) return false;
+  q.append(skip === 0 ? data : data.subarray(skip));
+  if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
+  viewSoon(cx, sk);
+  cx.touch(sk);
+  return true;
+}
+
+/** A sock that is gone answers its last words again. */
+function answerEnded(cx: TcpContext, cmd: SkCmd): boolean {
+  const e = cx.ended.get(cmd.sk);
+  if (e === undefined) return false;
+  if (cmd.opSeq > e.opSeq) {
+    e.opSeq = cmd.opSeq;
+    e.opErrno = 0;
+  }
+  cx.emit({ sk: cmd.sk, opAck: e.opSeq, opErrno: e.opErrno, view: e.view ?? null });
+  return true;
+}

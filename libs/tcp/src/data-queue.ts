@@ -1,0 +1,148 @@
+import type { SkBuff } from '@skbus/skb';
+import { ackSndCheck, enterQuickAck, eventDataRecv, oweDupAck } from './ack-output.ts';
+import type { TcpContext } from './context.ts';
+import { tcpFin } from './fin.ts';
+import { queueOfo } from './ofo-insert.ts';
+import { sackRemove } from './sack-out.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+import { TCP_MAX_QUICKACKS } from './sysctl.ts';
+import { emitData } from './views.ts';
+
+/** More pieces than this are joined: one message up costs more than the copy. */
+const JOIN_ABOVE = 3;
+/** Least bytes an unconfirmed piece is charged with, so that tiny segments cannot outgrow the buffer (skb->truesize). */
+const PIECE_CHARGE = 256;
+
+/** tcp_data_queue(): seventh and eighth of RFC 9293 3.10.7.4, text and FIN. The skb ends here or in the ofo queue. */
+export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  const { env } = cx;
+  env.trace('tcp_data_queue', seg.skb);
+  if (seg.endSeq === seg.seq) {
+    env.consume(seg.skb);
+    return;
+  }
+  if (seg.seq > sk.rcvNxt) {
+    if (seg.seq >= sk.rcvNxt + sk.rcvWindow) {
+      outOfWindow(cx, sk, seg, 'TCP_OVERWINDOW');
+      return;
+    }
+    queueOfo(cx, sk, seg);
+    return;
+  }
+  if (seg.endSeq <= sk.rcvNxt) {
+    env.mib.inc('TcpExtDelayedACKLost');
+    setDsack(cx, sk, seg.seq, seg.endSeq);
+    outOfWindow(cx, sk, seg, 'TCP_OLD_DATA');
+    return;
+  }
+  if (sk.rcvWindow === 0 && !(seg.fin && seg.len === 0)) {
+    env.mib.inc('TcpExtTCPZeroWindowDrop');
+    outOfWindow(cx, sk, seg, 'TCP_ZEROWINDOW');
+    return;
+  }
+  if (sk.unconfirmed.length * PIECE_CHARGE > sk.rcvbuf) {
+    env.mib.inc('TcpExtTCPRcvQDrop');
+    env.drop(seg.skb, 'PROTO_MEM');
+    return;
+  }
+  if (seg.seq < sk.rcvNxt) setDsack(cx, sk, seg.seq, sk.rcvNxt);
+  queueInOrder(cx, sk, seg);
+}
+
+/** tcp_queue_rcv() and what follows: the bytes go up as they are, and those that waited for them after them. */
+export function queueInOrder(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  cx.env.trace('tcp_queue_rcv', seg.skb);
+  const fin = seg.fin;
+  if (seg.len > 0) {
+    sk.dataSegsIn += Math.max(1, seg.skb.gsoSegs);
+    const hadHole = sk.ofo.length > 0;
+    eventDataRecv(cx, sk, seg);
+    cx.env.trace('tcp_event_data_recv', seg.skb);
+    passUp(cx, sk, seg.skb, seg.hlen, seg.seq, seg.endSeq - (fin ? 1 : 0));
+    if (fin) tcpFin(cx, sk, seg.endSeq - 1);
+    else if (hadHole) drainOfo(cx, sk);
+  } else if (fin) {
+    sk.ackPending = true;
+    tcpFin(cx, sk, seg.endSeq - 1);
+  }
+  cx.env.trace('tcp_data_ready', seg.skb);
+  cx.env.consume(seg.skb);
+}
+
+/** tcp_ofo_queue(): what was waiting and is now in order. */
+function drainOfo(cx: TcpContext, sk: TcpSock): void {
+  const { segs } = sk.ofo;
+  let n = 0;
+  for (; n < segs.length; n++) {
+    const s = segs[n]!;
+    if (s.seq > sk.rcvNxt) break;
+    cx.ofoSkbs--;
+    if (s.end <= sk.rcvNxt) {
+      cx.env.drop(s.skb, 'TCP_OFO_DROP');
+      continue;
+    }
+    passUp(cx, sk, s.skb, s.hlen + sk.rcvNxt - s.base, sk.rcvNxt, s.end - (s.fin ? 1 : 0));
+    cx.env.consume(s.skb);
+    if (s.fin) {
+      segs.splice(0, n + 1);
+      tcpFin(cx, sk, s.end - 1);
+      return;
+    }
+  }
+  segs.splice(0, n);
+  // the hole is filled: the sender wants to know at once (RFC 5681 4.2)
+  if (segs.length === 0) sk.ackOnConfirm = true;
+  sackRemove(sk.sackBlocks, sk.rcvNxt);
+}
+
+/** Hands the payload [seq, end) to the socket layer; the part below rcvNxt is already there. `at`: where it starts in skb. */
+function passUp(cx: TcpContext, sk: TcpSock, skb: SkBuff, at: number, seq: number, end: number): void {
+  const from = sk.rcvNxt;
+  const n = end - from;
+  if (n <= 0) return;
+  const parts = skb.slices(at + from - seq, n);
+  sk.rcvNxt = end;
+  sk.bytesReceived += n;
+  if (sk.orphan) return;
+  if (parts.length > JOIN_ABOVE) {
+    const joined = new Uint8Array(n);
+    let k = 0;
+    for (const p of parts) {
+      joined.set(p, k);
+      k += p.length;
+    }
+    emitData(cx, sk, from - 1, joined);
+    return;
+  }
+  let offset = from - 1;
+  for (const p of parts) {
+    emitData(cx, sk, offset, p);
+    offset += p.length;
+  }
+}
+
+/** Nothing new in it: the peer missed our ACK, or tests the window. Answer at once. */
+function outOfWindow(
+  cx: TcpContext, sk: TcpSock, seg: Segment, reason: 'TCP_OLD_DATA' | 'TCP_ZEROWINDOW' | 'TCP_OVERWINDOW',
+): void {
+  enterQuickAck(sk, TCP_MAX_QUICKACKS);
+  oweDupAck(cx, sk);
+  cx.env.drop(seg.skb, reason);
+}
+
+/** tcp_dsack_set() (RFC 2883) */
+export function setDsack(cx: TcpContext, sk: TcpSock, start: number, end: number): void {
+  if (!sk.sackOk || !cx.sysctl.tcpDsack || end <= start) return;
+  cx.env.mib.inc(start < sk.rcvNxt ? 'TcpExtTCPDSACKOldSent' : 'TcpExtTCPDSACKOfoSent');
+  sk.dsackStart = Math.max(start, 1);
+  sk.dsackEnd = end;
+}
+
+/** An orphan has nobody to confirm what comes: it counts as read. */
+export function confirmForOrphan(cx: TcpContext, sk: TcpSock): void {
+  if (!sk.orphan || sk.rcvNxt <= sk.rcvAck) return;
+  sk.rcvAck = sk.finRcvdAt >= 0 && !sk.finConfirmed ? sk.finRcvdAt : sk.rcvNxt;
+  sk.rcvRead = Math.max(sk.rcvRead, sk.rcvAck);
+  ackSndCheck(cx, sk);
+}

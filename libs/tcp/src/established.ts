@@ -1,0 +1,58 @@
+import { TCP_ACK, TCP_PSH } from '@skbus/wire';
+import { ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import type { TcpContext } from './context.ts';
+import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
+import { validateIncoming } from './input-steps.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+
+/** tcp_rcv_established(): nearly every segment is either the next data or an ACK; those take the short way. */
+export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  const { env } = cx;
+  env.trace('tcp_rcv_established', seg.skb);
+  if (isPredicted(sk, seg) && fastPath(cx, sk, seg)) return;
+  if (!seg.hasAck && (seg.flags & 6) === 0) {
+    env.drop(seg.skb, 'TCP_FLAGS');
+    return;
+  }
+  if (!validateIncoming(cx, sk, seg)) return;
+  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS);
+  if (verdict !== 'ok' && verdict !== 'old') {
+    env.drop(seg.skb, verdict);
+    return;
+  }
+  env.trace('tcp_urg', seg.skb);
+  dataQueue(cx, sk, seg);
+  env.trace('tcp_data_snd_check');
+  confirmForOrphan(cx, sk);
+}
+
+/** Header prediction (tp->pred_flags): just ACK, maybe PSH; the window as before; next in sequence; nothing waiting. */
+function isPredicted(sk: TcpSock, seg: Segment): boolean {
+  return (seg.flags & ~TCP_PSH) === TCP_ACK && seg.seq === sk.rcvNxt && seg.ack <= sk.sndNxt && seg.ack >= sk.sndUna
+    && seg.window === sk.predWindow && sk.ofo.length === 0 && seg.sack.length === 0 && seg.hasTs === sk.tsOk
+    && seg.len <= sk.rcvWindow && (!seg.hasTs || ((seg.tsVal - sk.tsRecent) | 0) >= 0);
+}
+
+/** False: not for the short way after all. */
+function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const { env } = cx;
+  if (seg.len === 0) {
+    if (seg.ack === sk.sndUna) return false;
+    tcpAck(cx, sk, seg, ACK_UPDATE_TS);
+    env.mib.inc('TcpExtTCPHPAcks');
+    env.consume(seg.skb);
+    env.trace('tcp_data_snd_check');
+    return true;
+  }
+  if (sk.unconfirmed.length > 64) return false;
+  if (seg.hasTs && seg.seq <= sk.rcvWup) {
+    sk.tsRecent = seg.tsVal;
+    sk.tsRecentMs = cx.now;
+  }
+  env.mib.inc('TcpExtTCPHPHits');
+  if (seg.ack !== sk.sndUna) tcpAck(cx, sk, seg, 0);
+  queueInOrder(cx, sk, seg);
+  env.trace('tcp_data_snd_check');
+  return true;
+}

@@ -1,0 +1,229 @@
+import {
+  TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_SYN_RECV,
+} from '@skbus/skb';
+import { TCP_RST } from '@skbus/wire';
+import { ACK_NO_CHALLENGE, ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import { enterQuickAck } from './ack-output.ts';
+import { childEstablished } from './child.ts';
+import type { TcpContext } from './context.ts';
+import { confirmForOrphan, dataQueue, setDsack } from './data-queue.ts';
+import { finAcked } from './fin.ts';
+import { armKeepalive, finTimeMs } from './keepalive.ts';
+import { oowRateLimited, sendChallengeAck } from './rate-limit.ts';
+import { sendReset } from './reply.ts';
+import { tcpReset } from './reset.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+import { setState, tcpDone } from './state.ts';
+import { TCP_MAX_QUICKACKS, TCP_TIMEWAIT_LEN_MS } from './sysctl.ts';
+import { timeWait } from './timewait.ts';
+import { pawsDiscard } from './timestamps.ts';
+import { sendAck } from './transmit.ts';
+import { initTransfer } from './transfer.ts';
+
+/**
+ * The eight steps of RFC 9293 3.10.7.4 for every synchronized state (tcp_rcv_state_process). ESTABLISHED has a shorter
+ * way through the same steps in established.ts. Each step answers whether the segment goes on to the next; if not, it
+ * has ended the skb.
+ */
+export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  cx.env.trace('tcp_rcv_state_process', seg.skb);
+  if (!seg.hasAck && (seg.flags & TCP_RST) === 0 && !seg.syn) {
+    cx.env.drop(seg.skb, 'TCP_FLAGS');
+    return;
+  }
+  if (!validateIncoming(cx, sk, seg)) return;
+  if (!step5Ack(cx, sk, seg)) return;
+  step6Urg(cx, seg);
+  if (!step7Data(cx, sk, seg)) return;
+  if (sk.state !== TCP_CLOSE) {
+    cx.env.trace('tcp_data_snd_check');
+    confirmForOrphan(cx, sk);
+  }
+}
+
+/** Steps 1 to 4 and PAWS before them (tcp_validate_incoming). */
+export function validateIncoming(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  cx.env.trace('tcp_validate_incoming', seg.skb);
+  return step0Paws(cx, sk, seg) && step1Sequence(cx, sk, seg) && step2Rst(cx, sk, seg) && step3Security()
+    && step4Syn(cx, sk, seg);
+}
+
+/** R1 of RFC 7323 5.3: a segment older than the newest timestamp is a duplicate from long ago. */
+function step0Paws(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  if (!seg.hasTs || !sk.tsOk || !pawsDiscard(cx, sk, seg)) return true;
+  if ((seg.flags & TCP_RST) !== 0) return true; // a reset counts even so
+  cx.env.mib.inc('TcpExtPAWSEstab');
+  if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedPAWS')) sendDupAck(cx, sk, seg);
+  cx.env.drop(seg.skb, 'TCP_RFC7323_PAWS');
+  return false;
+}
+
+/** First, check sequence number (tcp_sequence): some of it must be in the window. */
+function step1Sequence(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const old = seg.endSeq < sk.rcvWup;
+  if (!old && seg.seq <= sk.rcvNxt + sk.rcvWindow) return true;
+  if ((seg.flags & TCP_RST) !== 0) {
+    if (resetCheck(sk, seg)) tcpReset(cx, sk, seg);
+  } else if (seg.syn) {
+    synChallenge(cx, sk, seg);
+    return false;
+  } else if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedSeq')) {
+    sendDupAck(cx, sk, seg);
+  }
+  cx.env.drop(seg.skb, old ? 'TCP_OLD_SEQUENCE' : 'TCP_INVALID_SEQUENCE');
+  return false;
+}
+
+/** Second, check the RST bit (RFC 5961 3.2): only the exact sequence number resets, others in the window are asked back. */
+function step2Rst(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  if ((seg.flags & TCP_RST) === 0) return true;
+  if (seg.seq === sk.rcvNxt || resetCheck(sk, seg) || matchesSack(sk, seg)) tcpReset(cx, sk, seg);
+  else sendChallengeAck(cx, sk);
+  cx.env.drop(seg.skb, 'TCP_RESET');
+  return false;
+}
+
+/** Third, check security: Linux has none of it (RFC 9293 appendix A.1). */
+function step3Security(): boolean {
+  return true;
+}
+
+/** Fourth, check the SYN bit (RFC 5961 4.2). The SYN-ACK of a simultaneous open may come again in SYN-RECEIVED. */
+function step4Syn(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  if (!seg.syn) return true;
+  const synAckAgain = sk.state === TCP_SYN_RECV && seg.hasAck && seg.seq + 1 === seg.endSeq
+    && seg.seq + 1 === sk.rcvNxt && seg.ack === sk.sndNxt;
+  if (synAckAgain) return true;
+  synChallenge(cx, sk, seg);
+  return false;
+}
+
+/** Fifth, check the ACK field, and what an acknowledged FIN means in each state. */
+function step5Ack(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  if (!seg.hasAck) {
+    cx.env.drop(seg.skb, 'TCP_FLAGS');
+    return false;
+  }
+  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_NO_CHALLENGE);
+  if (sk.state === TCP_SYN_RECV) {
+    if (verdict !== 'ok') {
+      sendReset(cx, seg);
+      cx.env.drop(seg.skb, verdict === 'old' ? 'TCP_OLD_ACK' : verdict);
+      return false;
+    }
+    synAcked(cx, sk, seg);
+  } else if (verdict !== 'ok' && verdict !== 'old') {
+    sendChallengeAck(cx, sk);
+    cx.env.drop(seg.skb, verdict);
+    return false;
+  }
+  if (!sk.finAcked) return true;
+  if (sk.state === TCP_FIN_WAIT1) return enterFinWait2(cx, sk, seg);
+  if (sk.state === TCP_CLOSING || sk.state === TCP_LAST_ACK) {
+    if (!finAcked(cx, sk)) return true;
+    cx.env.consume(seg.skb);
+    return false;
+  }
+  return true;
+}
+
+/** Sixth, check the URG bit: the urgent pointer is a mark nobody of ours asks for; the bytes stay in the stream. */
+function step6Urg(cx: TcpContext, seg: Segment): void {
+  cx.env.trace('tcp_urg', seg.skb);
+}
+
+/** Seventh and eighth, the segment text and the FIN bit. */
+function step7Data(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const newEnd = seg.endSeq - (seg.fin ? 1 : 0);
+  if (sk.rcvShutdown && (sk.state === TCP_FIN_WAIT1 || sk.state === TCP_FIN_WAIT2) && sk.finRcvdAt < 0) {
+    if (seg.endSeq !== seg.seq && newEnd > sk.rcvNxt) {
+      // RFC 9293 3.6.1: data for an application that has closed is answered with a reset
+      cx.env.mib.inc('TcpExtTCPAbortOnData');
+      sendReset(cx, seg);
+      tcpReset(cx, sk, seg);
+      cx.env.drop(seg.skb, 'TCP_ABORT_ON_DATA');
+      return false;
+    }
+  }
+  const afterFin = sk.finRcvdAt >= 0 && seg.seq >= sk.rcvNxt;
+  if (afterFin && seg.endSeq > seg.seq) {
+    cx.env.drop(seg.skb, 'NOT_SPECIFIED');
+    return false;
+  }
+  dataQueue(cx, sk, seg);
+  return true;
+}
+
+/** SYN-RECEIVED becomes ESTABLISHED. */
+function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  sk.retransStampMs = 0;
+  sk.totalRto = 0;
+  initTransfer(cx, sk);
+  setState(cx, sk, TCP_ESTABLISHED);
+  sk.sndUna = Math.max(sk.sndUna, seg.ack);
+  sk.sndWnd = seg.window * 2 ** sk.sndWscale;
+  sk.maxWindow = Math.max(sk.maxWindow, sk.sndWnd);
+  sk.predWindow = seg.window;
+  sk.sndWl1 = seg.seq;
+  sk.lastRcvMs = cx.now;
+  if (sk.listener !== undefined) childEstablished(cx, sk);
+  if (sk.finAt >= 0) setState(cx, sk, TCP_FIN_WAIT1);
+}
+
+/** Our FIN is acknowledged. Somebody may still be reading; an orphan only waits for the peer's FIN, and not for ever. */
+function enterFinWait2(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  setState(cx, sk, TCP_FIN_WAIT2);
+  sk.sndShutdown = true;
+  if (!sk.orphan) return true;
+  if (sk.linger2Ms < 0) {
+    tcpDone(cx, sk);
+    cx.env.mib.inc('TcpExtTCPAbortOnData');
+    cx.env.drop(seg.skb, 'TCP_ABORT_ON_DATA');
+    return false;
+  }
+  if (seg.len > 0 && seg.endSeq - (seg.fin ? 1 : 0) > sk.rcvNxt) return true; // step 7 resets
+  const tmo = finTimeMs(cx, sk);
+  if (tmo > TCP_TIMEWAIT_LEN_MS) {
+    armKeepalive(cx, sk, cx.now + tmo - TCP_TIMEWAIT_LEN_MS);
+  } else if (seg.fin) {
+    armKeepalive(cx, sk, cx.now + tmo);
+  } else {
+    timeWait(cx, sk, TCP_FIN_WAIT2, tmo);
+    cx.env.consume(seg.skb);
+    return false;
+  }
+  return true;
+}
+
+function synChallenge(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  cx.env.mib.inc('TcpInErrs');
+  cx.env.mib.inc('TcpExtTCPSYNChallenge');
+  sendChallengeAck(cx, sk);
+  cx.env.drop(seg.skb, 'TCP_INVALID_SYN');
+}
+
+/** tcp_reset_check(): some stacks reset with the sequence number of their FIN. */
+function resetCheck(sk: TcpSock, seg: Segment): boolean {
+  return seg.seq === sk.rcvNxt - 1
+    && (sk.state === TCP_CLOSE_WAIT || sk.state === TCP_LAST_ACK || sk.state === TCP_CLOSING);
+}
+
+/** With data out of order the peer's next number may be the end of what we have SACKed. */
+function matchesSack(sk: TcpSock, seg: Segment): boolean {
+  if (!sk.sackOk || sk.sackBlocks.length === 0) return false;
+  let most = 0;
+  for (const b of sk.sackBlocks) most = Math.max(most, b[1]);
+  return seg.seq === most;
+}
+
+/** tcp_send_dupack(): says what we expect; with SACK also what was duplicate (RFC 2883). */
+function sendDupAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  cx.env.trace('tcp_send_dupack', seg.skb);
+  if (seg.endSeq !== seg.seq && seg.seq < sk.rcvNxt) {
+    cx.env.mib.inc('TcpExtDelayedACKLost');
+    enterQuickAck(sk, TCP_MAX_QUICKACKS);
+    setDsack(cx, sk, seg.seq, Math.min(seg.endSeq, sk.rcvNxt));
+  }
+  sendAck(cx, sk);
+}

@@ -1,0 +1,63 @@
+import { TCP_CLOSE, TCP_LISTEN, type SkOptions } from '@skbus/skb';
+import type { TcpContext } from './context.ts';
+import { armKeepalive, startKeepalive } from './keepalive.ts';
+import type { TcpSock } from './sock.ts';
+import { Timer } from './timers.ts';
+import { setCongestionControl } from './transfer.ts';
+
+/** setsockopt() as it reaches the protocol: values are checked in the socket layer; absent ones stay as they are. */
+export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
+  copyPlain(sk, o);
+  if (o.rcvbuf !== undefined) {
+    sk.rcvbuf = Math.max(o.rcvbuf, 2304);
+    sk.rcvbufLocked = true;
+    sk.rcvSsthresh = Math.max(sk.rcvSsthresh, Math.floor(sk.rcvbuf / 2));
+  }
+  if (o.sndbuf !== undefined) {
+    sk.sndbuf = Math.max(o.sndbuf, 4608);
+    sk.sndbufLocked = true;
+  }
+  if (o.congestion !== undefined) setCongestionControl(sk, o.congestion);
+  if (o.quickack === true) {
+    sk.pingpong = 0;
+    sk.quickAcks = Math.max(sk.quickAcks, 2);
+    if (sk.ackPending && sk.rcvAck > sk.rcvWup) sk.ackNow = true;
+  } else if (o.quickack === false) {
+    sk.pingpong = Math.max(sk.pingpong, 1);
+  }
+  if (o.keepalive !== undefined || o.keepIdleMs !== undefined) applyKeepalive(cx, sk);
+  cx.touch(sk); // less Nagle or cork may let something go
+}
+
+function copyPlain(sk: TcpSock, o: SkOptions): void {
+  if (o.nodelay !== undefined) sk.nodelay = o.nodelay;
+  if (o.cork !== undefined) sk.cork = o.cork;
+  if (o.keepalive !== undefined) sk.keepalive = o.keepalive;
+  if (o.keepIdleMs !== undefined) sk.keepIdleMs = o.keepIdleMs;
+  if (o.keepIntvlMs !== undefined) sk.keepIntvlMs = o.keepIntvlMs;
+  if (o.keepCnt !== undefined) sk.keepCnt = o.keepCnt;
+  if (o.maxSeg !== undefined) sk.userMss = o.maxSeg;
+  if (o.synCnt !== undefined) sk.synCnt = o.synCnt;
+  if (o.userTimeoutMs !== undefined) sk.userTimeoutMs = o.userTimeoutMs;
+  if (o.linger2Ms !== undefined) sk.linger2Ms = o.linger2Ms;
+  if (o.windowClamp !== undefined) sk.windowClamp = o.windowClamp;
+  if (o.tos !== undefined) sk.tos = o.tos;
+  if (o.ttl !== undefined) sk.ttl = o.ttl;
+  if (o.reuseAddr !== undefined) sk.reuseAddr = o.reuseAddr;
+  if (o.reusePort !== undefined) sk.reusePort = o.reusePort;
+}
+
+/** tcp_set_keepalive() */
+function applyKeepalive(cx: TcpContext, sk: TcpSock): void {
+  if (sk.state === TCP_CLOSE || sk.state === TCP_LISTEN || sk.orphan) return;
+  if (!sk.keepalive) {
+    sk.timers.stop(Timer.Keepalive);
+    return;
+  }
+  if (sk.keepIdleMs > 0) {
+    const elapsed = cx.now - Math.max(sk.lastRcvMs, sk.lastAckMs);
+    armKeepalive(cx, sk, cx.now + Math.max(0, sk.keepIdleMs - elapsed));
+  } else {
+    startKeepalive(cx, sk);
+  }
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from '@jest/globals';
+import { TCP_ESTABLISHED, TCP_TIME_WAIT, TCP_CLOSE } from '@skbus/skb';
+import { ADDR_B, Pair, type PairOptions } from './testing/pair.ts';
+import type { MiniSock } from './testing/mini-socket.ts';
+
+const pattern = (n: number, salt: number): Uint8Array => {
+  const b = new Uint8Array(n);
+  for (let i = 0; i < n; i++) b[i] = (i * 31 + (i >>> 8) * 7 + salt) & 255;
+  return b;
+};
+
+function open(p: Pair): [MiniSock, MiniSock] {
+  const listener = p.b.socks.listen(80);
+  p.run(() => listener.opAck === 1);
+  const c = p.a.socks.connect(ADDR_B, 80);
+  let s: MiniSock | undefined;
+  p.run(() => (s ??= p.b.socks.accept(listener)) !== undefined && c.established);
+  return [c, s!];
+}
+
+function balanced(p: Pair): void {
+  expect(p.a.env.ledger.imbalance).toBe(0);
+  expect(p.b.env.ledger.imbalance).toBe(0);
+  expect(p.a.tcp.illegalTransitions + p.b.tcp.illegalTransitions).toBe(0);
+}
+
+/** Both ways at once, then both close; streams must be equal. */
+function exchange(opts: PairOptions, n: number): Pair {
+  const p = new Pair(opts);
+  const [c, s] = open(p);
+  const up = pattern(n, 1);
+  const down = pattern(n, 2);
+  p.a.socks.write(c, up);
+  p.b.socks.write(s, down);
+  p.a.socks.shutdown(c);
+  p.b.socks.shutdown(s);
+  p.run(() => c.finGot && s.finGot);
+  expect(Uint8Array.from(s.received)).toEqual(up);
+  expect(Uint8Array.from(c.received)).toEqual(down);
+  p.a.socks.close(c);
+  p.b.socks.close(s);
+  p.run(() => c.ended && s.ended && c.ops.length === 0 && s.ops.length === 0);
+  p.runFor(300_000);
+  expect(p.a.tcp.sockets()).toEqual([]);
+  expect(p.b.tcp.sockets().map((x) => x.lport)).toEqual([80]);
+  balanced(p);
+  return p;
+}
+
+describe('two hosts', () => {
+  test('connect, send, close', () => {
+    const p = new Pair();
+    const [c, s] = open(p);
+    expect(c.state).toBe(TCP_ESTABLISHED);
+    p.a.socks.write(c, pattern(10, 0));
+    p.run(() => s.received.length === 10);
+    p.a.socks.close(c);
+    p.run(() => s.finGot);
+    p.b.socks.close(s);
+    p.run(() => s.ended && c.ended);
+    expect(s.state).toBe(TCP_CLOSE);
+    expect(c.state).toBe(TCP_TIME_WAIT);
+    balanced(p);
+  });
+
+  test('1 MB each way on a clean link, without a single retransmission', () => {
+    const p = exchange({}, 1_000_000);
+    expect(p.a.env.mib.get('TcpRetransSegs')).toBe(0);
+    expect(p.b.env.mib.get('TcpRetransSegs')).toBe(0);
+  });
+});

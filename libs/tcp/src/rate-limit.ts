@@ -1,0 +1,40 @@
+import type { MibName } from '@skbus/skb';
+import type { TcpContext } from './context.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+import { sendAck } from './transmit.ts';
+
+/** Answers to segments that should not be there are rate limited, so that two confused peers cannot loop. */
+
+/** tcp_oow_rate_limited(): true when the answer is to be skipped. Data is never part of an ACK loop. */
+export function oowRateLimited(
+  cx: TcpContext, seg: Segment, last: { oowAckMs: number }, skipped: MibName,
+): boolean {
+  if (seg.len > 0 && !seg.syn) return false;
+  return ackRateLimited(cx, last, skipped);
+}
+
+/** tcp_send_challenge_ack() (RFC 5961 7) */
+export function sendChallengeAck(cx: TcpContext, sk: TcpSock): void {
+  cx.env.trace('tcp_send_challenge_ack');
+  if (ackRateLimited(cx, sk, 'TcpExtTCPACKSkippedChallenge')) return;
+  const second = Math.floor(cx.now / 1000);
+  if (second !== cx.challengeSecond) {
+    cx.challengeSecond = second;
+    cx.challengeCount = 0;
+  }
+  if (cx.challengeCount >= cx.sysctl.tcpChallengeAckLimit) return;
+  cx.challengeCount++;
+  cx.env.mib.inc('TcpExtTCPChallengeACK');
+  sendAck(cx, sk);
+}
+
+function ackRateLimited(cx: TcpContext, last: { oowAckMs: number }, skipped: MibName): boolean {
+  const elapsed = cx.now - last.oowAckMs;
+  if (elapsed >= 0 && elapsed < cx.sysctl.tcpInvalidRatelimit) {
+    cx.env.mib.inc(skipped);
+    return true;
+  }
+  last.oowAckMs = cx.now;
+  return false;
+}

@@ -1,0 +1,63 @@
+import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
+
+/**
+ * Round-trip time and retransmission timeout (RFC 6298) as Linux computes them (net/ipv4/tcp_input.c:tcp_rtt_estimator):
+ * the variance has a floor of the least RTO, falls once per round trip, and barely follows when the RTT itself drops.
+ * All values in ms.
+ */
+export class RttEstimator {
+  srttMs = 0;
+  private mdevMs = 0;
+  private mdevMaxMs = TCP_RTO_MIN_MS;
+  rttvarMs = 0;
+  rtoMs = TCP_TIMEOUT_INIT_MS;
+  /** The least RTT seen. */
+  minMs = Number.POSITIVE_INFINITY;
+  /** Position after which the current round trip is over. */
+  private roundEnd = 0;
+
+  /** `sndUna`, `sndNxt`: the variance is judged once per window of data. */
+  sample(rttMs: number, sndUna: number, sndNxt: number): void {
+    const m = Math.max(rttMs, 0.001);
+    if (m < this.minMs) this.minMs = m;
+    if (this.srttMs === 0) {
+      this.srttMs = m;
+      this.mdevMs = m / 2;
+      this.rttvarMs = Math.max(2 * m, TCP_RTO_MIN_MS);
+      this.mdevMaxMs = this.rttvarMs;
+      this.roundEnd = sndNxt;
+    } else {
+      this.update(m, sndUna, sndNxt);
+    }
+    this.rtoMs = Math.min(this.srttMs + this.rttvarMs, TCP_RTO_MAX_MS);
+  }
+
+  /** tcp_set_rto(): what the RTO is without backoff. */
+  resetRto(): void {
+    if (this.srttMs > 0) this.rtoMs = Math.min(this.srttMs + this.rttvarMs, TCP_RTO_MAX_MS);
+  }
+
+  /** The mean deviation, as tcp_info and ss show it. */
+  get mdev(): number {
+    return this.mdevMs;
+  }
+
+  private update(m: number, sndUna: number, sndNxt: number): void {
+    // RFC 6298 2.3: SRTT and RTTVAR with gains 1/8 and 1/4; mdev here is Linux's unscaled mean deviation
+    const err = m - this.srttMs;
+    this.srttMs += err / 8;
+    let dev = Math.abs(err) - this.mdevMs;
+    // an RTT that falls fast says little about the variance (Eifel)
+    if (err < 0 && dev > 0) dev /= 8;
+    this.mdevMs += dev / 4;
+    if (4 * this.mdevMs > this.mdevMaxMs) {
+      this.mdevMaxMs = 4 * this.mdevMs;
+      if (this.mdevMaxMs > this.rttvarMs) this.rttvarMs = this.mdevMaxMs;
+    }
+    if (sndUna > this.roundEnd) {
+      if (this.mdevMaxMs < this.rttvarMs) this.rttvarMs -= (this.rttvarMs - this.mdevMaxMs) / 4;
+      this.roundEnd = sndNxt;
+      this.mdevMaxMs = TCP_RTO_MIN_MS;
+    }
+  }
+}

@@ -1,0 +1,283 @@
+import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus/skb';
+import { CA_OPEN, type CongestionControl, type CongestionState } from './cong/cong.ts';
+import { reno, SSTHRESH_INFINITE } from './cong/reno.ts';
+import { Conn } from './conn.ts';
+import type { BindOwner } from './demux.ts';
+import { OfoQueue } from './ofo-queue.ts';
+import { RttEstimator } from './rtt.ts';
+import { RtxQueue } from './rtx-queue.ts';
+import type { SackBlock } from './sack-out.ts';
+import { SendQueue } from './send-queue.ts';
+import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
+import { TimerTable } from './timers.ts';
+
+/** Received bytes that were passed up and are not confirmed yet. */
+export interface Unconfirmed {
+  offset: number;
+  data: Uint8Array;
+}
+
+/**
+ * One connection or listener (struct tcp_sock), with the variables of RFC 9293 3.3.1 under their names.
+ *
+ * Sequence numbers are positions (sequence.ts): 0 is the SYN, 1 the first byte. Send side:
+ *
+ * ```
+ *        sndUna        sndNxt          sndTail          sndTo + 1
+ *  ────────┼─────────────┼───────────────┼─────────────────┼──▶
+ *  acked   │ in flight   │ not sent yet  │ not here yet    │
+ * ```
+ *
+ * Receive side. `rcvAck` is what makes this TCP different: only what the socket layer has confirmed is acknowledged.
+ *
+ * ```
+ *      rcvRead       rcvAck          rcvNxt             rcvAdv
+ *  ───────┼────────────┼───────────────┼──────────────────┼──▶
+ *  read   │ confirmed  │ passed up     │ may be sent      │
+ * ```
+ */
+export class TcpSock extends Conn implements BindOwner, CongestionState {
+  readonly id: SkId;
+  readonly timers = new TimerTable();
+
+  // ---- address and options
+  boundAddr: Ipv4Addr = 0;
+  explicitPort = false;
+  /** In the port table. */
+  hasPort = false;
+  reuseAddr = false;
+  reusePort = false;
+  nodelay = false;
+  cork = false;
+  keepalive = false;
+  /** 0: the sysctl's, here and in the next ones. */
+  keepIdleMs = 0;
+  keepIntvlMs = 0;
+  keepCnt = 0;
+  synCnt = 0;
+  userTimeoutMs = 0;
+  linger2Ms = 0;
+  userMss = 0;
+  windowClamp = 0;
+  tos = 0;
+  ttl = 0;
+  oif = 0;
+  /** SO_RCVBUF and SO_SNDBUF were set: no auto-tuning. */
+  rcvbufLocked = false;
+  sndbufLocked = false;
+  rcvbuf: number;
+  sndbuf: number;
+
+  // ---- what the socket layer asked, and what it knows (seam.ts)
+  opSeq = 0;
+  opErrno = 0;
+  /** The answer to opSeq is not there yet: a route is being asked. */
+  opBusy = false;
+  /** The command being run while it waits. */
+  opCmd: SkCmd | undefined = undefined;
+  /** close() was called: nobody reads any more (SOCK_DEAD). */
+  orphan = false;
+  rcvShutdown = false;
+  sndShutdown = false;
+  err = 0;
+  /** It went on as a TIME-WAIT. */
+  inTimeWait = false;
+  softErr = 0;
+  /** Our FIN goes at this position, -1: not closed yet. The bytes before it may still be on their way to us. */
+  finAt = -1;
+  finAcked = false;
+  /** In the list of socks that flush() visits. */
+  dirty = false;
+  viewDirty = false;
+  viewSentMs: Millis = Number.NEGATIVE_INFINITY;
+  /** The view's levels that only change a few times, as last sent: they are repeated for safety. */
+  viewKey = -1;
+  viewRepeats = 0;
+  sndLimit = 0;
+  unconfirmed: Unconfirmed[] = [];
+  /** How often what is unconfirmed was said again without an answer. */
+  seamTries = 0;
+  // a child's way to the accept queue
+  listener: TcpSock | undefined = undefined;
+  haveChild = true;
+  accepted = true;
+  // a listener's
+  backlog = 0;
+  ackBacklog = 0;
+  reqCount = 0;
+  /** Children not accepted and requests; made by listen(). */
+  children: Set<TcpSock> | undefined = undefined;
+  requests: Set<Conn> | undefined = undefined;
+
+  // ---- send sequence space
+  iss = 0;
+  sndUna = 0;
+  sndNxt = 0;
+  sndWnd = 0;
+  sndWl1 = 0;
+  maxWindow = 0;
+  /** End of the last segment below the MSS, for Nagle as Minshall has it. */
+  sndSml = 0;
+  sndWscale = 0;
+  readonly sendQueue = new SendQueue();
+  readonly rtx = new RtxQueue();
+  /** Segments (tp->packets_out …). */
+  packetsOut = 0;
+  sackedOut = 0;
+  lostOut = 0;
+  retransOut = 0;
+  /** What a segment may carry, without timestamps (mss_cache). */
+  mssCache = TCP_MSS_DEFAULT;
+  /** The peer's MSS option (mss_clamp). */
+  mssClamp = TCP_MSS_DEFAULT;
+  mtu = 1500;
+  advMss = TCP_MSS_DEFAULT;
+
+  // ---- receive sequence space
+  irs = 0;
+  rcvNxt = 0;
+  rcvAck = 0;
+  /** rcvAck when the last ACK was sent (rcv_wup). */
+  rcvWup = 0;
+  /** The right edge that was advertised; never moves back. */
+  rcvAdv = 0;
+  /** First position the application has not read (copied_seq). */
+  rcvRead = 0;
+  rcvWscale = 0;
+  /** What the window may open to now, grows towards the buffer (rcv_ssthresh). */
+  rcvSsthresh = 0;
+  readonly ofo = new OfoQueue();
+  sackBlocks: SackBlock[] = [];
+  /** A duplicate to report (RFC 2883); start === end: none. */
+  dsackStart = 0;
+  dsackEnd = 0;
+  /** Position of the peer's FIN, -1: none seen. */
+  finRcvdAt = -1;
+  finConfirmed = false;
+  /** DRS (tcp_rcv_space_adjust) */
+  rcvRttMs = 0;
+  rcvSpace = 0;
+  rcvSpaceSeq = 0;
+  rcvSpaceMs: Millis = 0;
+  rcvRttSeq = 0;
+  rcvRttStartMs: Millis = 0;
+
+  // ---- options
+  tsOk = false;
+  tsOffset = 0;
+  tsRecent = 0;
+  /** When tsRecent was taken, NEVER: not valid. */
+  tsRecentMs: Millis = NEVER;
+  sackOk = false;
+  wscaleOk = false;
+
+  // ---- delayed ACK (inet_csk.icsk_ack)
+  ackPending = false;
+  /** Send at the next flush. */
+  ackNow = false;
+  /** Send as soon as the socket layer has confirmed more: a hole was just filled. */
+  ackOnConfirm = false;
+  /** Duplicate ACKs owed for segments out of order. */
+  dupAcksOwed = 0;
+  quickAcks = 0;
+  pingpong = 0;
+  atoMs = 0;
+  rcvMss = TCP_MSS_DEFAULT;
+  lastRcvMs: Millis = 0;
+  ackDueMs: Millis = 0;
+  oowAckMs: Millis = Number.NEGATIVE_INFINITY;
+
+  // ---- loss recovery and congestion
+  cc: CongestionControl = reno;
+  caState = CA_OPEN;
+  cwnd = TCP_INIT_CWND;
+  ssthresh = SSTHRESH_INFINITE;
+  cwndCnt = 0;
+  cwndClamp = SSTHRESH_INFINITE;
+  caPriv: unknown = undefined;
+  highSeq = 0;
+  reordering: number;
+  priorCwnd = 0;
+  prrDelivered = 0;
+  prrOut = 0;
+  cwndLimited = false;
+  maxPacketsOut = 0;
+  cwndUsageSeq = 0;
+  /** Records below this index of `rtx` need no look for something to retransmit. */
+  readonly rtt = new RttEstimator();
+  retransmits = 0;
+  backoff = 0;
+  /** When what is being retransmitted was first sent, 0: nothing is (retrans_stamp). */
+  retransStampMs: Millis = 0;
+  totalRto = 0;
+  /** The Retrans timer is a window probe. */
+  probing = false;
+  probesOut = 0;
+  probesStartMs: Millis = 0;
+
+  // ---- for tcp_info
+  bytesSent = 0;
+  bytesRetrans = 0;
+  bytesAcked = 0;
+  bytesReceived = 0;
+  segsOut = 0;
+  segsIn = 0;
+  dataSegsOut = 0;
+  dataSegsIn = 0;
+  totalRetrans = 0;
+  delivered = 0;
+  dsackDups = 0;
+  lastSndMs: Millis = 0;
+  lastAckMs: Millis = 0;
+  rcvOoopack = 0;
+  /** The peer was just heard from: tell the neighbour with the next packet. */
+  confirmNeigh = false;
+  /** Raw window of the last segment, for header prediction (tp->pred_flags). */
+  predWindow = -1;
+
+  constructor(id: SkId, defaults: { rcvbuf: number; sndbuf: number; reordering: number }) {
+    super();
+    this.id = id;
+    this.rcvbuf = defaults.rcvbuf;
+    this.sndbuf = defaults.sndbuf;
+    this.reordering = defaults.reordering;
+  }
+
+  override deadline(): Millis {
+    return this.timers.next;
+  }
+
+  /** The position after the last byte that is here to be sent. */
+  get sndTail(): number {
+    return 1 + this.sendQueue.end;
+  }
+
+  /** All bytes before the FIN are here, so it can be sent. */
+  get finReady(): boolean {
+    return this.finAt >= 0 && this.finAt === this.sndTail;
+  }
+
+  get finSent(): boolean {
+    return this.finAt >= 0 && this.sndNxt > this.finAt;
+  }
+
+  /** Something waits to be sent for the first time (tcp_send_head). */
+  get hasUnsent(): boolean {
+    return this.sndTail > this.sndNxt || (this.finReady && !this.finSent);
+  }
+
+  /** The end of the peer's window (tcp_wnd_end). */
+  get sndWndEnd(): number {
+    return this.sndUna + this.sndWnd;
+  }
+
+  /** tcp_packets_in_flight() */
+  get inFlight(): number {
+    return this.packetsOut - this.sackedOut - this.lostOut + this.retransOut;
+  }
+
+  /** What the peer may still send (tcp_receive_window). */
+  get rcvWindow(): number {
+    return Math.max(0, this.rcvAdv - this.rcvNxt);
+  }
+}

@@ -1,0 +1,163 @@
+import {
+  NEVER, TCP_CLOSE, TCP_LISTEN, type LayerEnv, type Millis, type RouteQuery, type RouteReply, type SkBuff, type SkCmd,
+  type SkEvt,
+} from '@skbus/skb';
+import { delAckTimer, flushAcks } from './ack-output.ts';
+import { close } from './close.ts';
+import { tcpCommand } from './commands.ts';
+import { TcpContext } from './context.ts';
+import { tcpErr } from './icmp-err.ts';
+import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
+import { tcpRcv } from './input.ts';
+import { keepaliveTimer } from './keepalive.ts';
+import { requestTimer } from './listen.ts';
+import { probeTimer } from './probe0.ts';
+import { RequestSock } from './request.ts';
+import { retransmitTimer } from './rto.ts';
+import { TcpSock } from './sock.ts';
+import type { TcpSysctl } from './sysctl.ts';
+import { Timer } from './timers.ts';
+import { TimeWaitSock, timeWaitTimer } from './timewait.ts';
+import { emitView, seamTimer } from './views.ts';
+import { pushPending } from './write-xmit.ts';
+
+/** What a TcpStack is made with. */
+export interface TcpStackOptions {
+  /** Transport → socket layer. Must not call back into the stack. */
+  emit: (evt: SkEvt) => void;
+  /** → IP layer. */
+  ask: (q: RouteQuery) => void;
+  /** 16 bytes for initial sequence numbers and ports; default: from env.rng. */
+  secret?: Uint8Array | undefined;
+  sysctl?: Partial<TcpSysctl> | undefined;
+  /** Where the odd ids of children start. */
+  childIdBase?: number | undefined;
+}
+
+/**
+ * TCP over IPv4 (RFC 9293) as Linux does it: the engine behind `tcp_v4_rcv`. It does no I/O and has no clock: segments
+ * go out by `env.pass('ip_queue_xmit', …)`, news for the socket layer by `emit`, and the shell calls handleTimeout() when
+ * pollTimeout() says so. After every batch of calls the shell calls flush() once: only there does data leave.
+ */
+export class TcpStack {
+  private readonly cx: TcpContext;
+
+  constructor(env: LayerEnv, opts: TcpStackOptions) {
+    this.cx = new TcpContext(env, opts);
+  }
+
+  /** tcp_v4_rcv(): skb.data at the TCP header, skb.networkHeader at the IPv4 header. Takes ownership. */
+  onSegment(skb: SkBuff, now: Millis): void {
+    this.cx.now = now;
+    tcpRcv(this.cx, skb);
+  }
+
+  /** tcp_v4_err(): skb.data at the quoted IPv4 header, skb.mark = type << 8 | code. Takes ownership. */
+  onIcmpError(skb: SkBuff, now: Millis): void {
+    this.cx.now = now;
+    tcpErr(this.cx, skb);
+  }
+
+  /** From the socket layer. May come twice, late or out of order. */
+  onCommand(cmd: SkCmd, now: Millis): void {
+    this.cx.now = now;
+    tcpCommand(this.cx, cmd);
+  }
+
+  onRouteReply(r: RouteReply, now: Millis): void {
+    this.cx.now = now;
+    this.cx.routes.onReply(r);
+  }
+
+  onRouteFlush(): void {
+    this.cx.routes.flush();
+  }
+
+  /** Another socket layer speaks: the programs behind all sockets are gone, as when a kernel's process dies. */
+  onGatewayRestart(now: Millis): void {
+    this.cx.now = now;
+    for (const sk of [...this.cx.socks.values()]) if (!sk.orphan) close(this.cx, sk, true, 0);
+  }
+
+  /** Once after a batch: sends what became possible, ACKs that are due, and one view per sock that has news. */
+  flush(now: Millis): void {
+    const { cx } = this;
+    cx.now = now;
+    const { dirty } = cx;
+    for (let i = 0; i < dirty.length; i++) {
+      const sk = dirty[i]!;
+      sk.dirty = false;
+      if (cx.socks.get(sk.id) !== sk) continue;
+      if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) flushSock(cx, sk);
+      if (sk.viewDirty) emitView(cx, sk);
+    }
+    dirty.length = 0;
+  }
+
+  /** Runs every timer that is due. Calling it too early or too often does nothing. */
+  handleTimeout(now: Millis): void {
+    const { cx } = this;
+    cx.now = now;
+    for (let t = cx.timers.due(now); t !== undefined; t = cx.timers.due(now)) {
+      if (t instanceof TcpSock) runTimers(cx, t);
+      else if (t instanceof RequestSock) requestTimer(cx, t);
+      else if (t instanceof TimeWaitSock) timeWaitTimer(cx, t);
+    }
+    if (cx.routes.pollTimeout() <= now) cx.routes.handleTimeout(now);
+  }
+
+  /** When handleTimeout() wants to be called next; NEVER: nothing is armed. May change with every other call. */
+  pollTimeout(): Millis {
+    const { cx } = this;
+    return Math.min(cx.timers.next(), cx.routes.pollTimeout());
+  }
+
+  /** For `ss`. */
+  sockets(): TcpSockInfo[] {
+    return listSockets(this.cx);
+  }
+
+  tcpInfo(sk: number): TcpSockInfo | undefined {
+    const s = this.cx.socks.get(sk);
+    return s === undefined ? undefined : sockInfo(this.cx, s);
+  }
+
+  /** Changes at run time, like writing to /proc/sys/net/ipv4. */
+  setSysctl(values: Partial<TcpSysctl>): void {
+    Object.assign(this.cx.sysctl, values);
+  }
+
+  get sysctl(): Readonly<TcpSysctl> {
+    return this.cx.sysctl;
+  }
+
+  /** Changes of state that are not in the table: 0 in a correct engine. */
+  get illegalTransitions(): number {
+    return this.cx.illegalTransitions;
+  }
+}
+
+function flushSock(cx: TcpContext, sk: TcpSock): void {
+  if (sk.hasUnsent && canTransmit(sk)) pushPending(cx, sk);
+  if (sk.ackNow || sk.dupAcksOwed > 0) flushAcks(cx, sk);
+}
+
+/** Data waits for the handshake; in every later state what is queued may go. */
+const canTransmit = (sk: TcpSock): boolean => sk.sndUna > 0 && sk.state !== SYN_RECV;
+const SYN_RECV = 3;
+
+function runTimers(cx: TcpContext, sk: TcpSock): void {
+  const { timers } = sk;
+  const { now } = cx;
+  if (timers.isExpired(Timer.Retrans, now)) {
+    timers.set(Timer.Retrans, NEVER);
+    cx.env.trace('tcp_write_timer');
+    if (sk.probing) probeTimer(cx, sk);
+    else retransmitTimer(cx, sk);
+    cx.touch(sk);
+  }
+  if (timers.isExpired(Timer.DelAck, now)) delAckTimer(cx, sk);
+  if (timers.isExpired(Timer.Keepalive, now)) keepaliveTimer(cx, sk);
+  if (timers.isExpired(Timer.Seam, now)) seamTimer(cx, sk);
+  if (timers.isExpired(Timer.View, now)) emitView(cx, sk);
+}

@@ -1,0 +1,131 @@
+import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
+import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
+import { tcpAck } from './ack.ts';
+import type { TcpContext } from './context.ts';
+import { sendReset } from './reply.ts';
+import { tcpReset } from './reset.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+import { setState } from './state.ts';
+import { initRcvMss, initTransfer } from './transfer.ts';
+import { pawsReject } from './timestamps.ts';
+import { sendAck, syncMss, transmit } from './transmit.ts';
+import { dataQueue } from './data-queue.ts';
+import { viewChanged } from './views.ts';
+import { toWire } from './sequence.ts';
+
+/** tcp_rcv_synsent_state_process() (RFC 9293 3.10.7.3). Ends the skb. */
+export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  const { env } = cx;
+  env.trace('tcp_rcv_synsent_state_process', seg.skb);
+  const rst = (seg.flags & TCP_RST) !== 0;
+  if (seg.hasAck) {
+    if (seg.ack <= sk.sndUna || seg.ack > sk.sndNxt) {
+      sendReset(cx, seg);
+      env.drop(seg.skb, 'TCP_INVALID_ACK_SEQUENCE');
+      return;
+    }
+    if (seg.hasTs && sk.tsOk && seg.tsEcr !== 0 && !echoesOurs(cx, sk, seg)) {
+      env.mib.inc('TcpExtPAWSActive');
+      sendReset(cx, seg);
+      env.drop(seg.skb, 'TCP_RFC7323_PAWS');
+      return;
+    }
+    if (rst) {
+      tcpReset(cx, sk, seg);
+      env.drop(seg.skb, 'TCP_RESET');
+    } else if (seg.syn) {
+      synAck(cx, sk, seg);
+    } else {
+      env.drop(seg.skb, 'TCP_FLAGS');
+    }
+    return;
+  }
+  if (rst) {
+    env.drop(seg.skb, 'TCP_RESET');
+  } else if (sk.tsRecentMs !== NEVER && seg.hasTs && pawsReject(sk, seg, false, cx.now)) {
+    env.drop(seg.skb, 'TCP_RFC7323_PAWS');
+  } else if (seg.syn) {
+    simultaneousOpen(cx, sk, seg);
+  } else {
+    env.drop(seg.skb, 'TCP_FLAGS');
+  }
+}
+
+/** The peer's answer: the connection is established on our side. */
+function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  const { env } = cx;
+  takePeerSyn(cx, sk, seg);
+  tcpAck(cx, sk, seg, 0);
+  sk.sndWnd = seg.window; // RFC 7323 2.2: not scaled in a SYN
+  sk.maxWindow = seg.window;
+  sk.predWindow = seg.window;
+  syncMss(cx, sk, sk.mtu);
+  initRcvMss(sk);
+  env.trace('tcp_finish_connect', seg.skb);
+  sk.retransStampMs = 0;
+  sk.totalRto = 0;
+  setState(cx, sk, TCP_ESTABLISHED);
+  initTransfer(cx, sk);
+  sk.lastRcvMs = cx.now;
+  sk.confirmNeigh = true;
+  env.trace('sk_state_change');
+  viewChanged(cx, sk);
+  sendAck(cx, sk);
+  if (seg.len > 0 || seg.fin) {
+    seg.seq = 1;
+    seg.flags &= ~TCP_SYN;
+    dataQueue(cx, sk, seg);
+  } else {
+    env.consume(seg.skb);
+  }
+}
+
+/** Both sides called at once (RFC 9293 3.5, figure 7): answer the SYN, and wait for the ACK of ours. */
+function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  setState(cx, sk, TCP_SYN_RECV);
+  takePeerSyn(cx, sk, seg);
+  sk.sndWnd = seg.window;
+  sk.maxWindow = seg.window;
+  syncMss(cx, sk, sk.mtu);
+  initRcvMss(sk);
+  const r = sk.rtx.first;
+  if (r !== undefined) {
+    r.everRetrans = true; // an ACK may be for either of the two
+    r.sentMs = cx.now;
+  }
+  transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK);
+  cx.env.consume(seg.skb);
+}
+
+/** Sequence numbers and options of the peer's SYN. What both offered is in force. */
+function takePeerSyn(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  const wnd = sk.rcvAdv - sk.rcvAck;
+  sk.irs = seg.seq32;
+  sk.rcvNxt = sk.rcvAck = sk.rcvWup = sk.rcvRead = 1;
+  sk.rcvAdv = 1 + wnd;
+  seg.seq = 0;
+  seg.endSeq = 1 + seg.len + (seg.fin ? 1 : 0);
+  sk.sndWl1 = 0;
+  sk.tsOk = sk.tsOk && seg.hasTs;
+  if (sk.tsOk) {
+    sk.tsRecent = seg.tsVal;
+    sk.tsRecentMs = cx.now;
+    sk.advMss -= 12;
+  }
+  sk.sackOk = sk.sackOk && seg.sackPermitted;
+  sk.wscaleOk = sk.wscaleOk && seg.wscale >= 0;
+  sk.sndWscale = sk.wscaleOk ? Math.min(seg.wscale, 14) : 0;
+  if (!sk.wscaleOk) sk.rcvWscale = 0;
+  sk.mssClamp = seg.mss > 0 ? seg.mss : 536;
+  if (sk.userMss > 0) sk.mssClamp = Math.min(sk.mssClamp, sk.userMss);
+}
+
+/** RFC 7323 3.2: the echo must be a timestamp we sent since connect(). */
+function echoesOurs(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const first = (Math.floor(sk.retransStampMs) + sk.tsOffset) >>> 0;
+  const age = (seg.tsEcr - first) | 0;
+  return age >= 0 && ((cx.tsNow(sk.tsOffset) - seg.tsEcr) | 0) >= 0;
+}
+
+export const sndNxt32 = (sk: TcpSock): number => toWire(sk.iss, sk.sndNxt);

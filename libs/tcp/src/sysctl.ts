@@ -1,0 +1,90 @@
+/** net.ipv4.tcp_* under camelCase names, with Linux 6.12's defaults and units (seconds unless the name says ms). */
+export interface TcpSysctl {
+  tcpSynRetries: number;
+  /** How many of the SYN's timeouts do not double. */
+  tcpSynLinearTimeouts: number;
+  tcpSynackRetries: number;
+  tcpRetries1: number;
+  tcpRetries2: number;
+  /** 0: as Linux, 8, or none when the path is surely dead. */
+  tcpOrphanRetries: number;
+  tcpKeepaliveTime: number;
+  tcpKeepaliveIntvl: number;
+  tcpKeepaliveProbes: number;
+  tcpFinTimeout: number;
+  tcpTimestamps: boolean;
+  tcpSack: boolean;
+  tcpDsack: boolean;
+  tcpWindowScaling: boolean;
+  tcpReordering: number;
+  tcpMaxSynBacklog: number;
+  tcpAbortOnOverflow: boolean;
+  tcpMaxTwBuckets: number;
+  /** min, default, max in bytes of buffer; half of it is window (tcp_adv_win_scale 1). */
+  tcpRmem: readonly [number, number, number];
+  tcpWmem: readonly [number, number, number];
+  tcpModerateRcvbuf: boolean;
+  /** ms between two replies to out-of-window segments of one connection. */
+  tcpInvalidRatelimit: number;
+  /** Challenge ACKs per second over all connections (RFC 5961 7). */
+  tcpChallengeAckLimit: number;
+  tcpSlowStartAfterIdle: boolean;
+  tcpRfc1337: boolean;
+  tcpMinSndMss: number;
+  tcpCongestionControl: string;
+  somaxconn: number;
+  ipLocalPortRange: readonly [number, number];
+}
+
+export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
+  tcpSynRetries: 6,
+  tcpSynLinearTimeouts: 4,
+  tcpSynackRetries: 5,
+  tcpRetries1: 3,
+  tcpRetries2: 15,
+  tcpOrphanRetries: 0,
+  tcpKeepaliveTime: 7200,
+  tcpKeepaliveIntvl: 75,
+  tcpKeepaliveProbes: 9,
+  tcpFinTimeout: 60,
+  tcpTimestamps: true,
+  tcpSack: true,
+  tcpDsack: true,
+  tcpWindowScaling: true,
+  tcpReordering: 3,
+  tcpMaxSynBacklog: 1024,
+  tcpAbortOnOverflow: false,
+  tcpMaxTwBuckets: 65_536,
+  tcpRmem: [4096, 131_072, 6_291_456],
+  tcpWmem: [4096, 16_384, 4_194_304],
+  tcpModerateRcvbuf: true,
+  tcpInvalidRatelimit: 500,
+  tcpChallengeAckLimit: 2_147_483_647,
+  tcpSlowStartAfterIdle: true,
+  tcpRfc1337: false,
+  tcpMinSndMss: 48,
+  tcpCongestionControl: 'reno',
+  somaxconn: 4096,
+  ipLocalPortRange: [32_768, 60_999],
+};
+
+// include/net/tcp.h
+export const TCP_INIT_CWND = 10;
+export const TCP_TIMEOUT_INIT_MS = 1000;
+export const TCP_RTO_MIN_MS = 200;
+export const TCP_RTO_MAX_MS = 120_000;
+export const TCP_DELACK_MIN_MS = 40;
+export const TCP_DELACK_MAX_MS = 200;
+export const TCP_ATO_MIN_MS = 40;
+export const TCP_TIMEWAIT_LEN_MS = 60_000;
+export const TCP_MAX_QUICKACKS = 16;
+export const TCP_RESOURCE_PROBE_MS = 500;
+/** How long a timestamp is worth something: 24 days (RFC 7323 5.5). */
+export const TCP_PAWS_24DAYS_MS = 24 * 24 * 3600 * 1000;
+/** How much older than the newest a timestamp may be (include/net/tcp.h:TCP_PAWS_WINDOW). */
+export const TCP_PAWS_WINDOW = 1;
+export const TCP_MAX_WSCALE = 14;
+export const TCP_MSS_DEFAULT = 536;
+export const TCP_MIN_MSS = 88;
+/** The largest GSO payload: what an IPv4 total length of 65535 leaves after the longest headers. */
+export const GSO_PAYLOAD_MAX = 65_535 - 60 - 20;

@@ -1,0 +1,167 @@
+import { TCP_SYN_SENT } from '@skbus/skb';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import type { TcpContext } from './context.ts';
+import type { OutSegment } from './out-segment.ts';
+import { toWire } from './sequence.ts';
+import type { TcpSock } from './sock.ts';
+import { TCP_ATO_MIN_MS } from './sysctl.ts';
+import { Timer } from './timers.ts';
+import { selectWindow } from './window.ts';
+
+const U16_MAX = 65_535;
+/** Four blocks fit beside nothing, three beside timestamps (RFC 2018 3). */
+const SACK_MAX = 4;
+const SACK_MAX_WITH_TS = 3;
+
+/**
+ * tcp_transmit_skb(): builds one segment (up to 64 KiB, the driver cuts it) from the send queue and hands it to IP.
+ * `len` bytes from position `seq`; the acknowledgement is what the socket layer has confirmed.
+ */
+export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, flags: number): void {
+  const { env, out } = cx;
+  fillAddress(out, sk);
+  out.seq32 = toWire(sk.iss, seq);
+  out.flags = flags;
+  out.ack32 = (flags & TCP_ACK) !== 0 ? toWire(sk.irs, sk.rcvAck) : 0;
+  out.mss = currentMss(sk);
+  fillOptions(cx, sk, out);
+  out.window = windowField(cx, sk, flags);
+  const skb = out.build(env, cx.now, len);
+  if (len > 0) {
+    sk.sendQueue.slice(seq - 1, len, skb.frags);
+    skb.dataLen = len;
+  }
+  if (sk.confirmNeigh) {
+    skb.confirm = true;
+    sk.confirmNeigh = false;
+  }
+  const segs = Math.max(1, skb.gsoSegs);
+  if ((flags & TCP_ACK) !== 0) eventAckSent(sk);
+  if (len > 0) {
+    eventDataSent(cx, sk);
+    sk.dataSegsOut += segs;
+    sk.bytesSent += len;
+  }
+  const end = seq + len + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
+  if (end > sk.sndNxt || end === seq) env.mib.inc('TcpOutSegs', segs);
+  sk.segsOut += segs;
+  env.trace('tcp_transmit_skb', skb);
+  env.pass('ip_queue_xmit', skb);
+}
+
+/** tcp_send_ack(): a segment with nothing but the acknowledgement. */
+export function sendAck(cx: TcpContext, sk: TcpSock): void {
+  cx.env.trace('tcp_send_ack');
+  transmit(cx, sk, acceptableSeq(sk), 0, TCP_ACK);
+}
+
+/** tcp_send_active_reset(): we give up on the connection and say so. */
+export function sendActiveReset(cx: TcpContext, sk: TcpSock): void {
+  cx.env.trace('tcp_send_active_reset');
+  cx.env.mib.inc('TcpOutRsts');
+  transmit(cx, sk, acceptableSeq(sk), 0, TCP_ACK | TCP_RST);
+  if (cx.env.tracing) {
+    cx.env.trace('tcp_send_reset', undefined, { sport: sk.lport, dport: sk.rport, saddr: sk.laddr, daddr: sk.raddr });
+  }
+}
+
+/** Payload of one segment now: what SACK blocks take is missing (tcp_current_mss). */
+export function currentMss(sk: TcpSock): number {
+  const blocks = sk.ofo.length > 0 || sk.dsackEnd > sk.dsackStart ? sackCount(sk) : 0;
+  return blocks === 0 ? sk.mssCache : sk.mssCache - 4 - 8 * blocks;
+}
+
+/** tcp_sync_mss(): what a segment may carry on a path of this MTU, to this peer, with our options. */
+export function syncMss(cx: TcpContext, sk: TcpSock, mtu: number): void {
+  sk.mtu = mtu;
+  let mss = Math.min(mtu - 40, sk.mssClamp);
+  mss = Math.max(mss, cx.sysctl.tcpMinSndMss) - (sk.tsOk ? 12 : 0);
+  // tcp_bound_to_half_wnd(): a peer with a tiny window shall get at least two segments into it (RFC 9293 3.8.6.2.1)
+  const cut = sk.maxWindow > 536 ? sk.maxWindow >>> 1 : sk.maxWindow;
+  if (cut > 0 && mss > cut) mss = Math.max(cut, 68 - 40);
+  sk.mssCache = mss;
+}
+
+/** tcp_acceptable_seq(): a sequence number that the peer takes although it may have shrunk its window. */
+export function acceptableSeq(sk: TcpSock): number {
+  return sk.sndNxt <= sk.sndWndEnd || sk.sndNxt - sk.sndWndEnd < 1 << sk.sndWscale ? sk.sndNxt : sk.sndWndEnd;
+}
+
+function fillAddress(out: OutSegment, sk: TcpSock): void {
+  out.saddr = sk.laddr;
+  out.daddr = sk.raddr;
+  out.sport = sk.lport;
+  out.dport = sk.rport;
+  out.tos = sk.tos;
+  out.ttl = sk.ttl;
+  out.oif = sk.oif;
+}
+
+function windowField(cx: TcpContext, sk: TcpSock, flags: number): number {
+  if ((flags & TCP_SYN) !== 0) return Math.min(sk.rcvAdv - sk.rcvAck, U16_MAX); // RFC 7323 2.2: never scaled
+  // Before the peer's SYN there is nothing to acknowledge, so there is no window either.
+  return sk.state === TCP_SYN_SENT ? 0 : selectWindow(cx, sk);
+}
+
+function fillOptions(cx: TcpContext, sk: TcpSock, out: OutSegment): void {
+  out.options = undefined;
+  out.hasTs = sk.tsOk;
+  if (sk.tsOk) {
+    out.tsVal = cx.tsNow(sk.tsOffset);
+    out.tsEcr = sk.tsRecent;
+  }
+  if ((out.flags & TCP_SYN) !== 0) out.options = synOptions(sk, out);
+  else if (sk.sackOk && (sk.sackBlocks.length > 0 || sk.dsackEnd > sk.dsackStart)) out.options = sackOptions(sk, out);
+}
+
+/** tcp_syn_options() */
+function synOptions(sk: TcpSock, out: OutSegment): TcpOptions {
+  const o: TcpOptions = { mss: sk.advMss };
+  if (sk.tsOk) {
+    o.tsVal = out.tsVal;
+    o.tsEcr = out.tsEcr;
+  }
+  if (sk.wscaleOk) o.wscale = sk.rcvWscale;
+  if (sk.sackOk) o.sackPermitted = true;
+  return o;
+}
+
+function sackCount(sk: TcpSock): number {
+  if (!sk.sackOk) return 0;
+  const dsack = sk.dsackEnd > sk.dsackStart ? 1 : 0;
+  return Math.min(sk.sackBlocks.length + dsack, sk.tsOk ? SACK_MAX_WITH_TS : SACK_MAX);
+}
+
+/** The duplicate goes first (RFC 2883 4), then the newest blocks. */
+function sackOptions(sk: TcpSock, out: OutSegment): TcpOptions {
+  const sack: [number, number][] = [];
+  if (sk.dsackEnd > sk.dsackStart) sack.push([toWire(sk.irs, sk.dsackStart), toWire(sk.irs, sk.dsackEnd)]);
+  const most = sk.tsOk ? SACK_MAX_WITH_TS : SACK_MAX;
+  for (const [start, end] of sk.sackBlocks) {
+    if (sack.length === most) break;
+    sack.push([toWire(sk.irs, start), toWire(sk.irs, end)]);
+  }
+  sk.dsackStart = sk.dsackEnd = 0;
+  const o: TcpOptions = { sack };
+  if (sk.tsOk) {
+    o.tsVal = out.tsVal;
+    o.tsEcr = out.tsEcr;
+  }
+  return o;
+}
+
+/** tcp_event_ack_sent(): whatever ACK was waiting has just gone out. */
+function eventAckSent(sk: TcpSock): void {
+  if (sk.quickAcks > 0 && --sk.quickAcks === 0) sk.atoMs = TCP_ATO_MIN_MS;
+  sk.ackPending = false;
+  sk.ackNow = false;
+  sk.ackOnConfirm = false;
+  if (sk.dupAcksOwed > 0) sk.dupAcksOwed--;
+  sk.timers.stop(Timer.DelAck);
+}
+
+/** tcp_event_data_sent(): an answer within the ACK timeout makes this an interactive session. */
+function eventDataSent(cx: TcpContext, sk: TcpSock): void {
+  sk.lastSndMs = cx.now;
+  if (cx.now - sk.lastRcvMs < sk.atoMs && sk.pingpong < 255) sk.pingpong++;
+}

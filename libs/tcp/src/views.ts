@@ -1,0 +1,132 @@
+import { TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT, type ProtoView } from '@skbus/skb';
+import type { TcpContext } from './context.ts';
+import type { TcpSock } from './sock.ts';
+import { Timer } from './timers.ts';
+
+const VIEW_SOON_MS = 40;
+/** What is not confirmed is said again after this, and then ever more rarely. */
+const REPEAT_MIN_MS = 200;
+const REPEAT_MAX_MS = 1000;
+/** A change nobody has to confirm (established, reset) is said this often more. The last word of a sock counts most. */
+const VIEW_REPEATS = 3;
+const LAST_VIEW_REPEATS = 8;
+/** Least bytes the socket layer may be ahead of the peer's ACKs: the bus is a pipe of its own and must stay full. */
+const SNDBUF_MIN = 262_144;
+
+/** The socket layer must hear of a change at the next flush. */
+export function viewChanged(cx: TcpContext, sk: TcpSock): void {
+  sk.viewDirty = true;
+  cx.touch(sk);
+}
+
+export function emitView(cx: TcpContext, sk: TcpSock): void {
+  sk.viewDirty = false;
+  sk.viewSentMs = cx.now;
+  sk.timers.stop(Timer.View);
+  const view = makeView(cx, sk);
+  armRepeats(cx, sk, view);
+  if (!sk.haveChild && sk.listener !== undefined) {
+    cx.emit({ sk: sk.id, ...opAnswer(sk), child: { listener: sk.listener.id }, view });
+  } else {
+    cx.emit({ sk: sk.id, ...opAnswer(sk), view });
+  }
+}
+
+/** The last word of a sock that is no more; kept for whoever asks again. */
+export function emitLastView(cx: TcpContext, sk: TcpSock): void {
+  sk.viewDirty = false;
+  const view = makeView(cx, sk);
+  cx.ended.add(sk.id, { opSeq: sk.opSeq, opErrno: sk.opErrno, view });
+  cx.emit({ sk: sk.id, ...opAnswer(sk), view });
+}
+
+/** Only how far the socket layer's bytes got: the next ACK will say that too, so it may wait a little. */
+export function viewSoon(cx: TcpContext, sk: TcpSock): void {
+  if (sk.viewDirty || sk.timers.isArmed(Timer.View)) return;
+  sk.timers.set(Timer.View, cx.now + VIEW_SOON_MS);
+  cx.timers.touch(sk);
+}
+
+/** Passes in-order bytes up and remembers them until they are confirmed. */
+export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): void {
+  sk.unconfirmed.push({ offset, data });
+  cx.emit({ sk: sk.id, ...opAnswer(sk), data: { offset, data } });
+  armSeam(cx, sk);
+}
+
+/** What the socket layer has confirmed is forgotten. */
+export function confirmData(cx: TcpContext, sk: TcpSock, offset: number): void {
+  const list = sk.unconfirmed;
+  let n = 0;
+  while (n < list.length && list[n]!.offset + list[n]!.data.length <= offset) n++;
+  if (n === 0) return;
+  if (n === list.length) sk.unconfirmed = [];
+  else list.splice(0, n);
+  sk.seamTries = 0;
+  rearmSeam(cx, sk);
+}
+
+/** Something is owed an answer: the Seam timer runs from now, unless it already does. */
+export function armSeam(cx: TcpContext, sk: TcpSock): void {
+  if (!sk.timers.isArmed(Timer.Seam)) rearmSeam(cx, sk);
+}
+
+/** Nothing changes any more: say it a few times, then be silent. */
+export function seamTimer(cx: TcpContext, sk: TcpSock): void {
+  const owed = awaitsAnswer(sk);
+  sk.timers.stop(Timer.Seam);
+  if (!owed && sk.viewRepeats <= 0) return;
+  if (sk.viewRepeats > 0) sk.viewRepeats--;
+  sk.seamTries++;
+  for (const u of sk.unconfirmed) cx.emit({ sk: sk.id, ...opAnswer(sk), data: u });
+  emitView(cx, sk);
+  rearmSeam(cx, sk);
+}
+
+export const opAnswer = (sk: TcpSock): { opAck: number; opErrno: number } =>
+  sk.opBusy ? { opAck: sk.opSeq - 1, opErrno: 0 } : { opAck: sk.opSeq, opErrno: sk.opErrno };
+
+function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
+  const limit = sk.sendQueue.start + sndSpace(cx, sk);
+  if (limit > sk.sndLimit) sk.sndLimit = limit;
+  const finRcvd = sk.finRcvdAt >= 0;
+  // A TIME-WAIT is an object of its own; the sock it came from is closed.
+  const state = sk.state === TCP_CLOSE && sk.inTimeWait ? TCP_TIME_WAIT : sk.state;
+  return {
+    state, laddr: sk.laddr, lport: sk.lport, raddr: sk.raddr, rport: sk.rport,
+    sndGot: sk.sendQueue.end, sndUna: sk.sendQueue.start, sndLimit: sk.sndLimit,
+    rcvNxt: Math.max(0, (finRcvd ? sk.finRcvdAt : sk.rcvNxt) - 1), finRcvd, finAcked: sk.finAcked,
+    err: sk.err, softErr: sk.softErr,
+  };
+}
+
+/** tcp_sndbuf_expand(): twice the congestion window, within tcp_wmem. */
+function sndSpace(cx: TcpContext, sk: TcpSock): number {
+  if (sk.sndbufLocked) return sk.sndbuf;
+  return Math.max(SNDBUF_MIN, Math.min(2 * sk.cwnd * sk.mssCache, cx.sysctl.tcpWmem[2]));
+}
+
+function awaitsAnswer(sk: TcpSock): boolean {
+  if (sk.orphan) return false;
+  return sk.unconfirmed.length > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild;
+}
+
+function armRepeats(cx: TcpContext, sk: TcpSock, view: ProtoView): void {
+  const { state, err, softErr, finRcvd, finAcked } = view;
+  const key = state | (err << 4) | (softErr << 12) | (finRcvd ? 1 << 20 : 0) | (finAcked ? 1 << 21 : 0);
+  if (key === sk.viewKey) return;
+  sk.viewKey = key;
+  const quiet = state === TCP_LISTEN || state === TCP_SYN_SENT || (state === TCP_CLOSE && err === 0 && !finRcvd);
+  sk.viewRepeats = quiet ? 0 : state === TCP_CLOSE ? LAST_VIEW_REPEATS : VIEW_REPEATS;
+  sk.seamTries = 0;
+  rearmSeam(cx, sk);
+}
+
+function rearmSeam(cx: TcpContext, sk: TcpSock): void {
+  if (awaitsAnswer(sk) || sk.viewRepeats > 0) {
+    sk.timers.set(Timer.Seam, cx.now + Math.min(REPEAT_MIN_MS * 2 ** sk.seamTries, REPEAT_MAX_MS));
+    cx.timers.touch(sk);
+  } else {
+    sk.timers.stop(Timer.Seam);
+  }
+}

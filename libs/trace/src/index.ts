@@ -1,0 +1,2 @@
+export { TraceRing } from './trace-ring.ts';
+export { tupleOf } from './tuple.ts';

@@ -1,0 +1,156 @@
+import { decodeSkbList, encodeSkbList, HAND_OVER_OWNER, type Layer } from '@skbus/contracts';
+import {
+  LayerEnv, NEVER, SeededRng, type HandOver, type Millis, type SkbOut, type SkBuff, type Tracepoint, type TraceDetail,
+} from '@skbus/skb';
+import type { VirtualClock } from './clock.ts';
+
+/** The part of an engine that a shell drives (DESIGN 3). */
+export interface Machine {
+  flush?(now: Millis): void;
+  pollTimeout(): Millis;
+  handleTimeout(now: Millis): void;
+}
+
+/** What all the shells of one host share. */
+export interface Wiring {
+  readonly clock: VirtualClock;
+  /** Each host has a clock of its own, ahead of the simulation's by this. */
+  readonly clockAheadMs: Millis;
+  /** How long a message takes from one layer to the next. */
+  readonly busMs: Millis;
+  /** Messages are encoded and decoded as on the bus; else the skbs themselves are handed over. */
+  readonly codec: boolean;
+  deliver(to: HandOver, instance: number, skbs: readonly SkBuff[]): void;
+  onTrace(hit: TraceHit): void;
+}
+
+/** A trace point that was passed. */
+export interface TraceHit {
+  layer: Layer;
+  point: Tracepoint;
+  /** The skb's id; 0: none. */
+  skb: number;
+  parent: number;
+  detail: TraceDetail | undefined;
+  atMs: Millis;
+}
+
+interface Outbound {
+  to: HandOver;
+  instance: number;
+  skbs: SkBuff[];
+  seq: number;
+  sent: number;
+}
+
+/**
+ * One layer of one host: the loop of a service's shell (list in → engine → one list out per destination → one timer), with
+ * the simulation's clock and messages in place of a process and a broker.
+ */
+export class LayerShell implements SkbOut {
+  readonly layer: Layer;
+  readonly env: LayerEnv;
+  /** Deadlines that had passed when they were asked for, right after handleTimeout() and flush(). */
+  stuckTimers = 0;
+  private readonly wiring: Wiring;
+  private readonly out = new Map<string, Outbound>();
+  private dirty: Outbound[] = [];
+  private readonly batchEnds: (() => void)[] = [];
+  private machine: Machine | undefined = undefined;
+  private armedMs: Millis = NEVER;
+  private inBatch = false;
+
+  constructor(wiring: Wiring, layer: Layer, opts: { seed: number; firstId: number }) {
+    this.wiring = wiring;
+    this.layer = layer;
+    this.env = new LayerEnv({ layer, rng: new SeededRng(opts.seed), out: this, firstId: opts.firstId });
+  }
+
+  bind(machine: Machine): void {
+    this.machine = machine;
+  }
+
+  /** Something to do at the end of every batch, before the lists leave. */
+  onBatchEnd(fn: () => void): void {
+    this.batchEnds.push(fn);
+  }
+
+  get now(): Millis {
+    return this.wiring.clock.now + this.wiring.clockAheadMs;
+  }
+
+  /** One step of the engine as a batch; a nested call joins the batch that is open. */
+  run<T>(step: (now: Millis) => T): T {
+    const { now } = this;
+    if (this.inBatch) return step(now);
+    this.inBatch = true;
+    const result = step(now);
+    this.machine?.flush?.(now);
+    for (const end of this.batchEnds) end();
+    this.publish();
+    this.inBatch = false;
+    this.arm();
+    return result;
+  }
+
+  pass(to: HandOver, skb: SkBuff, instance: number): void {
+    const key = `${to}.${instance}`;
+    let o = this.out.get(key);
+    if (o === undefined) this.out.set(key, (o = { to, instance, skbs: [], seq: 0, sent: 0 }));
+    if (o.skbs.length === 0) this.dirty.push(o);
+    o.skbs.push(skb);
+  }
+
+  /** A message for this layer: `run` gets it when the bus has carried it. */
+  post(run: (now: Millis) => void): void {
+    const { clock, busMs } = this.wiring;
+    clock.schedule(clock.now + busMs, 'message', () => this.run(run));
+  }
+
+  setTracing(on: boolean): void {
+    if (!on) {
+      this.env.setTraceSink(undefined);
+      return;
+    }
+    this.env.setTraceSink(({ point, skb, detail }) =>
+      this.wiring.onTrace({
+        layer: this.layer, point, skb: skb?.id ?? 0, parent: skb?.parent ?? 0, detail, atMs: this.wiring.clock.now,
+      }),
+    );
+  }
+
+  private publish(): void {
+    const { dirty } = this;
+    this.dirty = [];
+    for (const o of dirty) {
+      const { skbs } = o;
+      o.skbs = [];
+      this.wiring.deliver(o.to, o.instance, this.wiring.codec ? this.recode(o, skbs) : skbs);
+      o.seq++;
+      o.sent += skbs.length;
+    }
+  }
+
+  /** There and back through the contract. What does not survive it is an error of the engine or of the codec. */
+  private recode(o: Outbound, skbs: readonly SkBuff[]): readonly SkBuff[] {
+    const list = decodeSkbList(encodeSkbList(1, o.seq, o.sent, skbs));
+    if (list === undefined || list.malformed > 0 || list.skbs.length !== skbs.length) {
+      throw new Error(`${this.layer} → ${HAND_OVER_OWNER[o.to]}: ${o.to} carries an skb that does not survive the contract`);
+    }
+    return list.skbs;
+  }
+
+  private arm(): void {
+    const at = this.machine?.pollTimeout() ?? NEVER;
+    // As in a shell, a timer that comes early is left alone: it does nothing.
+    if (at === NEVER || at >= this.armedMs) return;
+    this.armedMs = at;
+    const due = at - this.wiring.clockAheadMs;
+    this.wiring.clock.schedule(due, 'timer', () => {
+      if (this.armedMs !== at) return;
+      this.armedMs = NEVER;
+      this.run((now) => this.machine!.handleTimeout(now));
+      if (this.machine!.pollTimeout() <= this.now) this.stuckTimers++;
+    });
+  }
+}
