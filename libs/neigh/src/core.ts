@@ -37,6 +37,11 @@ export const NEIGH_UPDATE_F_ADMIN = 2;
 const TIMER_MIN_MS = 10;
 /** How much longer than our own timer IP may keep using a cached header: the next word may be late. */
 const HH_GRACE_MS = 1000;
+/**
+ * States in which IP may write the header itself. A kernel calls neigh_resolve_output() in NUD_DELAY, which then does just
+ * that; here it would be one more service on the way of every packet for five seconds.
+ */
+const HH_USABLE = NUD_CONNECTED | NUD_DELAY;
 /** IP is told again about a neighbour it asks us for though it is connected, but not for every packet of a burst. */
 const HH_REPEAT_MS = 100;
 
@@ -80,7 +85,7 @@ export class NeighCore {
   /** neigh_resolve_output(): sends now, or queues until the address is known. Takes the skb over. */
   resolveOutput(n: Neighbour, skb: SkBuff, now: Millis): void {
     this.env.trace('neigh_resolve_output', skb);
-    if (n.state & NUD_CONNECTED && now - n.hhToldMs >= HH_REPEAT_MS) this.tellHh(n, true, now);
+    if (n.state & HH_USABLE && now - n.hhToldMs >= HH_REPEAT_MS) this.tellHh(n, true, now);
     if (!this.eventSend(n, skb, now)) this.hardHeader(n, skb);
   }
 
@@ -102,6 +107,7 @@ export class NeighCore {
     if (n.state === NUD_STALE) {
       this.setState(n, NUD_DELAY, now);
       this.setTimer(n, now + this.sysctl.delayProbeTimeMs);
+      this.tellHh(n, true, now);
     } else if (n.state !== NUD_INCOMPLETE) {
       if (this.sysctl.mcastSolicit === 0) {
         this.setState(n, NUD_FAILED, now);
@@ -228,8 +234,11 @@ export class NeighCore {
       } else {
         const inUse = now <= n.usedMs + delayProbeTimeMs;
         this.setState(n, inUse ? NUD_DELAY : NUD_STALE, now);
-        this.suspect(n, now);
         next = now + delayProbeTimeMs;
+        if (inUse) {
+          this.setTimer(n, next);
+          this.tellHh(n, true, now);
+        } else this.suspect(n, now);
       }
     } else if (n.state === NUD_DELAY) {
       if (now <= n.confirmedMs + delayProbeTimeMs) {
@@ -239,6 +248,7 @@ export class NeighCore {
         this.tellHh(n, true, now);
       } else {
         this.setState(n, NUD_PROBE, now);
+        this.suspect(n, now);
         n.probes = 0;
       }
     }

@@ -156,10 +156,12 @@ describe('states and timers', () => {
     b.send();
     expect(b.state()).toBe('DELAY');
     expect(b.frames()).toMatchObject([{ dst: PEER_MAC, type: ETH_P_IP }]); // the old address is good enough meanwhile
+    expect(b.updates.at(-1)).toMatchObject({ connected: true, validMs: 6000 });
     b.sleep(4999);
     expect(b.frames()).toHaveLength(1);
     b.sleep(2);
     expect(b.state()).toBe('PROBE');
+    expect(b.updates.at(-1)).toMatchObject({ connected: false });
     expect(b.frames().at(-1)).toMatchObject({ dst: PEER_MAC, type: ETH_P_ARP });
     b.sleep(3000);
     expect(b.frames().filter((f) => f.type === ETH_P_ARP)).toHaveLength(3);

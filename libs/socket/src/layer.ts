@@ -230,6 +230,8 @@ export class SocketLayer {
   /** An event for a socket that is not here (any more): the transport may let go of it. */
   private onStray(evt: SkEvt, now: Millis, send: (cmd: SkCmd) => void): void {
     if (evt.unknown) return;
+    // A child's data or view that overtook its announcement: the announcement comes, or comes again.
+    if (evt.sk % 2 === 1 && !evt.child && !this.strays.has(evt.sk)) return;
     if (evt.view && evt.view.state === TCP_CLOSE && this.strays.has(evt.sk) && evt.opAck === 0) return;
     const opSeq = this.strays.answer(evt.sk, evt.opAck, now);
     if (opSeq > 0) send({ sk: evt.sk, opSeq, close: { abort: true } });

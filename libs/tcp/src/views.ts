@@ -50,6 +50,8 @@ export function viewSoon(cx: TcpContext, sk: TcpSock): void {
 /** Passes in-order bytes up and remembers them until they are confirmed. */
 export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): void {
   sk.unconfirmed.push({ offset, data });
+  // Data on the heels of the handshake: the socket layer must know the child before its bytes.
+  if (sk.viewDirty && !sk.haveChild) emitView(cx, sk);
   cx.emit({ sk: sk.id, ...opAnswer(sk), data: { offset, data } });
   armSeam(cx, sk);
 }

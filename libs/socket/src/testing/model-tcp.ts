@@ -77,7 +77,7 @@ export class ModelTcp {
     if (cmd.opSeq > s.opSeq) {
       s.opSeq = cmd.opSeq;
       this.ran.push(`${s.id}:${cmd.opSeq}`);
-      s.opErrno = this.run(s, cmd);
+      s.opErrno = this.run(s, cmd, now);
       this.say(s, now);
     } else if (cmd.opSeq > 0) this.say(s, now);
     if (cmd.data) this.onData(s, cmd.data);
@@ -125,7 +125,7 @@ export class ModelTcp {
     this.work(now);
   }
 
-  private run(s: ModelSock, cmd: SkCmd): number {
+  private run(s: ModelSock, cmd: SkCmd, now: Millis): number {
     if (cmd.bind) {
       const port = cmd.bind.port || this.nextPort++;
       for (const o of this.socks.values()) if (o !== s && o.lport === port && o.listener === 0) return ERRNO.EADDRINUSE;
@@ -136,7 +136,7 @@ export class ModelTcp {
       this.listeners.set(s.lport, s);
     } else if (cmd.connect) return this.connect(s, cmd.connect.port);
     else if (cmd.shutdown) s.finAt = cmd.view?.sndTo ?? 0;
-    else if (cmd.close) this.close(s, cmd.close.abort, cmd.view?.sndTo ?? 0);
+    else if (cmd.close) this.close(s, cmd.close.abort, cmd.view?.sndTo ?? 0, now);
     return 0;
   }
 
@@ -168,7 +168,7 @@ export class ModelTcp {
     this.say(c, now);
   }
 
-  private close(s: ModelSock, abort: boolean, sndTo: number): void {
+  private close(s: ModelSock, abort: boolean, sndTo: number, now: Millis): void {
     s.closed = true;
     s.unconfirmed = [];
     if (this.listeners.get(s.lport) === s) this.listeners.delete(s.lport);
@@ -177,6 +177,7 @@ export class ModelTcp {
       s.peer.state = TCP_CLOSE;
       s.peer.peer = undefined;
       s.peer.unconfirmed = [];
+      this.say(s.peer, now);
       s.state = TCP_CLOSE;
     } else if (s.peer === undefined) s.state = TCP_CLOSE;
     else if (s.finAt < 0) s.finAt = sndTo;
