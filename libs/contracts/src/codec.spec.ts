@@ -43,6 +43,11 @@ test('commands and events round trip with their levels', () => {
   expect(decodeEvts(encodeEvts(9, [evt]))!.evts[0]).toMatchObject(evt);
 });
 
+test('an option that was not set is absent, not null', () => {
+  const got = decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 1, options: { nodelay: false } }]))!.cmds[0]!.options!;
+  expect([got.sndbuf, got.nodelay, 'rcvbuf' in got]).toEqual([undefined, false, false]);
+});
+
 test.each([NaN, -1, Infinity, 0.5, 2 ** 60])('an offset of %p is refused', (offset) => {
   expect(decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset, data: new Uint8Array(1) } }]))).toBeUndefined();
   expect(decodeEvts(encodeEvts(1, [{ sk: 2, opAck: 0, opErrno: 0, data: { offset, data: new Uint8Array(1) } }]))).toBeUndefined();

@@ -1,4 +1,4 @@
-import type { SkCmd, SkEvt } from '@skbus/skb';
+import type { SkCmd, SkEvt, SkOptions } from '@skbus/skb';
 import { skbus } from '../gen/skbus.js';
 
 // The generated messages have seam.ts's field names, so a decoded message is used as it is; only numbers that a double
@@ -21,7 +21,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
       const v = c.view;
       if (v && !(isOffset(v.sndTo ?? 0) && isOffset(v.rcvGot ?? 0) && isOffset(v.rcvRead ?? 0))) return undefined;
       if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
-      if (c.options) dropAbsent(c.options as unknown as Record<string, unknown>);
+      if (c.options) (c as { options: unknown }).options = present(c.options);
     }
     return { publisher: list.publisher, cmds: list.cmds as unknown as SkCmd[] };
   } catch {
@@ -47,8 +47,10 @@ export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEv
 
 const isOffset = (n: number): boolean => n >= 0 && n <= Number.MAX_SAFE_INTEGER && Number.isInteger(n);
 
-/** `optional` fields that are absent read as null through the prototype; options mean "not set" by undefined. */
-function dropAbsent(o: Record<string, unknown>): void {
-  for (const k of Object.keys(o))
-    if (o[k] === null || (typeof o[k] === 'number' && !Number.isFinite(o[k]))) delete o[k];
+/**
+ * Only what was on the wire: an absent `optional` field reads as null through the message's prototype, but options mean
+ * "not set" by being absent.
+ */
+function present(o: object): SkOptions {
+  return Object.fromEntries(Object.entries(o).filter(([, v]) => typeof v !== 'number' || Number.isFinite(v)));
 }

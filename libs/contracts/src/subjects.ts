@@ -72,7 +72,7 @@ export const buckets = {
   ptype: (netns: string): string => `skbus_${netns}_ptype`,
   /** `<ifindex>.<addr>.<prefixLen>` → IfAddr, written by ip. */
   addr: (netns: string): string => `skbus_${netns}_addr`,
-  /** `<table>.<dst>.<len>.<metric>.<tos>` → Route, written by ip; only what a person added. */
+  /** `<table>.<dst>.<len>.<metric>.<tos>.<type>.<gateway>.<oif>` → Route, written by ip; only what a person added. */
   route: (netns: string): string => `skbus_${netns}_route`,
   /** `<ifindex>.<addr>` → NeighEntry, permanent ones, written by neigh. */
   neigh: (netns: string): string => `skbus_${netns}_neigh`,

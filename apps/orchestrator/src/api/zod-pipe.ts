@@ -1,5 +1,5 @@
 import { BadRequestException, type PipeTransform } from '@nestjs/common';
-import type { SchemaObject } from '@nestjs/swagger/dist/interfaces/open-api-spec.interface.js';
+import type { ApiBody } from '@nestjs/swagger';
 import { z } from 'zod';
 
 /** Checks a body or a query; 400 names the field. */
@@ -20,6 +20,8 @@ export class ZodPipe<T> implements PipeTransform<unknown, T> {
   }
 }
 
+type Schema = Extract<Parameters<typeof ApiBody>[0], { schema: unknown }>['schema'];
+
 /** The same schema for the OpenAPI document. */
-export const openApi = (schema: z.ZodType): SchemaObject =>
-  z.toJSONSchema(schema, { target: 'openapi-3.0', unrepresentable: 'any', io: 'input' }) as SchemaObject;
+export const openApi = (schema: z.ZodType): Schema =>
+  z.toJSONSchema(schema, { target: 'openapi-3.0', unrepresentable: 'any', io: 'input' }) as Schema;
