@@ -1,7 +1,16 @@
 import type { RxMeta } from '@skbus/dev';
 import { ETH_P_ARP, ETH_P_IP, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from '@skbus/skb';
 import {
-  ARP_LEN, ETHERNET_HLEN, get16, icmpChecksumOk, IP_MF, IP_OFFSET_MASK, ipv4ChecksumOk, parseEthernet, parseIpv4Header, tcpChecksumOk,
+  ARP_LEN,
+  ETHERNET_HLEN,
+  get16,
+  icmpChecksumOk,
+  IP_MF,
+  IP_OFFSET_MASK,
+  ipv4ChecksumOk,
+  parseEthernet,
+  parseIpv4Header,
+  tcpChecksumOk,
   udpChecksumOk,
 } from '@skbus/wire';
 

@@ -1,13 +1,44 @@
 import {
-  decodeCmds, decodeEvts, encodeCmds, encodeEvts, firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer,
+  decodeCmds,
+  decodeEvts,
+  encodeCmds,
+  encodeEvts,
+  firstSkbId,
+  HAND_OVER_OWNER,
+  LAYERS,
+  type Layer,
 } from '@skbus/contracts';
 import { macOfAddress, NetdevCore, type NetdevDriver, type RxMeta } from '@skbus/dev';
 import { IpStack, type IpSysctl } from '@skbus/ip';
 import { NeighTable, type NeighSysctl } from '@skbus/neigh';
 import {
-  CHECKSUM_PARTIAL, ETH_P_ARP, ETH_P_IP, IFF_BROADCAST, IFF_LOOPBACK, IFF_LOWER_UP, IFF_MULTICAST, IFF_RUNNING, IFF_UP, IPPROTO_TCP,
-  IPPROTO_UDP, maskOf, parseCidr, parseIpv4, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTN_UNICAST, RTPROT_STATIC,
-  type HandOver, type Ipv4Addr, type Millis, type NetDevice, type RouteQuery, type SkBuff, type SkCmd, type SkEvt,
+  CHECKSUM_PARTIAL,
+  ETH_P_ARP,
+  ETH_P_IP,
+  IFF_BROADCAST,
+  IFF_LOOPBACK,
+  IFF_LOWER_UP,
+  IFF_MULTICAST,
+  IFF_RUNNING,
+  IFF_UP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  maskOf,
+  parseCidr,
+  parseIpv4,
+  RT_SCOPE_LINK,
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+  RTPROT_STATIC,
+  type HandOver,
+  type Ipv4Addr,
+  type Millis,
+  type NetDevice,
+  type RouteQuery,
+  type SkBuff,
+  type SkCmd,
+  type SkEvt,
 } from '@skbus/skb';
 import { SocketLayer } from '@skbus/socket';
 import { TcpStack, type TcpSysctl } from '@skbus/tcp';
@@ -72,8 +103,18 @@ export class Host implements Wiring {
     this.offload = opts.offload ?? false;
     this.seam = opts.seam;
     const shell = (layer: Layer): LayerShell =>
-      new LayerShell(this, layer, { seed: seed * 64 + index * 8 + LAYERS.indexOf(layer), firstId: firstSkbId(layer) + index * 0x10_0000 });
-    this.shells = { nic: shell('nic'), neigh: shell('neigh'), ip: shell('ip'), udp: shell('udp'), tcp: shell('tcp'), socket: shell('socket') };
+      new LayerShell(this, layer, {
+        seed: seed * 64 + index * 8 + LAYERS.indexOf(layer),
+        firstId: firstSkbId(layer) + index * 0x10_0000,
+      });
+    this.shells = {
+      nic: shell('nic'),
+      neigh: shell('neigh'),
+      ip: shell('ip'),
+      udp: shell('udp'),
+      tcp: shell('tcp'),
+      socket: shell('socket'),
+    };
     const { shells } = this;
     this.nic = new NetdevCore(shells.nic.env);
     this.neigh = new NeighTable(shells.neigh.env, {
@@ -147,7 +188,11 @@ export class Host implements Wiring {
     const { addr, len } = parseCidr(cidr)!;
     const mac = macOfAddress(addr);
     const dev: NetDevice = {
-      ifindex, name: `skb${ifindex - 2}`, mac, mtu: opts.mtu ?? 1500, flags: UP | IFF_BROADCAST | IFF_MULTICAST,
+      ifindex,
+      name: `skb${ifindex - 2}`,
+      mac,
+      mtu: opts.mtu ?? 1500,
+      flags: UP | IFF_BROADCAST | IFF_MULTICAST,
     };
     const features = { csum: this.offload, tso: this.offload };
     const send = link.attach({
@@ -156,9 +201,16 @@ export class Host implements Wiring {
     });
     this.nic.registerNetdevice({ ...dev, features }, this.driver(send));
     this.addDevice(dev);
-    this.must(this.ip.addAddr({
-      ifindex, local: addr, prefixLen: len, broadcast: (addr | ~maskOf(len)) >>> 0, scope: RT_SCOPE_UNIVERSE, label: dev.name,
-    }));
+    this.must(
+      this.ip.addAddr({
+        ifindex,
+        local: addr,
+        prefixLen: len,
+        broadcast: (addr | ~maskOf(len)) >>> 0,
+        scope: RT_SCOPE_UNIVERSE,
+        label: dev.name,
+      }),
+    );
     this.addrsChanged();
     return ifindex;
   }
@@ -168,10 +220,24 @@ export class Host implements Wiring {
     const { addr, len } = prefix === 'default' ? { addr: 0, len: 0 } : parseCidr(prefix)!;
     const gateway = parseIpv4(via)!;
     const oif = this.ip.getRoute({ id: 0, daddr: gateway, saddr: 0, oif: 0, tos: 0 }, this.shells.ip.now).oif;
-    this.must(this.shells.ip.run(() => this.ip.addRoute({
-      dst: addr, dstLen: len, gateway, oif, prefsrc: 0, table: RT_TABLE_MAIN, type: RTN_UNICAST,
-      scope: gateway === 0 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE, protocol: RTPROT_STATIC, metric: 0, tos: 0, mtu: 0,
-    })));
+    this.must(
+      this.shells.ip.run(() =>
+        this.ip.addRoute({
+          dst: addr,
+          dstLen: len,
+          gateway,
+          oif,
+          prefsrc: 0,
+          table: RT_TABLE_MAIN,
+          type: RTN_UNICAST,
+          scope: gateway === 0 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+          protocol: RTPROT_STATIC,
+          metric: 0,
+          tos: 0,
+          mtu: 0,
+        }),
+      ),
+    );
   }
 
   get addr(): Ipv4Addr {
@@ -189,7 +255,11 @@ export class Host implements Wiring {
 
   private bind(): void {
     const { shells } = this;
-    shells.nic.bind({ flush: (now) => this.nic.flush(now), pollTimeout: () => Number.POSITIVE_INFINITY, handleTimeout: () => {} });
+    shells.nic.bind({
+      flush: (now) => this.nic.flush(now),
+      pollTimeout: () => Number.POSITIVE_INFINITY,
+      handleTimeout: () => {},
+    });
     shells.neigh.bind(this.neigh);
     shells.ip.bind(this.ip);
     shells.udp.bind(this.udp);
@@ -238,7 +308,9 @@ export class Host implements Wiring {
   private ask(proto: 'tcp' | 'udp', q: RouteQuery): void {
     this.shells.ip.post((now) => {
       const reply = this.ip.getRoute(q, now);
-      this.shells[proto].post((at) => (proto === 'tcp' ? this.tcp.onRouteReply(reply, at) : this.udp.onRouteReply(reply, at)));
+      this.shells[proto].post((at) =>
+        proto === 'tcp' ? this.tcp.onRouteReply(reply, at) : this.udp.onRouteReply(reply, at),
+      );
     });
   }
 
@@ -247,12 +319,16 @@ export class Host implements Wiring {
     if (cmds.length === 0) return;
     this.cmds[proto] = [];
     const list = this.codec ? survives(decodeCmds(encodeCmds(1, cmds))).cmds : cmds;
-    this.overSeam(proto, (now) => {
-      for (const c of list) {
-        if (proto === 'tcp') this.tcp.onCommand(c, now);
-        else this.udp.onCommand(c, now);
-      }
-    }, this.shells[proto]);
+    this.overSeam(
+      proto,
+      (now) => {
+        for (const c of list) {
+          if (proto === 'tcp') this.tcp.onCommand(c, now);
+          else this.udp.onCommand(c, now);
+        }
+      },
+      this.shells[proto],
+    );
   }
 
   private sendEvts(proto: 'tcp' | 'udp'): void {
@@ -260,17 +336,22 @@ export class Host implements Wiring {
     if (evts.length === 0) return;
     this.evts[proto] = [];
     const list = this.codec ? survives(decodeEvts(encodeEvts(1, evts))).evts : evts;
-    this.overSeam(proto, (now) => {
-      for (const e of list) {
-        if (proto === 'tcp') this.sockets.onTcpEvent(e, now);
-        else this.sockets.onUdpEvent(e, now);
-      }
-    }, this.shells.socket);
+    this.overSeam(
+      proto,
+      (now) => {
+        for (const e of list) {
+          if (proto === 'tcp') this.sockets.onTcpEvent(e, now);
+          else this.sockets.onUdpEvent(e, now);
+        }
+      },
+      this.shells.socket,
+    );
   }
 
   private overSeam(proto: 'tcp' | 'udp', run: (now: Millis) => void, to: LayerShell): void {
     if (this.seam === undefined || proto === 'udp') to.post(run);
-    else this.seam.carry((late) => this.clock.schedule(this.clock.now + late + this.busMs, 'message', () => to.run(run)));
+    else
+      this.seam.carry((late) => this.clock.schedule(this.clock.now + late + this.busMs, 'message', () => to.run(run)));
   }
 
   private must(errno: number): void {
@@ -279,7 +360,8 @@ export class Host implements Wiring {
 }
 
 function survives<T>(decoded: T | undefined): T {
-  if (decoded === undefined) throw new Error('a message between socket layer and transport does not survive the contract');
+  if (decoded === undefined)
+    throw new Error('a message between socket layer and transport does not survive the contract');
   return decoded;
 }
 

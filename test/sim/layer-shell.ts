@@ -1,6 +1,14 @@
 import { decodeSkbList, encodeSkbList, HAND_OVER_OWNER, type Layer } from '@skbus/contracts';
 import {
-  LayerEnv, NEVER, SeededRng, type HandOver, type Millis, type SkbOut, type SkBuff, type Tracepoint, type TraceDetail,
+  LayerEnv,
+  NEVER,
+  SeededRng,
+  type HandOver,
+  type Millis,
+  type SkbOut,
+  type SkBuff,
+  type Tracepoint,
+  type TraceDetail,
 } from '@skbus/skb';
 import type { VirtualClock } from './clock.ts';
 
@@ -114,7 +122,12 @@ export class LayerShell implements SkbOut {
     }
     this.env.setTraceSink(({ point, skb, detail }) =>
       this.wiring.onTrace({
-        layer: this.layer, point, skb: skb?.id ?? 0, parent: skb?.parent ?? 0, detail, atMs: this.wiring.clock.now,
+        layer: this.layer,
+        point,
+        skb: skb?.id ?? 0,
+        parent: skb?.parent ?? 0,
+        detail,
+        atMs: this.wiring.clock.now,
       }),
     );
   }
@@ -135,7 +148,9 @@ export class LayerShell implements SkbOut {
   private recode(o: Outbound, skbs: readonly SkBuff[]): readonly SkBuff[] {
     const list = decodeSkbList(encodeSkbList(1, o.seq, o.sent, skbs));
     if (list === undefined || list.malformed > 0 || list.skbs.length !== skbs.length) {
-      throw new Error(`${this.layer} → ${HAND_OVER_OWNER[o.to]}: ${o.to} carries an skb that does not survive the contract`);
+      throw new Error(
+        `${this.layer} → ${HAND_OVER_OWNER[o.to]}: ${o.to} carries an skb that does not survive the contract`,
+      );
     }
     return list.skbs;
   }

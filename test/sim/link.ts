@@ -20,7 +20,13 @@ export interface LinkModel {
 }
 
 export const PERFECT: LinkModel = {
-  latencyMs: 1, bitsPerSecond: 0, loss: 0, duplicate: 0, reorder: 0, reorderMs: 5, queueFrames: 1000,
+  latencyMs: 1,
+  bitsPerSecond: 0,
+  loss: 0,
+  duplicate: 0,
+  reorder: 0,
+  reorderMs: 5,
+  queueFrames: 1000,
 };
 
 /** One end of a link. */

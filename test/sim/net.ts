@@ -52,7 +52,8 @@ export class Net {
     const until = this.clock.now + withinMs;
     const { steps } = this.clock;
     while (!cond()) {
-      if (this.clock.steps - steps >= stepsMax) throw new Error(`not there after ${stepsMax} events (seed ${this.seed})`);
+      if (this.clock.steps - steps >= stepsMax)
+        throw new Error(`not there after ${stepsMax} events (seed ${this.seed})`);
       if (!this.step(until)) throw new Error(`not there after ${withinMs} ms of virtual time (seed ${this.seed})`);
     }
   }
@@ -66,14 +67,15 @@ export class Net {
   runUntilIdle({ stepsMax = STEPS_MAX }: { stepsMax?: number } = {}): void {
     const { steps } = this.clock;
     while (!this.clock.quiet || this.clock.nextAt <= this.clock.now + QUIET_MS) {
-      if (this.clock.steps - steps >= stepsMax) throw new Error(`not idle after ${stepsMax} events (seed ${this.seed})`);
+      if (this.clock.steps - steps >= stepsMax)
+        throw new Error(`not idle after ${stepsMax} events (seed ${this.seed})`);
       if (!this.step(Number.POSITIVE_INFINITY)) return;
     }
   }
 
   /**
    * What must hold whenever nothing is on its way; empty when it does. Each layer accounts for every skb; what one
-   * layer handed on, another received; no timer is in the past; no frame was malformed.
+   * layer handed on, another received; no timer is in the past; no illegal change of state; no malformed frame.
    */
   check(): string[] {
     const found = [...this.problems];
@@ -90,9 +92,11 @@ export class Net {
       const { env, stuckTimers } = h.shells[layer];
       passed += env.ledger.passed;
       received += env.ledger.received;
-      if (env.ledger.imbalance !== 0) found.push(`${h.name} ${layer}: imbalance ${env.ledger.imbalance} ${JSON.stringify(env.ledger)}`);
+      if (env.ledger.imbalance !== 0)
+        found.push(`${h.name} ${layer}: imbalance ${env.ledger.imbalance} ${JSON.stringify(env.ledger)}`);
       if (stuckTimers > 0) found.push(`${h.name} ${layer}: ${stuckTimers} timers in the past`);
     }
+    if (h.tcp.illegalTransitions > 0) found.push(`${h.name} tcp: ${h.tcp.illegalTransitions} illegal transitions`);
     if (this.clock.quiet && passed !== received + h.framesOut) {
       found.push(`${h.name}: ${passed} skbs handed on, ${received} received and ${h.framesOut} sent`);
     }
@@ -106,7 +110,8 @@ export class Net {
     for (const h of this.hosts) {
       for (const layer of LAYERS) {
         const { ledger } = h.shells[layer].env;
-        if (ledger.imbalance !== 0) this.problems.push(`${h.name} ${layer}: imbalance ${ledger.imbalance} at ${this.clock.now} ms`);
+        if (ledger.imbalance !== 0)
+          this.problems.push(`${h.name} ${layer}: imbalance ${ledger.imbalance} at ${this.clock.now} ms`);
       }
     }
     return true;

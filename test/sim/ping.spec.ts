@@ -8,7 +8,12 @@ import { twoHosts } from './topologies.ts';
 function ping(net: Net, from: Host, to: number, opts: { size?: number; ttl?: number } = {}): PingResult {
   let result: PingResult | undefined;
   from.shells.ip.run((now) =>
-    from.ip.ping({ id: 7, seq: 1, daddr: to, size: opts.size ?? 56, ttl: opts.ttl ?? 0 }, now, (r) => (result = r), 10_000),
+    from.ip.ping(
+      { id: 7, seq: 1, daddr: to, size: opts.size ?? 56, ttl: opts.ttl ?? 0 },
+      now,
+      (r) => (result = r),
+      10_000,
+    ),
   );
   net.runUntil(() => result !== undefined);
   return result!;

@@ -1,16 +1,17 @@
-import {
-  AF_INET, errnoName, parseIpv4, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, type Millis,
-} from '@skbus/skb';
+import { AF_INET, errnoName, parseIpv4, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, type Millis } from '@skbus/skb';
 import type { ProcId, SockAddr, SysReply, SysRequest } from '@skbus/socket';
 import type { Host } from './host.ts';
 import type { Net } from './net.ts';
 
 export const sockAddr = (addr: string | number, port: number): SockAddr => ({
-  family: AF_INET, addr: typeof addr === 'number' ? addr : parseIpv4(addr)!, port,
+  family: AF_INET,
+  addr: typeof addr === 'number' ? addr : parseIpv4(addr)!,
+  port,
 });
 
 /** Byte `at` of test stream `salt`: long period, different at every shift. */
-export const patternByte = (at: number, salt: number): number => (at * 31 + (at >>> 8) * 7 + (at >>> 16) * 13 + salt) & 0xff;
+export const patternByte = (at: number, salt: number): number =>
+  (at * 31 + (at >>> 8) * 7 + (at >>> 16) * 13 + salt) & 0xff;
 
 export function pattern(from: number, n: number, salt = 0): Uint8Array {
   const b = new Uint8Array(n);

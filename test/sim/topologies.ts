@@ -14,7 +14,10 @@ export interface Two {
 }
 
 /** 10.77.0.1 and 10.77.0.2 on one cable. */
-export function twoHosts(model: Partial<LinkModel> = {}, opts: HostOptions & { seed?: number; mtu?: number; b?: HostOptions } = {}): Two {
+export function twoHosts(
+  model: Partial<LinkModel> = {},
+  opts: HostOptions & { seed?: number; mtu?: number; b?: HostOptions } = {},
+): Two {
   const { seed, mtu, b: optsB, ...rest } = opts;
   const net = new Net(seed ?? 1);
   const a = net.host('a', rest);

@@ -63,7 +63,7 @@ export class Stack {
   private readonly hellos = new Map<Layer, number>();
   private helloWaiters: (() => void)[] = [];
   private bootWaiters: (() => void)[] = [];
-  private readonly originMs = monotonicMs();
+  private originMs = monotonicMs();
   private madeNetns = false;
   private wasSpawned = false;
 
@@ -134,6 +134,8 @@ export class Stack {
 
   private async playBoot(): Promise<void> {
     const done = new Promise<void>((resolve) => this.bootWaiters.push(resolve));
+    this.originMs = monotonicMs();
+    this.log.startClock(this.originMs);
     this.boot.start();
     await done;
     const { failure } = this.boot.machine;

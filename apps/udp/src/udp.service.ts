@@ -1,6 +1,12 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import {
-  HandOverTo, Initcall, LAYER_KIT, TransportShell, type InitcallContext, type InitcallResult, type LayerKit,
+  HandOverTo,
+  Initcall,
+  LAYER_KIT,
+  TransportShell,
+  type InitcallContext,
+  type InitcallResult,
+  type LayerKit,
 } from '@skbus/nest-kit';
 import { IPPROTO_UDP, type Millis, type SkBuff } from '@skbus/skb';
 import { UDP_SYSCTL_DEFAULTS, UdpStack, type UdpSockInfo } from '@skbus/udp';
@@ -43,7 +49,10 @@ export class UdpService implements OnModuleInit {
 
   @Initcall('udp_init')
   udpInit(call: InitcallContext): void {
-    const { ipLocalPortRange: [low, high], rmemDefault } = UDP_SYSCTL_DEFAULTS;
+    const {
+      ipLocalPortRange: [low, high],
+      rmemDefault,
+    } = UDP_SYSCTL_DEFAULTS;
     call.printk(`UDP: local ports ${low}-${high}, receive buffer ${rmemDefault} bytes`);
     this.shell.hello();
   }

@@ -33,8 +33,8 @@ beforeEach(async () => {
   }
   other.respond(subjects.ctl(NS, 'ip', 'route_query'), (d) => {
     routeQueries++;
-    const q = pb.RouteQuery.decode(d);
-    return pb.RouteReply.encode({ ...q, saddr: ME, oif: 2, mtu: 1500, type: q.daddr === ME ? 2 : 1 }).finish();
+    const { id, daddr } = pb.RouteQuery.decode(d);
+    return pb.RouteReply.encode({ id, daddr, saddr: ME, oif: 2, mtu: 1500, type: daddr === ME ? 2 : 1 }).finish();
   });
   other.respond(subjects.ctl(NS, 'ip', 'register'), (d) => {
     const r = pb.RegisterRequest.decode(d);
@@ -78,8 +78,23 @@ function datagram(dport: number, data: string): SkBuff {
   skb.id = 7;
   skb.networkHeader = skb.put(20);
   const len = 8 + data.length;
-  emitIpv4Header({ hlen: 20, tos: 0, totalLen: 20 + len, id: 1, df: true, mf: false, fragOffset: 0, ttl: 64, proto: 17, saddr: PEER,
-    daddr: ME }, skb.buf, 0);
+  emitIpv4Header(
+    {
+      hlen: 20,
+      tos: 0,
+      totalLen: 20 + len,
+      id: 1,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 17,
+      saddr: PEER,
+      daddr: ME,
+    },
+    skb.buf,
+    0,
+  );
   const at = skb.put(len);
   emitUdp({ sport: 4000, dport, len, checksum: 0 }, skb.buf, at);
   skb.buf.set(new TextEncoder().encode(data), at + 8);
@@ -96,16 +111,24 @@ test('its initcalls', async () => {
   await settle();
   expect(lists).toEqual([{ publisher: running.kit.epoch, evts: [] }]);
   registerErrno = ERRNO.EEXIST;
-  expect(await initcall('inet_add_protocol(&udp_protocol)')).toMatchObject({ errno: ERRNO.EEXIST, message: 'IP says no' });
+  expect(await initcall('inet_add_protocol(&udp_protocol)')).toMatchObject({
+    errno: ERRNO.EEXIST,
+    message: 'IP says no',
+  });
 });
 
 test('bind, receive, answer; one list of events per batch', async () => {
   const bound = await command({ sk: 2, opSeq: 1, bind: { addr: ME, port: 7 } });
-  expect(bound).toEqual([expect.objectContaining({ sk: 2, opAck: 1, opErrno: 0, view: expect.objectContaining({ lport: 7 }) })]);
+  expect(bound).toEqual([
+    expect.objectContaining({ sk: 2, opAck: 1, opErrno: 0, view: expect.objectContaining({ lport: 7 }) }),
+  ]);
   expect(routeQueries).toBe(1);
 
   lists.length = 0;
-  other.publish(subjects.skb(NS, 'udp_rcv'), encodeSkbList(9, 0, 0, [datagram(7, 'one'), datagram(7, 'two'), datagram(9, 'three')]));
+  other.publish(
+    subjects.skb(NS, 'udp_rcv'),
+    encodeSkbList(9, 0, 0, [datagram(7, 'one'), datagram(7, 'two'), datagram(9, 'three')]),
+  );
   await settle();
   expect(lists.length).toBe(1);
   expect(lists[0]!.evts.map((e) => new TextDecoder().decode(e.dgram!.data))).toEqual(['one', 'two']);
@@ -122,8 +145,23 @@ test('bind, receive, answer; one list of events per batch', async () => {
 test('ICMP errors come by udp_err', async () => {
   const [evt] = await command({ sk: 2, opSeq: 1, connect: { addr: PEER, port: 7 } });
   const skb = datagram(0, '');
-  emitIpv4Header({ hlen: 20, tos: 0, totalLen: 28, id: 1, df: true, mf: false, fragOffset: 0, ttl: 64, proto: 17, saddr: ME, daddr: PEER },
-    skb.buf, 0);
+  emitIpv4Header(
+    {
+      hlen: 20,
+      tos: 0,
+      totalLen: 28,
+      id: 1,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 17,
+      saddr: ME,
+      daddr: PEER,
+    },
+    skb.buf,
+    0,
+  );
   emitUdp({ sport: evt!.view!.lport, dport: 7, len: 8, checksum: 0 }, skb.buf, 20);
   skb.data = 0;
   skb.mark = (3 << 8) | 3;
@@ -147,7 +185,9 @@ test('routes are asked for again when IP says that they changed', async () => {
 test('sock_diag', async () => {
   await command({ sk: 2, opSeq: 1, bind: { addr: 0, port: 53 } }, { sk: 4, opSeq: 1, bind: { addr: 0, port: 54 } });
   const diag = async (sk: number): Promise<unknown[]> =>
-    JSON.parse(pb.SockDiagReply.decode(await call('sock_diag', pb.SockDiagRequest.encode({ sk }).finish())).json) as unknown[];
+    JSON.parse(
+      pb.SockDiagReply.decode(await call('sock_diag', pb.SockDiagRequest.encode({ sk }).finish())).json,
+    ) as unknown[];
   expect(await diag(0)).toHaveLength(2);
   expect(await diag(4)).toEqual([expect.objectContaining({ sk: 4, lport: 54, laddr: 0 })]);
 });
@@ -157,7 +197,9 @@ test('another socket layer: the sockets of the one before are closed, and it is 
   const [evt] = await commandFrom(2, { sk: 100, opSeq: 1, bind: { addr: 0, port: 53 } });
   expect(evt).toMatchObject({ sk: 100, opErrno: 0 });
   expect(await command({ sk: 2, opSeq: 2, close: { abort: true } })).toEqual([]);
-  expect(await commandFrom(2, { sk: 2, opSeq: 2, close: { abort: true } })).toEqual([expect.objectContaining({ unknown: true })]);
+  expect(await commandFrom(2, { sk: 2, opSeq: 2, close: { abort: true } })).toEqual([
+    expect.objectContaining({ unknown: true }),
+  ]);
 });
 
 test('bytes that are no message are counted and hurt nobody', async () => {

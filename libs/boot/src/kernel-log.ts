@@ -23,13 +23,18 @@ const TEXT_MAX = 1024;
 export class KernelLog {
   private records: LogRecord[] = [];
   private next = 0;
-  private readonly originMs: Millis;
+  private originMs: Millis;
   private readonly capacity: number;
   private readonly listeners = new Set<(r: LogRecord) => void>();
 
   constructor(originMs: Millis, capacity = 4096) {
     this.originMs = originMs;
     this.capacity = capacity;
+  }
+
+  /** Time 0 is now: start_kernel. */
+  startClock(now: Millis): void {
+    this.originMs = now;
   }
 
   /** One record per line; control characters are shown as \xNN, as the console does. */

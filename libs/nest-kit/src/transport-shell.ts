@@ -53,12 +53,18 @@ export class TransportShell {
   readonly ask = (query: RouteQuery): void => {
     const { kit } = this;
     const request = kit.bus.request(
-      subjects.ctl(kit.netns, 'ip', 'route_query'), pb.RouteQuery.encode(query).finish(), ROUTE_QUERY_TIMEOUT_MS,
+      subjects.ctl(kit.netns, 'ip', 'route_query'),
+      pb.RouteQuery.encode(query).finish(),
+      ROUTE_QUERY_TIMEOUT_MS,
     );
-    request.then(
-      (answer) => kit.run((now) => this.machine?.onRouteReply(replyFromPb(pb.RouteReply.decode(answer)), now)),
-      () => {}, // no answer: the engine repeats the query
-    ).catch((e: unknown) => kit.env.printk(`${this.transport}: unreadable route: ${e instanceof Error ? e.message : String(e)}`));
+    request
+      .then(
+        (answer) => kit.run((now) => this.machine?.onRouteReply(replyFromPb(pb.RouteReply.decode(answer)), now)),
+        () => {}, // no answer: the engine repeats the query
+      )
+      .catch((e: unknown) =>
+        kit.env.printk(`${this.transport}: unreadable route: ${e instanceof Error ? e.message : String(e)}`),
+      );
   };
 
   /** Opens the seams. Call once, beside kit.bind(). */
@@ -79,8 +85,17 @@ export class TransportShell {
   /** inet_add_protocol(): puts this transport into IP's table. */
   async addProtocol(proto: number, handler: string, errHandler: string): Promise<InitcallResult> {
     const { kit } = this;
-    const request = pb.RegisterRequest.encode({ table: pb.RegisterRequest.Table.NET_PROTOCOL, key: proto, handler, errHandler });
-    const answer = await kit.bus.request(subjects.ctl(kit.netns, 'ip', 'register'), request.finish(), REGISTER_TIMEOUT_MS);
+    const request = pb.RegisterRequest.encode({
+      table: pb.RegisterRequest.Table.NET_PROTOCOL,
+      key: proto,
+      handler,
+      errHandler,
+    });
+    const answer = await kit.bus.request(
+      subjects.ctl(kit.netns, 'ip', 'register'),
+      request.finish(),
+      REGISTER_TIMEOUT_MS,
+    );
     const { errno, message } = pb.RegisterReply.decode(answer);
     if (errno !== 0) return { errno, message };
   }

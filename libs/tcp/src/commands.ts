@@ -157,6 +157,9 @@ function answerEnded(cx: TcpContext, cmd: SkCmd): boolean {
     e.opSeq = cmd.opSeq;
     e.opErrno = 0;
   }
+  // An operation is always answered; a mere view seldom, or two sides that confirm each other would never stop.
+  if (cmd.opSeq === 0 && cx.now - e.saidMs < ANSWER_MIN_MS) return true;
+  e.saidMs = cx.now;
   cx.emit({ sk: cmd.sk, opAck: e.opSeq, opErrno: e.opErrno, view: e.view ?? null });
   return true;
 }

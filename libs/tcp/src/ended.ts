@@ -1,9 +1,11 @@
-import type { ProtoView, SkId } from '@skbus/skb';
+import type { Millis, ProtoView, SkId } from '@skbus/skb';
 
 interface Ended {
   opSeq: number;
   opErrno: number;
   view: ProtoView | undefined;
+  /** When it was last said. */
+  saidMs: Millis;
 }
 
 const KEEP = 4096;

@@ -36,7 +36,7 @@ export function emitView(cx: TcpContext, sk: TcpSock): void {
 export function emitLastView(cx: TcpContext, sk: TcpSock): void {
   sk.viewDirty = false;
   const view = makeView(cx, sk);
-  cx.ended.add(sk.id, { opSeq: sk.opSeq, opErrno: sk.opErrno, view });
+  cx.ended.add(sk.id, { opSeq: sk.opSeq, opErrno: sk.opErrno, view, saidMs: cx.now });
   cx.emit({ sk: sk.id, ...opAnswer(sk), view });
 }
 

@@ -8,7 +8,12 @@ interface Journey {
 
 /** ftrace's marks for what took long, and from how many microseconds on. */
 const SLOW: readonly (readonly [us: number, mark: string])[] = [
-  [1_000_000, '$'], [100_000, '@'], [10_000, '*'], [1000, '#'], [100, '!'], [10, '+'],
+  [1_000_000, '$'],
+  [100_000, '@'],
+  [10_000, '*'],
+  [1000, '#'],
+  [100, '!'],
+  [10, '+'],
 ];
 
 const HEADER = [
@@ -80,7 +85,8 @@ function caption(skb: number, events: readonly PrintedEvent[], { netns }: PrintO
   return parts.join(', ');
 }
 
-const elapsedUs = (from: PrintedEvent, to: PrintedEvent): number => Math.max(0, ((to.timeMs ?? 0) - (from.timeMs ?? 0)) * 1000);
+const elapsedUs = (from: PrintedEvent, to: PrintedEvent): number =>
+  Math.max(0, ((to.timeMs ?? 0) - (from.timeMs ?? 0)) * 1000);
 
 function line(layer: string | null | undefined, us: number | undefined, depth: number, call: string): string {
   const mark = SLOW.find(([from]) => us !== undefined && us > from)?.[1] ?? ' ';

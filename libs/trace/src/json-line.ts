@@ -1,4 +1,4 @@
-import { dropReason, isDropReason, type PrintedEvent, type PrintOptions, skbHex } from './print.ts';
+import { dropReason, isDropReason, mtu, type PrintedEvent, type PrintOptions, skbHex } from './print.ts';
 
 /** One event as one line of JSON, without the end of line. Keys are pwru's where it has them; what is not known is left out. */
 export function formatJsonLine(e: PrintedEvent, opts: PrintOptions = {}): string {
@@ -15,7 +15,7 @@ export function formatJsonLine(e: PrintedEvent, opts: PrintOptions = {}): string
     iface: e.ifindex ? opts.ifname?.(e.ifindex) : undefined,
     ifindex: e.ifindex || undefined,
     proto: e.protocol || undefined,
-    mtu: e.mtu || undefined,
+    mtu: mtu(e, opts) || undefined,
     len: e.skb ? (e.len ?? 0) : undefined,
     tuple: e.tuple || undefined,
     func: e.point ?? '',

@@ -14,8 +14,20 @@ describe('pwru', () => {
   test('header and line share their columns', () => {
     const header = formatPwruHeader();
     expect(header.split(/ +/)).toEqual('SKB CPU PROCESS NETNS MARK/x IFACE PROTO MTU LEN TUPLE FUNC'.split(' '));
-    const line = formatPwru(event(1, 'ip', 'ip_rcv', { mark: 255, mtu: 1500 }), opts);
-    expect(line.split(/ +/)).toEqual(['0x10000001', 'ip', 'skbus-ip[a]', 'a', 'ff', 'skb0:2', '0x0800', '1500', '60', TUPLE, 'ip_rcv']);
+    const line = formatPwru(event(1, 'ip', 'ip_rcv', { mark: 255 }), { ...opts, mtuOf: () => 1500 });
+    expect(line.split(/ +/)).toEqual([
+      '0x10000001',
+      'ip',
+      'skbus-ip[a]',
+      'a',
+      'ff',
+      'skb0:2',
+      '0x0800',
+      '1500',
+      '60',
+      TUPLE,
+      'ip_rcv',
+    ]);
     for (const c of ['CPU', 'PROCESS', 'NETNS', 'MARK/x', 'PROTO', 'MTU', 'LEN', 'TUPLE', 'FUNC']) {
       const at = header.indexOf(c);
       expect([c, line[at - 1], line[at]]).toEqual([c, ' ', expect.stringMatching(/\S/)]);
@@ -24,7 +36,11 @@ describe('pwru', () => {
 
   test.each<[string, PrintedEvent, string]>([
     ['a drop', { point: 'kfree_skb', detail: { reason: 'IP_CSUM' } }, 'kfree_skb(SKB_DROP_REASON_IP_CSUM)'],
-    ['a lookup', { point: 'fib_table_lookup', detail: { prefix: '10.77.0.0/24', oif: '2' } }, 'fib_table_lookup(prefix=10.77.0.0/24, oif=2)'],
+    [
+      'a lookup',
+      { point: 'fib_table_lookup', detail: { prefix: '10.77.0.0/24', oif: '2' } },
+      'fib_table_lookup(prefix=10.77.0.0/24, oif=2)',
+    ],
     ['another kind of reason', { point: 'tcp_send_reset', detail: { reason: 'x' } }, 'tcp_send_reset(reason=x)'],
     ['no detail', { point: 'ip_rcv' }, 'ip_rcv'],
   ])('FUNC of %s', (_what, e, func) => {
@@ -33,7 +49,19 @@ describe('pwru', () => {
 
   test('what is not known keeps its column', () => {
     const columns = formatPwru({ layer: 'orchestrator', point: 'start_kernel' }).split(/ +/);
-    expect(columns).toEqual(['0x0', 'orchestrator', 'skbus-orchestrator', '-', '0', '0', '0x0000', '0', '0', '-', 'start_kernel']);
+    expect(columns).toEqual([
+      '0x0',
+      'orchestrator',
+      'skbus-orchestrator',
+      '-',
+      '0',
+      '0',
+      '0x0000',
+      '0',
+      '0',
+      '-',
+      'start_kernel',
+    ]);
   });
 
   test('a time column on request', () => {
@@ -42,7 +70,10 @@ describe('pwru', () => {
   });
 
   test('nothing in an event moves the cursor', () => {
-    const line = formatPwru(event(1, '\u001b[2Jip', 'ip_rcv\n', { tuple: '\u009b', detail: { 'a\r': '\u0007' } }), { ...opts, ifname: () => 'x\ty' });
+    const line = formatPwru(event(1, '\u001b[2Jip', 'ip_rcv\n', { tuple: '\u009b', detail: { 'a\r': '\u0007' } }), {
+      ...opts,
+      ifname: () => 'x\ty',
+    });
     expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   });
 
@@ -58,11 +89,20 @@ describe('ftrace', () => {
   const body = (events: PrintedEvent[], o = {}): string[] => formatFtrace(events, o).slice(4);
 
   test('layers nest, functions follow each other', () => {
-    expect(body([
-      event(1, 'nic', 'netif_receive_skb'), event(1.0005, 'nic', '__netif_receive_skb_core'),
-      event(1.1, 'ip', 'ip_rcv'), event(1.102, 'ip', 'ip_rcv_core'), event(1.115, 'ip', 'ip_local_deliver'),
-      event(1.2, 'tcp', 'tcp_v4_rcv'), event(1.201, 'tcp', 'consume_skb'),
-    ], opts)).toEqual([
+    expect(
+      body(
+        [
+          event(1, 'nic', 'netif_receive_skb'),
+          event(1.0005, 'nic', '__netif_receive_skb_core'),
+          event(1.1, 'ip', 'ip_rcv'),
+          event(1.102, 'ip', 'ip_rcv_core'),
+          event(1.115, 'ip', 'ip_local_deliver'),
+          event(1.2, 'tcp', 'tcp_v4_rcv'),
+          event(1.201, 'tcp', 'consume_skb'),
+        ],
+        opts,
+      ),
+    ).toEqual([
       `/* skb 0x10000001, netns a, ${TUPLE} */`,
       '    nic)                 |  netif_receive_skb() {',
       '    nic)                 |    __netif_receive_skb_core();',
@@ -79,28 +119,37 @@ describe('ftrace', () => {
 
   test('journeys are told one by one, in the order in which they began; a child names its parent', () => {
     const lines = body([
-      event(3, 'ip', 'ip_rcv', { skb: 2, parent: 1 }), event(1, 'ip', 'ip_rcv', { skb: 1 }), event(4, 'ip', 'ip_rcv_core', { skb: 1 }),
+      event(3, 'ip', 'ip_rcv', { skb: 2, parent: 1 }),
+      event(1, 'ip', 'ip_rcv', { skb: 1 }),
+      event(4, 'ip', 'ip_rcv_core', { skb: 1 }),
     ]);
-    expect(lines.filter((l) => l.startsWith('/*'))).toEqual([`/* skb 0x1, ${TUPLE} */`, `/* skb 0x2, of 0x1, ${TUPLE} */`]);
+    expect(lines.filter((l) => l.startsWith('/*'))).toEqual([
+      `/* skb 0x1, ${TUPLE} */`,
+      `/* skb 0x2, of 0x1, ${TUPLE} */`,
+    ]);
     expect(lines[2]).toContain('ip_rcv_core();');
   });
 
   test('what has no skb stands alone', () => {
-    expect(body([{ timeMs: 1, layer: 'socket', point: '__sys_connect' }, { timeMs: 2, layer: 'tcp', point: 'tcp_v4_connect' }])).toEqual([
-      ' socket)                 |  __sys_connect();',
-      '    tcp)                 |  tcp_v4_connect();',
-    ]);
+    expect(
+      body([
+        { timeMs: 1, layer: 'socket', point: '__sys_connect' },
+        { timeMs: 2, layer: 'tcp', point: 'tcp_v4_connect' },
+      ]),
+    ).toEqual([' socket)                 |  __sys_connect();', '    tcp)                 |  tcp_v4_connect();']);
   });
 
   test('details and drop reasons are shown', () => {
     const lines = body([event(1, 'udp', 'udp_rcv'), event(2, 'udp', 'kfree_skb', { detail: { reason: 'NO_SOCKET' } })]);
     expect(lines[2]).toContain('|    kfree_skb(SKB_DROP_REASON_NO_SOCKET);');
-    expect(lines[3]).toMatch(/# {3}1000\.000 us|! {3}1000\.000 us/);
+    expect(lines[3]).toContain('!   1000.000 us');
   });
 
   test('braces balance whatever comes', () => {
     const layers = ['nic', 'ip', 'tcp', 'neigh'];
-    const events = Array.from({ length: 500 }, (_, i) => event((i * 7919) % 1000, layers[(i * 31) % 4]!, 'ip_rcv', { skb: (i * 17) % 5 }));
+    const events = Array.from({ length: 500 }, (_, i) =>
+      event((i * 7919) % 1000, layers[(i * 31) % 4]!, 'ip_rcv', { skb: (i * 17) % 5 }),
+    );
     const text = formatFtrace(events).join('\n');
     expect(text.split('{').length).toBe(text.split('}').length);
     expect(formatFtrace([])).toHaveLength(4);
@@ -110,9 +159,23 @@ describe('ftrace', () => {
 test('JSON lines', () => {
   const e = event(12.5, 'udp', 'kfree_skb', { parent: 16, detail: { reason: 'NO_SOCKET' } });
   expect(JSON.parse(formatJsonLine(e, opts))).toEqual({
-    time: 12.5, skb: '0x10000001', parent: '0x10', layer: 'udp', netns: 'a', iface: 'skb0', ifindex: 2, proto: 0x0800, len: 60, tuple: TUPLE,
-    func: 'kfree_skb', detail: { reason: 'SKB_DROP_REASON_NO_SOCKET' },
+    time: 12.5,
+    skb: '0x10000001',
+    parent: '0x10',
+    layer: 'udp',
+    netns: 'a',
+    iface: 'skb0',
+    ifindex: 2,
+    proto: 0x0800,
+    len: 60,
+    tuple: TUPLE,
+    func: 'kfree_skb',
+    detail: { reason: 'SKB_DROP_REASON_NO_SOCKET' },
   });
-  expect(JSON.parse(formatJsonLine({ timeMs: 1, layer: 'socket', point: '__sys_bind' }))).toEqual({ time: 1, layer: 'socket', func: '__sys_bind' });
+  expect(JSON.parse(formatJsonLine({ timeMs: 1, layer: 'socket', point: '__sys_bind' }))).toEqual({
+    time: 1,
+    layer: 'socket',
+    func: '__sys_bind',
+  });
   expect(formatJsonLine(event(1, 'ip', 'a\nb'))).not.toContain('\n');
 });

@@ -9,6 +9,8 @@ export interface PrintOptions {
   netns?: string;
   /** Name of a device; absent or undefined: its number is shown. */
   ifname?: (ifindex: number) => string | undefined;
+  /** A device's MTU; events do not carry it, as a layer does not know the devices. */
+  mtuOf?: (ifindex: number) => number | undefined;
   /** Show a TIMESTAMP column: microseconds since this time, on the events' clock. */
   sinceMs?: number;
 }
@@ -22,11 +24,14 @@ export function iface(ifindex: number | null | undefined, opts: PrintOptions): s
   return name === undefined ? String(ifindex) : `${plain(name)}:${ifindex}`;
 }
 
+export const mtu = (e: PrintedEvent, opts: PrintOptions): number =>
+  e.mtu || (e.ifindex ? (opts.mtuOf?.(e.ifindex) ?? 0) : 0);
+
 /** `fib_table_lookup(prefix=10.77.0.0/24)`, `kfree_skb(SKB_DROP_REASON_IP_CSUM)`, `ip_rcv` and `empty` after it. */
 export function functionOf(e: PrintedEvent, empty = ''): string {
   const name = plain(e.point ?? '');
   const args = Object.entries(e.detail ?? {}).map(([k, v]) => {
-    const value = plain(String(v));
+    const value = plain(v);
     return isDropReason(e, k) ? dropReason(value) : `${plain(k)}=${value}`;
   });
   return args.length === 0 ? name + empty : `${name}(${args.join(', ')})`;

@@ -1,6 +1,13 @@
 import { ERRNO, type SkBuff } from '@skbus/skb';
 import {
-  get16, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMP_PARAMETERPROB, ICMP_REDIRECT, IPV4_HLEN, parseIpv4Header, UDP_HLEN,
+  get16,
+  ICMP_DEST_UNREACH,
+  ICMP_FRAG_NEEDED,
+  ICMP_PARAMETERPROB,
+  ICMP_REDIRECT,
+  IPV4_HLEN,
+  parseIpv4Header,
+  UDP_HLEN,
 } from '@skbus/wire';
 import type { UdpContext } from './context.ts';
 
@@ -8,10 +15,22 @@ const ENONET = 64;
 
 /** net/ipv4/icmp.c:icmp_err_convert: errno by code of Destination Unreachable, and whether it is fatal. */
 const UNREACH: readonly (readonly [errno: number, fatal: boolean])[] = [
-  [ERRNO.ENETUNREACH, false], [ERRNO.EHOSTUNREACH, false], [ERRNO.ENOPROTOOPT, true], [ERRNO.ECONNREFUSED, true],
-  [ERRNO.EMSGSIZE, false], [ERRNO.EOPNOTSUPP, false], [ERRNO.ENETUNREACH, true], [ERRNO.EHOSTDOWN, true], [ENONET, true],
-  [ERRNO.ENETUNREACH, true], [ERRNO.EHOSTUNREACH, true], [ERRNO.ENETUNREACH, false], [ERRNO.EHOSTUNREACH, false],
-  [ERRNO.EHOSTUNREACH, true], [ERRNO.EHOSTUNREACH, true], [ERRNO.EHOSTUNREACH, true],
+  [ERRNO.ENETUNREACH, false],
+  [ERRNO.EHOSTUNREACH, false],
+  [ERRNO.ENOPROTOOPT, true],
+  [ERRNO.ECONNREFUSED, true],
+  [ERRNO.EMSGSIZE, false],
+  [ERRNO.EOPNOTSUPP, false],
+  [ERRNO.ENETUNREACH, true],
+  [ERRNO.EHOSTDOWN, true],
+  [ENONET, true],
+  [ERRNO.ENETUNREACH, true],
+  [ERRNO.EHOSTUNREACH, true],
+  [ERRNO.ENETUNREACH, false],
+  [ERRNO.EHOSTUNREACH, false],
+  [ERRNO.EHOSTUNREACH, true],
+  [ERRNO.EHOSTUNREACH, true],
+  [ERRNO.EHOSTUNREACH, true],
 ];
 
 /**

@@ -1,13 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
 import {
-  CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, ERRNO, INADDR_BROADCAST, PACKET_OTHERHOST, SeededRng, SkBuff, type SkEvt, below,
+  CHECKSUM_PARTIAL,
+  CHECKSUM_UNNECESSARY,
+  ERRNO,
+  INADDR_BROADCAST,
+  PACKET_OTHERHOST,
+  SeededRng,
+  SkBuff,
+  type SkEvt,
+  below,
 } from '@skbus/skb';
 import { get32 } from '@skbus/wire';
 import { truesize } from './sock.ts';
 import { Host, ip, ME, ME_TOO, PEER, string, SUBNET_BROADCAST, text } from './testing/host.ts';
 
 const bindAll = (h: Host, ...binds: [addr: number, options?: object][]): void => {
-  for (const [i, [addr, options]] of binds.entries()) h.op(2 * i + 2, { bind: { addr, port: 7 }, options: options ?? {} });
+  for (const [i, [addr, options]] of binds.entries())
+    h.op(2 * i + 2, { bind: { addr, port: 7 }, options: options ?? {} });
 };
 const takers = (events: SkEvt[]): number[] => events.filter((e) => e.dgram).map((e) => e.sk);
 
@@ -16,11 +25,22 @@ test('up to the socket, along the kernel path', () => {
   bindAll(h, [0]);
   h.points.length = 0;
   const [evt] = h.receive({ data: text('hello') });
-  expect(evt).toMatchObject({ sk: 2, opAck: 1, opErrno: 0, dgram: { addr: PEER, port: 4000, daddr: ME, offset: 0, charge: truesize(13) } });
+  expect(evt).toMatchObject({
+    sk: 2,
+    opAck: 1,
+    opErrno: 0,
+    dgram: { addr: PEER, port: 4000, daddr: ME, offset: 0, charge: truesize(13) },
+  });
   expect(string(evt!.dgram!.data)).toBe('hello');
   expect(h.points).toEqual([
-    'udp_rcv', '__udp4_lib_rcv', 'udp_unicast_rcv_skb', 'udp_queue_rcv_skb', 'udp_queue_rcv_one_skb', '__udp_queue_rcv_skb',
-    '__udp_enqueue_schedule_skb', 'consume_skb',
+    'udp_rcv',
+    '__udp4_lib_rcv',
+    'udp_unicast_rcv_skb',
+    'udp_queue_rcv_skb',
+    'udp_queue_rcv_one_skb',
+    '__udp_queue_rcv_skb',
+    '__udp_enqueue_schedule_skb',
+    'consume_skb',
   ]);
   expect(h.env.mib.get('UdpInDatagrams')).toBe(1);
   expect(h.env.ledger.imbalance).toBe(0);
@@ -137,7 +157,7 @@ describe('who gets it', () => {
       h.view(sk!, Number.MAX_SAFE_INTEGER);
       if (sport % 100 === 0) expect(takers(h.receive({ sport }))).toEqual([sk]);
     }
-    expect([...count.keys()].sort()).toEqual([2, 4, 6]);
+    expect([...count.keys()].sort((a, b) => a - b)).toEqual([2, 4, 6]);
     for (const n of count.values()) expect(n).toBeGreaterThan(900);
   });
 

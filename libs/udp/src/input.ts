@@ -1,8 +1,22 @@
 import {
-  CHECKSUM_NONE, copySkb, INADDR_BROADCAST, isMulticastIpv4, type Millis, PACKET_BROADCAST, PACKET_MULTICAST, type SkBuff,
+  CHECKSUM_NONE,
+  copySkb,
+  INADDR_BROADCAST,
+  isMulticastIpv4,
+  type Millis,
+  PACKET_BROADCAST,
+  PACKET_MULTICAST,
+  type SkBuff,
 } from '@skbus/skb';
 import {
-  ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, parseIpv4Header, parseUdp, UDP_HLEN, udpChecksumOk, type Ipv4Repr, type UdpRepr,
+  ICMP_DEST_UNREACH,
+  ICMP_PORT_UNREACH,
+  parseIpv4Header,
+  parseUdp,
+  UDP_HLEN,
+  udpChecksumOk,
+  type Ipv4Repr,
+  type UdpRepr,
 } from '@skbus/wire';
 import { opAnswer, type UdpContext } from './context.ts';
 import { truesize, type UdpSock } from './sock.ts';
@@ -46,8 +60,12 @@ function checksumOk(skb: SkBuff, ip: Ipv4Repr, udp: UdpRepr): boolean {
 
 /** RTCF_BROADCAST | RTCF_MULTICAST: a directed broadcast is known by how it came over the link. */
 function isBroadcast(skb: SkBuff, daddr: number): boolean {
-  return daddr === INADDR_BROADCAST || isMulticastIpv4(daddr)
-    || skb.pktType === PACKET_BROADCAST || skb.pktType === PACKET_MULTICAST;
+  return (
+    daddr === INADDR_BROADCAST ||
+    isMulticastIpv4(daddr) ||
+    skb.pktType === PACKET_BROADCAST ||
+    skb.pktType === PACKET_MULTICAST
+  );
 }
 
 function noSocket(cx: UdpContext, skb: SkBuff): void {
@@ -89,7 +107,8 @@ function queueRcv(cx: UdpContext, sk: UdpSock, skb: SkBuff, ip: Ipv4Repr, udp: U
   // The kernel counts when recvmsg() takes it; for us it has left with this event.
   env.mib.inc('UdpInDatagrams');
   cx.emit({
-    sk: sk.id, ...opAnswer(sk),
+    sk: sk.id,
+    ...opAnswer(sk),
     dgram: { addr: ip.saddr, port: udp.sport, offset, charge, data: payload(skb), daddr: ip.daddr },
   });
   env.consume(skb);

@@ -36,7 +36,7 @@ describe('bind', () => {
       expect(h.op(sk, { bind: { addr: 0, port: 0 } })).toBe(0);
       ports.add(h.port(sk));
     }
-    expect([...ports].sort()).toEqual([40_000, 40_001, 40_002, 40_003]);
+    expect([...ports].sort((a, b) => a - b)).toEqual([40_000, 40_001, 40_002, 40_003]);
     expect(h.op(10, { bind: { addr: 0, port: 0 } })).toBe(E.EADDRINUSE);
     expect(h.op(10, { connect: { addr: PEER, port: 7 } })).toBe(E.EAGAIN);
   });
@@ -63,7 +63,7 @@ describe('bind', () => {
     const h = new Host();
     h.op(2, { bind: { addr: 0, port: 53 } });
     const events = h.cmd({ sk: 4, opSeq: 1, bind: { addr: 0, port: 53 } });
-    expect(events.map((e) => e.sk).sort()).toEqual([2, 4]);
+    expect(events.map((e) => e.sk).sort((a, b) => a - b)).toEqual([2, 4]);
     h.cmd({ sk: 2, opSeq: 2, close: { abort: true } });
     expect(h.cmd({ sk: 4, opSeq: 2, bind: { addr: 0, port: 53 } })[0]!.opErrno).toBe(0);
   });

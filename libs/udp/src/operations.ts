@@ -1,6 +1,17 @@
 import {
-  ERRNO, INADDR_ANY, INADDR_BROADCAST, INADDR_LOOPBACK, type Ipv4Addr, isMulticastIpv4, type RouteReply, RTN_BROADCAST,
-  RTN_LOCAL, SHUT_RDWR, type SkBind, type SkCmd, type SkConnect,
+  ERRNO,
+  INADDR_ANY,
+  INADDR_BROADCAST,
+  INADDR_LOOPBACK,
+  type Ipv4Addr,
+  isMulticastIpv4,
+  type RouteReply,
+  RTN_BROADCAST,
+  RTN_LOCAL,
+  SHUT_RDWR,
+  type SkBind,
+  type SkCmd,
+  type SkConnect,
 } from '@skbus/skb';
 import type { UdpContext } from './context.ts';
 import type { UdpSock } from './sock.ts';
@@ -129,7 +140,13 @@ function shutdown(sk: UdpSock, how: number): number {
 }
 
 /** Asks IP, and goes on with its answer unless the socket has gone meanwhile. */
-function viaRoute(cx: UdpContext, sk: UdpSock, daddr: Ipv4Addr, saddr: Ipv4Addr, then: (r: RouteReply) => number): Outcome {
+function viaRoute(
+  cx: UdpContext,
+  sk: UdpSock,
+  daddr: Ipv4Addr,
+  saddr: Ipv4Addr,
+  then: (r: RouteReply) => number,
+): Outcome {
   const seq = sk.opSeq;
   let outcome: Outcome;
   let inside = true;

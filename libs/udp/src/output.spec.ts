@@ -22,7 +22,12 @@ test('a datagram as IP wants it', () => {
   expect(skb.flow).toEqual({ saddr: ME, daddr: PEER, proto: 17, tos: 0x10, ttl: 9, df: true, oif: 0 });
   expect(parseUdp(skb.buf, skb.data, skb.tail)).toMatchObject({ sport: 53, dport: 7, len: 16 });
   expect(skb.frags.map((f) => f.length)).toEqual([8]);
-  expect([skb.ipSummed, skb.csumStart, skb.csumOffset, skb.transportHeader]).toEqual([CHECKSUM_PARTIAL, skb.data, 6, skb.data]);
+  expect([skb.ipSummed, skb.csumStart, skb.csumOffset, skb.transportHeader]).toEqual([
+    CHECKSUM_PARTIAL,
+    skb.data,
+    6,
+    skb.data,
+  ]);
   expect(skb.data).toBeGreaterThanOrEqual(34);
   expect(h.points).toEqual(['ip_make_skb', 'udp_send_skb']);
   expect(h.env.mib.get('UdpOutDatagrams')).toBe(1);
@@ -41,7 +46,10 @@ test('the pseudo-header sum completes to a right checksum', () => {
   expect(verifies(sumSlices(skb.slices(0, skb.len), pseudoHeaderSum(ME, PEER, 17, skb.len)))).toBe(true);
 });
 
-test.each([[1472, true], [1473, false]])('%i bytes of payload over 1500: df %p', (n, df) => {
+test.each([
+  [1472, true],
+  [1473, false],
+])('%i bytes of payload over 1500: df %p', (n, df) => {
   const h = bound();
   h.sendto(2, new Uint8Array(n).fill(0xa5), PEER, 7);
   const { skb } = h.sent[0]!;

@@ -1,6 +1,13 @@
 import type { Dst } from '@skbus/dst';
 import {
-  CHECKSUM_PARTIAL, ERRNO, INADDR_LOOPBACK, IPPROTO_UDP, type Ipv4Addr, isMulticastIpv4, RTN_BROADCAST, type SkBuff,
+  CHECKSUM_PARTIAL,
+  ERRNO,
+  INADDR_LOOPBACK,
+  IPPROTO_UDP,
+  type Ipv4Addr,
+  isMulticastIpv4,
+  RTN_BROADCAST,
+  type SkBuff,
   type SkDgram,
 } from '@skbus/skb';
 import { emitUdp, fold, IPV4_HLEN, pseudoHeaderSum, put16, UDP_HLEN, udpChecksum } from '@skbus/wire';
@@ -50,7 +57,14 @@ export function sendmsg(cx: UdpContext, sk: UdpSock, d: SkDgram): void {
   const keep = dst === undefined && d.data.length * 4 < d.data.buffer.byteLength;
   skb.addFrag(keep ? d.data.slice() : d.data);
   const s: Sending = {
-    sk, skb, saddr, ...to, sport: sk.lport, tos, ttl: isMulticastIpv4(to.daddr) ? MC_TTL : sk.ttl, broadcast: sk.broadcast,
+    sk,
+    skb,
+    saddr,
+    ...to,
+    sport: sk.lport,
+    tos,
+    ttl: isMulticastIpv4(to.daddr) ? MC_TTL : sk.ttl,
+    broadcast: sk.broadcast,
   };
   if (dst !== undefined) return transmit(cx, s, dst);
   waitForRoute(cx, s);

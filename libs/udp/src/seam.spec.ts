@@ -45,7 +45,10 @@ describe('operations are numbered', () => {
 describe('sockets that are not known', () => {
   test.each<[string, SkCmd]>([
     ['a later operation', { sk: 2, opSeq: 5, connect: { addr: PEER, port: 7 } }],
-    ['a view', { sk: 2, opSeq: 0, view: { sndTo: 0, rcvGot: 0, rcvRead: 0, finGot: false, haveChild: false, accepted: false } }],
+    [
+      'a view',
+      { sk: 2, opSeq: 0, view: { sndTo: 0, rcvGot: 0, rcvRead: 0, finGot: false, haveChild: false, accepted: false } },
+    ],
     ['a datagram', { sk: 2, opSeq: 0, sendto: { addr: PEER, port: 7, data: text('x') } }],
     ['a close', { sk: 2, opSeq: 1, close: { abort: false } }],
     ['an odd id', { sk: 3, opSeq: 1, bind: { addr: 0, port: 53 } }],
@@ -72,8 +75,12 @@ function session(seed: number): Host {
   const h = new Host({}, seed);
   const rng = new SeededRng(seed + 1000);
   const ops: Omit<SkCmd, 'sk' | 'opSeq'>[] = [
-    { options: { reuseAddr: true } }, { bind: { addr: 0, port: 53 } }, { connect: { addr: PEER, port: 7 } },
-    { connect: { addr: 0, port: 0 } }, { connect: { addr: PEER, port: 8 } }, { close: { abort: false } },
+    { options: { reuseAddr: true } },
+    { bind: { addr: 0, port: 53 } },
+    { connect: { addr: PEER, port: 7 } },
+    { connect: { addr: 0, port: 0 } },
+    { connect: { addr: PEER, port: 8 } },
+    { close: { abort: false } },
   ];
   let inFlight: SkCmd[] = [];
   let acked = 0;

@@ -1,5 +1,12 @@
 import {
-  TCP_CLOSE, TCP_ESTABLISHED, type Ipv4Addr, type Millis, type ProtoView, type SkId, type SkOptions, type SkView,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  type Ipv4Addr,
+  type Millis,
+  type ProtoView,
+  type SkId,
+  type SkOptions,
+  type SkView,
 } from '@skbus/skb';
 import { SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF, type UdpSysctl } from './sysctl.ts';
 
@@ -124,16 +131,34 @@ export class UdpSock {
   view(err: number): ProtoView {
     return {
       state: this.connected ? TCP_ESTABLISHED : TCP_CLOSE,
-      laddr: this.rcvSaddr || this.saddr, lport: this.lport, raddr: this.daddr, rport: this.dport,
-      sndGot: 0, sndUna: 0, sndLimit: 0, rcvNxt: this.rcvOffset, finRcvd: false, finAcked: false, err, softErr: 0,
+      laddr: this.rcvSaddr || this.saddr,
+      lport: this.lport,
+      raddr: this.daddr,
+      rport: this.dport,
+      sndGot: 0,
+      sndUna: 0,
+      sndLimit: 0,
+      rcvNxt: this.rcvOffset,
+      finRcvd: false,
+      finAcked: false,
+      err,
+      softErr: 0,
     };
   }
 
   info(): UdpSockInfo {
     const { state, laddr, lport, raddr, rport } = this.view(0);
     return {
-      sk: this.id, state, laddr, lport, raddr, rport,
-      rqueue: this.rmem, wqueue: this.wmem, rcvbuf: this.rcvbuf, drops: this.drops,
+      sk: this.id,
+      state,
+      laddr,
+      lport,
+      raddr,
+      rport,
+      rqueue: this.rmem,
+      wqueue: this.wmem,
+      rcvbuf: this.rcvbuf,
+      drops: this.drops,
     };
   }
 }

@@ -48,7 +48,9 @@ export class UdpTable {
     const start = below(rng, n);
     for (let i = 0; i < n; i++) {
       const port = low + ((start + i) % n);
-      const taken = this.ports.get(port)?.some((o) => o !== sk && (o.rcvSaddr === 0 || addr === 0 || o.rcvSaddr === addr));
+      const taken = this.ports
+        .get(port)
+        ?.some((o) => o !== sk && (o.rcvSaddr === 0 || addr === 0 || o.rcvSaddr === addr));
       if (taken !== true) return port;
     }
     return 0;
@@ -63,9 +65,12 @@ export class UdpTable {
 
   /** __udp_is_mcast_sock(): all that get a broadcast or multicast. */
   lookupAll(raddr: Ipv4Addr, rport: number, laddr: Ipv4Addr, lport: number): UdpSock[] {
-    return (this.ports.get(lport) ?? []).filter((o) =>
-      (o.daddr === 0 || o.daddr === raddr) && (o.dport === 0 || o.dport === rport)
-      && (o.rcvSaddr === 0 || o.rcvSaddr === laddr));
+    return (this.ports.get(lport) ?? []).filter(
+      (o) =>
+        (o.daddr === 0 || o.daddr === raddr) &&
+        (o.dport === 0 || o.dport === rport) &&
+        (o.rcvSaddr === 0 || o.rcvSaddr === laddr),
+    );
   }
 
   /** udp4_lib_lookup2(): the best score; among equals the one bound last. */

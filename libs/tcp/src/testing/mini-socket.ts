@@ -3,12 +3,40 @@ import {
   type SkOptions, type SkView,
 } from '@skbus/skb';
 
+/** A stream from its first byte on. */
+export class ByteLog {
+  private buf = new Uint8Array(1024);
+  length = 0;
+
+  append(data: Uint8Array): void {
+    if (this.length + data.length > this.buf.length) {
+      const bigger = new Uint8Array(Math.max(2 * this.buf.length, this.length + data.length));
+      bigger.set(this.buf.subarray(0, this.length));
+      this.buf = bigger;
+    }
+    this.buf.set(data, this.length);
+    this.length += data.length;
+  }
+
+  slice(from: number, to: number): Uint8Array {
+    return this.buf.slice(from, Math.min(to, this.length));
+  }
+
+  /** Where it differs from `other`, -1: nowhere. */
+  differsAt(other: Uint8Array): number {
+    for (let i = 0; i < Math.max(this.length, other.length); i++) {
+      if (i >= this.length || i >= other.length || this.buf[i] !== other[i]) return i;
+    }
+    return -1;
+  }
+}
+
 /** One socket of the miniature socket layer: everything a program would see of it. */
 export class MiniSock {
   readonly id: SkId;
   /** All bytes written and read, from offset 0: streams are compared with these. */
-  written: number[] = [];
-  received: number[] = [];
+  readonly written = new ByteLog();
+  readonly received = new ByteLog();
   /** How far the application has read; defaults to everything. */
   readTo: number | undefined = undefined;
   view: ProtoView | undefined = undefined;
@@ -96,8 +124,8 @@ export class MiniSocketLayer {
     return s;
   }
 
-  write(s: MiniSock, data: ArrayLike<number>): void {
-    for (let i = 0; i < data.length; i++) s.written.push(data[i]!);
+  write(s: MiniSock, data: Uint8Array): void {
+    s.written.append(data);
     this.pump(s);
   }
 
@@ -180,7 +208,7 @@ export class MiniSocketLayer {
   private onData(s: MiniSock, offset: number, data: Uint8Array): boolean {
     const skip = s.received.length - offset;
     if (skip < 0) return false;
-    for (let i = skip; i < data.length; i++) s.received.push(data[i]!);
+    if (skip < data.length) s.received.append(data.subarray(skip));
     return true;
   }
 
@@ -203,7 +231,7 @@ export class MiniSocketLayer {
     const most = Math.min(s.view.sndLimit, s.written.length);
     while (s.sent < most) {
       const n = Math.min(CHUNK, most - s.sent);
-      this.send({ sk: s.id, opSeq: 0, data: { offset: s.sent, data: Uint8Array.from(s.written.slice(s.sent, s.sent + n)) } });
+      this.send({ sk: s.id, opSeq: 0, data: { offset: s.sent, data: s.written.slice(s.sent, s.sent + n) } });
       s.sent += n;
       this.arm(s);
     }

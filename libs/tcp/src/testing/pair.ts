@@ -143,7 +143,7 @@ export class Pair {
   }
 
   /** Until `done`, or nothing happens any more, or too much does. */
-  run(done: () => boolean, most = 200_000): void {
+  run(done: () => boolean, most = 100_000): void {
     for (let i = 0; i < most; i++) {
       if (done()) return;
       if (!this.step()) break;
@@ -154,7 +154,8 @@ export class Pair {
   /** Everything that happens in the next `ms`. */
   runFor(ms: Millis): void {
     const until = this.now + ms;
-    while (this.step(until));
+    let steps = 0;
+    while (this.step(until)) if (++steps > 500_000) throw new Error(`livelock at ${this.now} ms`);
     this.now = until;
   }
 

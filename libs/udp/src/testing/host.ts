@@ -1,7 +1,25 @@
 import {
-  CHECKSUM_NONE, ERRNO, ETH_P_IP, type HandOver, INADDR_BROADCAST, type Ipv4Addr, LayerEnv, PACKET_BROADCAST, PACKET_HOST,
-  parseIpv4, type RouteQuery, type RouteReply, RTN_BROADCAST, RTN_LOCAL, RTN_UNICAST, SeededRng, SkBuff, type SkCmd, type SkEvt,
-  type SkView, type Tracepoint,
+  CHECKSUM_NONE,
+  ERRNO,
+  ETH_P_IP,
+  type HandOver,
+  INADDR_BROADCAST,
+  type Ipv4Addr,
+  LayerEnv,
+  PACKET_BROADCAST,
+  PACKET_HOST,
+  parseIpv4,
+  type RouteQuery,
+  type RouteReply,
+  RTN_BROADCAST,
+  RTN_LOCAL,
+  RTN_UNICAST,
+  SeededRng,
+  SkBuff,
+  type SkCmd,
+  type SkEvt,
+  type SkView,
+  type Tracepoint,
 } from '@skbus/skb';
 import { emitIpv4Header, emitUdp, IPV4_HLEN, UDP_HLEN, udpChecksum } from '@skbus/wire';
 import type { UdpOptions } from '../context.ts';
@@ -51,10 +69,16 @@ export class Host {
 
   constructor(opts: Partial<UdpOptions> = {}, seed = 1) {
     this.env = new LayerEnv({
-      layer: 'udp', rng: new SeededRng(seed), out: { pass: (to, skb) => void this.sent.push({ to, skb }) },
+      layer: 'udp',
+      rng: new SeededRng(seed),
+      out: { pass: (to, skb) => void this.sent.push({ to, skb }) },
     });
     this.env.setTraceSink((e) => this.points.push(e.point));
-    this.udp = new UdpStack(this.env, { emit: (e) => void this.events.push(e), ask: (q) => void this.queries.push(q), ...opts });
+    this.udp = new UdpStack(this.env, {
+      emit: (e) => void this.events.push(e),
+      ask: (q) => void this.queries.push(q),
+      ...opts,
+    });
   }
 
   /** One batch: a step, the answers of IP, and the flush the shell does. */
@@ -128,10 +152,23 @@ export function datagram(d: Datagram): SkBuff {
   const len = UDP_HLEN + data.length;
   const bytes = new Uint8Array(14 + IPV4_HLEN + len);
   const at = 14 + IPV4_HLEN;
-  emitIpv4Header({
-    hlen: IPV4_HLEN, tos: 0, totalLen: IPV4_HLEN + len, id: 1, df: true, mf: false, fragOffset: 0, ttl: 64, proto: 17, saddr: from,
-    daddr: to,
-  }, bytes, 14);
+  emitIpv4Header(
+    {
+      hlen: IPV4_HLEN,
+      tos: 0,
+      totalLen: IPV4_HLEN + len,
+      id: 1,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 17,
+      saddr: from,
+      daddr: to,
+    },
+    bytes,
+    14,
+  );
   bytes.set(data, at + UDP_HLEN);
   emitUdp({ sport, dport, len: d.ulen ?? len, checksum: 0 }, bytes, at);
   const checksum = d.checksum ?? udpChecksum(from, to, len, [bytes.subarray(at)]);
@@ -149,8 +186,16 @@ export function datagram(d: Datagram): SkBuff {
 /** A small FIB. */
 export function routeTo(q: RouteQuery): RouteReply {
   const { id, daddr } = q;
-  const found = (type: number, saddr: Ipv4Addr, mtu = 1500): RouteReply =>
-    ({ id, errno: 0, daddr, saddr: q.saddr || saddr, oif: type === RTN_LOCAL ? 1 : 2, mtu, gateway: 0, type });
+  const found = (type: number, saddr: Ipv4Addr, mtu = 1500): RouteReply => ({
+    id,
+    errno: 0,
+    daddr,
+    saddr: q.saddr || saddr,
+    oif: type === RTN_LOCAL ? 1 : 2,
+    mtu,
+    gateway: 0,
+    type,
+  });
   if (daddr === ME || daddr === ME_TOO || daddr >>> 24 === 127) return found(RTN_LOCAL, daddr, 65_535);
   if (daddr === SUBNET_BROADCAST || daddr === INADDR_BROADCAST) return found(RTN_BROADCAST, ME);
   if (daddr === NARROW) return found(RTN_UNICAST, ME, 576);

@@ -1,0 +1,219 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { CmdlineError, parseCmdline } from '@skbus/boot';
+import { CliError, UsageError } from '../errors.ts';
+import { hostPort, intOption } from '../options.ts';
+import { paint, print, printJson, say } from '../output.ts';
+import { listStacks, orchestratorDir, root, runRoot } from '../stacks.ts';
+import { sweepFolder } from './down.ts';
+
+export interface UpOptions {
+  stack?: string;
+  detach?: boolean;
+  nic?: string;
+  udpLocal?: string;
+  udpPeer?: string;
+  peerNetns?: string;
+  append?: string;
+  offload?: boolean;
+  inproc?: boolean;
+  apiPort?: string;
+  socksPort?: string;
+  httpProxyPort?: string;
+  natsPort?: string;
+  json?: boolean;
+}
+
+interface ReadyStack {
+  stack: string;
+  backend: string;
+  address: string;
+  peer: string;
+  peerNetns: string;
+  api: string;
+  socksPort: number;
+  services: number;
+}
+
+/** What the orchestrator says over the IPC channel. */
+type Message =
+  | { t: 'log'; stack: string; line: string }
+  | { t: 'note'; text: string }
+  | { t: 'ready'; stacks: ReadyStack[]; ms: number }
+  | { t: 'failed'; message: string }
+  | { t: 'stopping' };
+
+export async function up(o: UpOptions): Promise<void> {
+  const env = upEnv(o);
+  const main = join(orchestratorDir, 'main.js');
+  if (!existsSync(main)) throw new CliError(`${relative(process.cwd(), main)} is missing; build it with "npm run build"`);
+  await (o.detach ? detached(main, env, o) : foreground(main, env));
+}
+
+/** Options as the orchestrator's environment. Throws UsageError naming the option. */
+export function upEnv(o: UpOptions): Record<string, string> {
+  const stack = o.stack ?? (process.env.SKBUS_STACK || 'a');
+  if (!/^[a-z0-9_-]{1,32}$/.test(stack)) throw new UsageError(`--stack ${stack}: expected 1 to 32 of a–z, 0–9, _ and -`);
+  if (o.nic !== undefined && !['tap', 'wire', 'udp'].includes(o.nic)) throw new UsageError(`--nic ${o.nic}: expected tap, wire or udp`);
+  const env: Record<string, string> = { SKBUS_NETNS: stack, SKBUS_RUN_DIR: join(runRoot(), stack) };
+  if (o.nic) env.SKBUS_NIC_BACKEND = o.nic;
+  if (o.nic === 'udp' && !(o.udpLocal && o.udpPeer)) throw new UsageError('--nic udp needs --udp-local and --udp-peer, each host:port');
+  for (const [name, value, variable] of [
+    ['--udp-local', o.udpLocal, 'SKBUS_NIC_UDP_LOCAL'],
+    ['--udp-peer', o.udpPeer, 'SKBUS_NIC_UDP_PEER'],
+  ] as const) {
+    if (value === undefined) continue;
+    if (o.nic !== 'udp') throw new UsageError(`${name} goes with --nic udp`);
+    hostPort(name, value);
+    env[variable] = value;
+  }
+  if (o.peerNetns !== undefined) {
+    if (!/^[\w.-]{1,64}$/.test(o.peerNetns)) throw new UsageError(`--peer-netns ${o.peerNetns}: expected a name of letters, digits, _ . and -, or host`);
+    env.SKBUS_PEER_NETNS = o.peerNetns;
+  }
+  if (o.append !== undefined) env.SKBUS_APPEND = checkedCmdline(o.append);
+  if (o.offload === false) env.SKBUS_NIC_OFFLOAD = 'off';
+  if (o.inproc) env.SKBUS_SPAWN = 'inproc';
+  for (const [name, value, variable] of [
+    ['--api-port', o.apiPort, 'SKBUS_API_PORT'],
+    ['--socks-port', o.socksPort, 'SKBUS_SOCKS_PORT'],
+    ['--http-proxy-port', o.httpProxyPort, 'SKBUS_HTTP_PROXY_PORT'],
+    ['--nats-port', o.natsPort, 'SKBUS_NATS_PORT'],
+  ] as const) {
+    if (value !== undefined) env[variable] = String(intOption(name, value, 0, 65_535));
+  }
+  // A further stack on the wire joins the segment of those that are there: their broker carries it.
+  const other = o.nic === 'wire' && stack !== 'a' ? listStacks().find((s) => s.running && s.backend === 'wire' && s.nats !== '') : undefined;
+  if (other) env.SKBUS_NATS_URL = other.nats;
+  return env;
+}
+
+function checkedCmdline(text: string): string {
+  try {
+    parseCmdline(text);
+    return text;
+  } catch (e) {
+    if (e instanceof CmdlineError) throw new UsageError(`--append: ${e.message}`);
+    throw e;
+  }
+}
+
+const childEnv = (env: Record<string, string>): NodeJS.ProcessEnv => {
+  const inherited = Object.entries(process.env).filter(([k]) => !k.startsWith('SKBUS_') || k === 'SKBUS_LOG_LEVEL' || k === 'SKBUS_APPS_DIR' || k === 'SKBUS_DEMO');
+  return { ...Object.fromEntries(inherited), ...env };
+};
+
+/** Ctrl-C comes to us alone: the orchestrator has a session of its own and is told by SIGTERM. */
+async function foreground(main: string, env: Record<string, string>): Promise<void> {
+  const child = spawn(process.execPath, ['--enable-source-maps', main], {
+    env: childEnv(env), stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true,
+  });
+  let failed: string | undefined;
+  let stopping = 0;
+  let pair = false;
+  const stop = (): void => {
+    stopping++;
+    if (stopping === 1) say('\nskbus: stopping');
+    child.kill(stopping >= 3 ? 'SIGKILL' : 'SIGTERM');
+  };
+  for (const sig of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(sig, stop);
+  const orphaned = stopWhenNpmIsGone(stop);
+  child.on('message', (m: Message) => {
+    if (m.t === 'log') print(pair || m.stack !== env.SKBUS_NETNS ? `${m.stack}: ${m.line}` : m.line);
+    else if (m.t === 'note') say(`skbus: ${m.text}`);
+    else if (m.t === 'failed') failed = m.message;
+    else if (m.t === 'ready') {
+      pair = m.stacks.length > 1;
+      for (const line of whatNext(m.stacks, m.ms)) print(line);
+    }
+  });
+  const code = await ended(child);
+  clearInterval(orphaned);
+  if (failed !== undefined) throw new CliError(failed);
+  if (code !== 0) {
+    // Killed: nobody tidied up behind it.
+    await sweepFolder(env.SKBUS_RUN_DIR!);
+    if (stopping === 0) throw new CliError('the orchestrator was killed; what it had started is removed');
+  }
+}
+
+async function detached(main: string, env: Record<string, string>, o: UpOptions): Promise<void> {
+  const dir = env.SKBUS_RUN_DIR!;
+  const log = join(dir, 'orchestrator.log');
+  let fd: number;
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    fd = openSync(log, 'a', 0o600);
+  } catch (e) {
+    throw new CliError(`cannot write to the run folder ${dir}: ${(e as Error).message}; set SKBUS_RUN_ROOT to another one`);
+  }
+  const child = spawn(process.execPath, ['--enable-source-maps', main], {
+    env: childEnv({ ...env, SKBUS_DETACH: '1' }), stdio: ['ignore', fd, fd, 'ipc'], detached: true,
+  });
+  closeSync(fd);
+  const giveUp = (): void => void child.kill('SIGTERM');
+  for (const sig of ['SIGINT', 'SIGTERM'] as const) process.on(sig, giveUp);
+  const ready = await new Promise<Extract<Message, { t: 'ready' }>>((resolve, reject) => {
+    let why: string | undefined;
+    child.on('message', (m: Message) => {
+      if (m.t === 'note') say(`skbus: ${m.text}`);
+      else if (m.t === 'failed') why = m.message;
+      else if (m.t === 'ready') resolve(m);
+    });
+    child.once('error', (e) => reject(new CliError(e.message)));
+    child.once('exit', () => reject(new CliError(why ?? `the orchestrator ended while starting; its log is ${log}`)));
+  });
+  child.removeAllListeners();
+  child.disconnect();
+  child.unref();
+  if (o.json) printJson(ready.stacks);
+  else for (const line of whatNext(ready.stacks, ready.ms)) say(line);
+}
+
+const ended = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => {
+    child.once('error', (e) => reject(new CliError(e.message)));
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+
+/** `npm start` puts a shell in between that dies of a signal without passing it on; then nobody could stop us. */
+function stopWhenNpmIsGone(stop: () => void): NodeJS.Timeout | undefined {
+  if (process.env.npm_lifecycle_event === undefined) return undefined;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    stop();
+  }, 250);
+  return timer;
+}
+
+/** Three commands that work when pasted, from any folder. */
+export function whatNext(stacks: readonly ReadyStack[], ms: number): string[] {
+  const skbus = `node ${join(root, 'tools/skbus.mjs')}`;
+  const [a, b] = stacks;
+  const head = stacks.map((s) => `stack ${s.stack} is ${s.address || 'without an address'} (${s.services} services, nic ${s.backend})`);
+  const lines = ['', paint('bold', `skbus is up after ${(ms / 1000).toFixed(1)} s: ${head.join(', ')}.`)];
+  lines.push(`Control API ${a!.api}/api, SOCKS5 ${a!.socksPort ? `127.0.0.1:${a!.socksPort}` : 'off'}.`, 'Try next, in another terminal:');
+  return [...lines, ...commandsFor(a!, b, skbus).map((c) => `  ${c}`), ''];
+}
+
+function commandsFor(a: ReadyStack, b: ReadyStack | undefined, skbus: string): string[] {
+  const pick = `--stack ${a.stack}`;
+  if (a.backend === 'tap') {
+    return [
+      `${skbus} peer ${pick} -- ping -c 3 ${a.address}`,
+      `${skbus} peer ${pick} -- curl -s http://${a.address}/`,
+      `${skbus} dmesg ${pick}`,
+    ];
+  }
+  if (b) {
+    return [
+      `${skbus} ping ${pick} -c 3 ${b.address}`,
+      a.socksPort ? `curl -s --socks5-hostname 127.0.0.1:${a.socksPort} http://${b.address}/` : `${skbus} ss ${pick} -a`,
+      `${skbus} dmesg ${pick}`,
+    ];
+  }
+  return [`${skbus} status ${pick}`, `${skbus} ip addr`, `${skbus} dmesg ${pick}`];
+}

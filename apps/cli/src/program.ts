@@ -1,0 +1,139 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+
+interface Common {
+  stack?: string;
+  json?: boolean;
+}
+
+/** The options of a command, and --stack wherever it was written. */
+const common = (c: Command): Common => c.optsWithGlobals<Common>();
+
+const withStack = (c: Command): Command => c.option('--stack <name>', 'which stack (default: the one that runs)');
+const readable = (c: Command): Command => withStack(c).option('-j, --json', 'JSON on stdout');
+
+/** Each command is loaded when it is used: `skbus status` does not pay for `skbus trace`. */
+export function makeProgram(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const p = new Command('skbus')
+    .description('The Linux TCP/IP stack taken apart: every layer a process, in between a bus.')
+    .version(version)
+    .option('--stack <name>', 'which stack (default: the one that runs)')
+    .enablePositionalOptions()
+    .showHelpAfterError('(skbus --help lists the commands)')
+    .exitOverride();
+  p.addHelpText('after', EXAMPLES);
+  addLife(p);
+  addLook(p);
+  addUse(p);
+  return p;
+}
+
+const EXAMPLES = `
+Examples:
+  skbus up -d
+  skbus peer -- ping -c 3 10.77.0.2
+  skbus peer -- curl -s http://10.77.0.2/
+  skbus trace --format pwru
+  skbus ip route get 10.77.0.1
+  skbus down
+`;
+
+function addLife(p: Command): void {
+  withStack(p.command('up'))
+    .description('start a stack; Ctrl-C stops all of it')
+    .option('-d, --detach', 'return when it is ready, leave it running')
+    .option('--nic <kind>', 'back end of skb0: tap, wire or udp (default: tap where it can be had)')
+    .option('--udp-local <host:port>', 'udp back end: where frames are received')
+    .option('--udp-peer <host:port>', 'udp back end: where frames are sent')
+    .option('--peer-netns <name>', 'network namespace of the TAP\'s kernel end, or host (default: skbus-peer)')
+    .option('--append <cmdline>', 'kernel command line: ip=, initcall_debug, initcall_blacklist=')
+    .option('--no-offload', 'plain frames: no checksum and segmentation offload on the TAP')
+    .option('--inproc', 'every layer in one process, no nats-server')
+    .option('--api-port <n>', 'control API on 127.0.0.1 (default: 7070)')
+    .option('--socks-port <n>', 'SOCKS5 on 127.0.0.1 (default: 1080; 0: none)')
+    .option('--http-proxy-port <n>', 'HTTP CONNECT on 127.0.0.1 (default: none)')
+    .option('--nats-port <n>', 'port of nats-server on 127.0.0.1 (default: a free one)')
+    .option('-j, --json', 'with -d: JSON on stdout')
+    .action(async (_o, c: Command) => (await import('./commands/up.ts')).up(c.optsWithGlobals()));
+  withStack(p.command('down'))
+    .description('stop a stack and remove what a killed one has left')
+    .option('--all', 'every stack')
+    .action(async (_o, c: Command) => (await import('./commands/down.ts')).down(c.optsWithGlobals()));
+  readable(p.command('status'))
+    .description('the services and where the skbs went')
+    .action(async (_o, c: Command) => (await import('./commands/status.ts')).status(common(c)));
+  readable(p.command('dmesg'))
+    .description('the kernel log')
+    .option('-w, --follow', 'wait for new messages')
+    .action(async (_o, c: Command) => (await import('./commands/dmesg.ts')).dmesg(c.optsWithGlobals()));
+  p.command('doctor')
+    .description('what this machine has and lacks, and how to get it')
+    .option('-j, --json', 'JSON on stdout')
+    .action(async (_o, c: Command) => (await import('./commands/doctor.ts')).doctor(c.optsWithGlobals()));
+}
+
+function addLook(p: Command): void {
+  p.command('ip')
+    .description('addresses, devices, routes, neighbours: ip [-j] [-br] [-s] addr|link|route|neigh [show|add|del|get …]')
+    .argument('[words...]', 'as with iproute2')
+    .allowUnknownOption()
+    .passThroughOptions()
+    .helpOption(false)
+    .action(async (words: string[], _o, c: Command) => (await import('./commands/ip.ts')).ip(words, common(c).stack));
+  readable(p.command('ss'))
+    .description('sockets')
+    .option('-t, --tcp', 'TCP')
+    .option('-u, --udp', 'UDP')
+    .option('-l, --listening', 'listening ones only')
+    .option('-a, --all', 'listening and other ones')
+    .option('-n, --numeric', 'numbers for ports (they always are)')
+    .option('-i, --info', 'what TCP knows of each connection')
+    .option('-H, --no-header', 'no header line')
+    .action(async (_o, c: Command) => (await import('./commands/ss.ts')).ss(c.optsWithGlobals()));
+  readable(p.command('nstat'))
+    .description('SNMP counters, as increments since the last call')
+    .option('-a, --ignore', 'absolute values')
+    .option('-z, --zeros', 'also those that are 0')
+    .option('-s, --noupdate', 'do not remember this call')
+    .option('-r, --reset', 'forget the last call')
+    .argument('[patterns...]', 'names, with * and ?')
+    .action(async (patterns: string[], _o, c: Command) => (await import('./commands/nstat.ts')).nstat(patterns, c.optsWithGlobals()));
+  withStack(p.command('trace'))
+    .description('kernel functions as packets pass them')
+    .option('--follow <id>', 'one skb and its children')
+    .option('--format <name>', 'pwru, ftrace or json', 'pwru')
+    .option('-c, --count <n>', 'stop after that many')
+    .option('-j, --json', 'the same as --format json')
+    .action(async (_o, c: Command) => (await import('./commands/trace.ts')).trace(c.optsWithGlobals()));
+}
+
+function addUse(p: Command): void {
+  readable(p.command('ping'))
+    .description('ICMP echo from the stack')
+    .argument('<host>')
+    .option('-c, --count <n>', 'stop after that many')
+    .option('-i, --interval <s>', 'seconds between two', '1')
+    .option('-s, --size <n>', 'data bytes', '56')
+    .option('-W, --timeout <s>', 'seconds to wait for an answer', '2')
+    .option('-t, --ttl <n>', 'time to live', '64')
+    .option('-q, --quiet', 'only the summary')
+    .action(async (host: string, _o, c: Command) => (await import('./commands/ping.ts')).ping(host, c.optsWithGlobals()));
+  withStack(p.command('peer'))
+    .description('run a command as the Linux peer at the other end of the TAP')
+    .argument('<command...>')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .action(async (words: string[], _o, c: Command) => (await import('./commands/peer.ts')).peer(words, common(c).stack));
+  readable(p.command('expose'))
+    .description('lead connections to a port of the stack to a real server; without arguments: list')
+    .argument('[port]')
+    .argument('[host:port]')
+    .option('--rm', 'stop it')
+    .action(async (port: string | undefined, target: string | undefined, _o, c: Command) =>
+      (await import('./commands/expose.ts')).expose(port, target, c.optsWithGlobals()));
+  readable(p.command('sysctl'))
+    .description('read sysctls, or write one: sysctl net.ipv4.ip_default_ttl=63')
+    .argument('[name[=value]]')
+    .action(async (word: string | undefined, _o, c: Command) => (await import('./commands/sysctl.ts')).sysctl(word, common(c)));
+}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from '@jest/globals';
+import { errnoName, TCP_LISTEN } from '@skbus/skb';
+import { SeamFaults } from './seam-faults.ts';
+import { twoHosts } from './topologies.ts';
+import { transfer, whole } from './transfer.ts';
+
+// Any message between TCP and the socket layer may be lost, doubled, late or out of order, and nothing breaks.
+
+const SIZE = 300_000;
+
+describe('between TCP and the socket layer', () => {
+  const kinds = {
+    lost: { loss: 0.1 },
+    doubled: { duplicate: 0.2 },
+    'out of order': { late: 0.2, lateMs: 2 },
+    'everything at once': { loss: 0.1, duplicate: 0.1, late: 0.1, lateMs: 20 },
+  };
+  const cases = Object.entries(kinds).flatMap(([name, p]) => [1, 2, 3].map((seed) => ({ name, p, seed })));
+
+  test.each(cases)('messages are $name, seed $seed: the streams are whole', ({ p, seed }) => {
+    const seam = new SeamFaults(seed, p);
+    const two = twoHosts({ latencyMs: 1, bitsPerSecond: 100e6 }, { seed, seam });
+    const t = transfer(two, SIZE);
+    expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
+    expect(two.net.check()).toEqual([]);
+    expect(seam.counters.lost + seam.counters.doubled + seam.counters.late).toBeGreaterThan(10);
+    seam.heal();
+    // Connections and sockets end as they would have anyway.
+    two.net.runFor(70_000);
+    expect(two.a.tcp.sockets()).toEqual([]);
+    expect(two.a.sockets.sockets()).toEqual([]);
+    expect(two.b.tcp.sockets().map((s) => s.state)).toEqual([TCP_LISTEN]);
+    expect(two.b.sockets.sockets().map((s) => s.state)).toEqual([TCP_LISTEN]);
+    expect(two.net.check()).toEqual([]);
+  });
+
+  test('and the link loses, too', () => {
+    const seam = new SeamFaults(5, kinds['everything at once']);
+    const two = twoHosts({ latencyMs: 3, loss: 0.03, reorder: 0.05, duplicate: 0.02 }, { seed: 5, seam });
+    const t = transfer(two, SIZE);
+    expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
+    expect(two.net.check()).toEqual([]);
+  });
+
+  test('a refused connection is still refused', () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const { net, b, onA } = twoHosts({}, { seed, seam: new SeamFaults(seed, kinds['everything at once']) });
+      expect(errnoName(onA.connect(b.addr, 81).errno)).toBe('ECONNREFUSED');
+      net.runUntilIdle();
+      expect(net.check()).toEqual([]);
+    }
+  });
+});
+
+test('layers that take their time: 2 ms per message', () => {
+  const two = twoHosts({ latencyMs: 1 }, { busMs: 2 });
+  const t = transfer(two, SIZE);
+  expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
+  expect(two.net.check()).toEqual([]);
+  for (const h of [two.a, two.b]) expect(h.shells.tcp.env.mib.get('TcpRetransSegs')).toBe(0);
+});
