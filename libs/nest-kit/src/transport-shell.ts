@@ -19,6 +19,11 @@ const EVENT_OVERHEAD = 128;
 /** The engine asks again by its own clock; this only ends the wait for an answer that will not come. */
 const ROUTE_QUERY_TIMEOUT_MS = 2000;
 const REGISTER_TIMEOUT_MS = 2000;
+/**
+ * Longer than any message of a dead gateway can still be on its way. One that goes on speaking after that is alive, and
+ * the other was an impostor: it is the gateway again.
+ */
+const RETIRED_MS = 2000;
 
 /**
  * What the shells of TCP and UDP share: commands in, events out in one list per batch, route queries to the IP layer.
@@ -33,8 +38,9 @@ export class TransportShell {
   private eventBytes = 0;
   private malformed = 0;
   private gateway = 0;
-  /** Publishers that were the gateway before this one: what is still on its way from them is void. */
-  private readonly retired = new Set<number>();
+  /** The publisher that was the gateway before this one: what is still on its way from it is void, until then. */
+  private retired = 0;
+  private retiredUntilMs: Millis = 0;
 
   constructor(kit: LayerKit, transport: 'tcp' | 'udp') {
     this.kit = kit;
@@ -102,13 +108,14 @@ export class TransportShell {
 
   private onCommands(message: Uint8Array): void {
     const list = decodeCmds(message);
-    if (list === undefined) {
+    if (list === undefined || list.publisher === 0) {
       this.malformed++;
       return;
     }
     const { machine } = this;
-    if (machine === undefined || this.retired.has(list.publisher)) return;
+    if (machine === undefined) return;
     this.kit.run((now) => {
+      if (list.publisher === this.retired && now < this.retiredUntilMs) return;
       if (list.publisher !== this.gateway) this.changeGateway(list.publisher, machine, now);
       for (const cmd of list.cmds) machine.onCommand(cmd, now);
     });
@@ -116,7 +123,8 @@ export class TransportShell {
 
   private changeGateway(publisher: number, machine: TransportMachine, now: Millis): void {
     if (this.gateway !== 0) {
-      this.retired.add(this.gateway);
+      this.retired = this.gateway;
+      this.retiredUntilMs = now + RETIRED_MS;
       machine.onGatewayRestart?.(now);
     }
     this.gateway = publisher;

@@ -85,6 +85,8 @@ describe('a stream over the seam', () => {
     transfer(b, client, server, 3_000_000, new SeededRng(5));
     const sent = b.tcpCmds.reduce((n, c) => n + (c.data?.data.length ?? 0), 0);
     expect(sent).toBe(3_000_000);
+    // Nothing waited for a timer.
+    expect(b.now).toBe(0);
     finish(b, lfd, client, server);
   });
 

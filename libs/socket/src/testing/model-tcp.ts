@@ -20,6 +20,7 @@ export class ModelSock {
   out: Uint8Array[] = [];
   sndGot = 0;
   sndNxt = 0;
+  saidUna = 0;
   finAt = -1;
   rcvNxt = 0;
   rcvGot = 0;
@@ -82,7 +83,9 @@ export class ModelTcp {
     } else if (cmd.opSeq > 0) this.say(s, now);
     if (cmd.data) this.onData(s, cmd.data);
     this.work(now);
-    if (this.socks.has(s.id) && (cmd.data || cmd.view)) this.say(s, now);
+    if (this.socks.has(s.id) && cmd.data) this.say(s, now);
+    // What the reader confirmed is the writer's news.
+    if (s.peer !== undefined && this.una(s.peer) !== s.peer.saidUna) this.say(s.peer, now);
   }
 
   /** Finishes a held handshake, or refuses it. */
@@ -248,6 +251,7 @@ export class ModelTcp {
 
   private say(s: ModelSock, now: Millis): void {
     const una = this.una(s);
+    s.saidUna = una;
     const view: ProtoView = {
       state: s.state, laddr: LADDR, lport: s.lport, raddr: s.rport === 0 ? 0 : LADDR, rport: s.rport,
       sndGot: s.sndGot, sndUna: una, sndLimit: una + SND_WINDOW, rcvNxt: s.rcvNxt, finRcvd: s.finRcvd,
