@@ -81,13 +81,20 @@ export class NeighService implements OnModuleInit {
   }
 
   @Initcall('neigh_init')
-  neighInit(_call: InitcallContext): InitcallResult | Promise<InitcallResult> {
-    return this.loadSysctls();
+  async neighInit(): Promise<InitcallResult> {
+    const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
+    for (const [name, value] of await kv.entries())
+      writeSysctl(this.table.sysctl, name, new TextDecoder().decode(value));
   }
 
+  /** Learns devices, addresses and permanent neighbours, then asks the device layer for ARP. */
   @Initcall('arp_init')
-  arpInit(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
-    return this.openArp(call);
+  async arpInit(call: InitcallContext): Promise<InitcallResult> {
+    this.watching ??= this.watch();
+    await this.watching;
+    // Whatever IP cached from a service before this one is void.
+    this.send([{ epoch: this.kit.epoch, ifindex: 0, addr: 0, lladdr: 0, devAddr: 0, connected: false, validMs: 0 }]);
+    return this.register(call);
   }
 
   /** A permanent entry outlives this process; any other state is only ours. */
@@ -118,21 +125,6 @@ export class NeighService implements OnModuleInit {
       await kv.put(name, new TextEncoder().encode(value));
     }
     return { errno: 0, values: { [name]: sysctlNames(this.table.sysctl)[name]! } };
-  }
-
-  private async loadSysctls(): Promise<void> {
-    const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
-    for (const [name, value] of await kv.entries())
-      writeSysctl(this.table.sysctl, name, new TextDecoder().decode(value));
-  }
-
-  /** arp_init(): learn devices, addresses and permanent neighbours, then ask the device layer for ARP. */
-  private async openArp(call: InitcallContext): Promise<InitcallResult> {
-    this.watching ??= this.watch();
-    await this.watching;
-    // Whatever IP cached from a service before this one is void.
-    this.send([{ epoch: this.kit.epoch, ifindex: 0, addr: 0, lladdr: 0, devAddr: 0, connected: false, validMs: 0 }]);
-    return this.register(call);
   }
 
   private async register(call: InitcallContext): Promise<InitcallResult> {

@@ -74,18 +74,41 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
     this.core.xmit(skb, now);
   }
 
+  /** Makes the loopback device and, after a restart, puts the protocols back that were registered. */
   @Initcall('net_dev_init')
-  netDevInit(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
-    return this.makeLo(call);
+  async netDevInit(call: InitcallContext): Promise<InitcallResult> {
+    const ptypes = await this.kit.bus.kv(buckets.ptype(this.kit.netns));
+    for (const [key, row] of await ptypes.entries()) {
+      if (call.replay) this.addPack(pb.RegisterRequest.decode(row));
+      else await ptypes.delete(key);
+    }
+    const lo: NetDevice = { ifindex: LO, name: 'lo', mac: 0, mtu: LO_MTU, flags: IFF_LOOPBACK | READY };
+    return this.register(lo, undefined, call);
   }
 
   /** GSO and GRO for TCPv4 are part of the core. */
   @Initcall('ipv4_offload_init')
-  ipv4OffloadInit(_call: InitcallContext): InitcallResult | Promise<InitcallResult> {}
+  ipv4OffloadInit(): InitcallResult {}
 
+  /** Opens the cable and registers skb0. */
   @Initcall('tun_init')
-  tunInit(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
-    return this.makeSkb0(call);
+  async tunInit(call: InitcallContext): Promise<InitcallResult> {
+    call.printk('tun: Universal TUN/TAP device driver, 1.6');
+    const { ifname: name, mac, mtu, backend } = this.config;
+    if (this.driver === undefined) {
+      try {
+        this.driver = await this.openDriver((line) => call.printk(line));
+      } catch (e) {
+        return { errno: ERRNO.ENODEV, message: `${name}: ${e instanceof Error ? e.message : String(e)}` };
+      }
+      const { csum, tso } = this.driver.features;
+      call.printk(`${name}: ${backend}${this.where()}, checksum offload ${onOff(csum)}, TSO ${onOff(tso)}`);
+    }
+    return this.register(
+      { ifindex: SKB0, name, mac, mtu, flags: IFF_BROADCAST | IFF_MULTICAST | READY },
+      this.driver,
+      call,
+    );
   }
 
   /** RegisterRequest for PACKET_TYPE: dev_add_pack() or, with `remove`, dev_remove_pack(). */
@@ -120,37 +143,6 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
 
   find(want: { ifindex: number; name: string }): NetDevice | undefined {
     return this.core.devices().find((d) => (want.ifindex !== 0 ? d.ifindex === want.ifindex : d.name === want.name));
-  }
-
-  /** Makes the loopback device and, after a restart, puts the protocols back that were registered. */
-  private async makeLo(call: InitcallContext): Promise<InitcallResult> {
-    const ptypes = await this.kit.bus.kv(buckets.ptype(this.kit.netns));
-    for (const [key, row] of await ptypes.entries()) {
-      if (call.replay) this.addPack(pb.RegisterRequest.decode(row));
-      else await ptypes.delete(key);
-    }
-    const lo: NetDevice = { ifindex: LO, name: 'lo', mac: 0, mtu: LO_MTU, flags: IFF_LOOPBACK | READY };
-    return this.register(lo, undefined, call);
-  }
-
-  /** Opens the cable and registers skb0. */
-  private async makeSkb0(call: InitcallContext): Promise<InitcallResult> {
-    call.printk('tun: Universal TUN/TAP device driver, 1.6');
-    const { ifname: name, mac, mtu, backend } = this.config;
-    if (this.driver === undefined) {
-      try {
-        this.driver = await this.openDriver((line) => call.printk(line));
-      } catch (e) {
-        return { errno: ERRNO.ENODEV, message: `${name}: ${e instanceof Error ? e.message : String(e)}` };
-      }
-      const { csum, tso } = this.driver.features;
-      call.printk(`${name}: ${backend}${this.where()}, checksum offload ${onOff(csum)}, TSO ${onOff(tso)}`);
-    }
-    return this.register(
-      { ifindex: SKB0, name, mac, mtu, flags: IFF_BROADCAST | IFF_MULTICAST | READY },
-      this.driver,
-      call,
-    );
   }
 
   private addPack(r: { key: number; handler: string }): boolean {
@@ -192,7 +184,12 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
   private async openDriver(printk: (line: string) => void): Promise<NicDriver> {
     const link = (cable: string): ReturnType<typeof wireLink> => wireLink(this.kit.bus, cable, this.kit.epoch);
     const driver = await createDriver(this.config, { printk, fatal: (why) => this.lost(why) }, link);
-    await driver.start(this.sink);
+    try {
+      await driver.start(this.sink);
+    } catch (e) {
+      await driver.stop();
+      throw e;
+    }
     return driver;
   }
 

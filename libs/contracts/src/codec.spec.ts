@@ -61,6 +61,13 @@ test('header offsets beyond the head make the skb malformed, not the list', () =
   expect(list.malformed).toBe(3);
 });
 
+test('what is decoded is no Buffer: slice() copies', () => {
+  const skb = new SkBuff(new Uint8Array(20), 0, 20, [new Uint8Array(9)]);
+  const got = decodeSkbList(Buffer.from(encodeSkbList(1, 1, 1, [skb])))!.skbs[0]!;
+  const cmd = decodeCmds(Buffer.from(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset: 0, data: new Uint8Array(3) } }])))!.cmds[0]!;
+  for (const b of [got.buf, got.frags[0]!, cmd.data!.data]) expect(b.constructor).toBe(Uint8Array);
+});
+
 test('random bytes, and messages with bytes flipped, never throw', () => {
   const skb = new SkBuff(new Uint8Array(80), 34, 80, [new Uint8Array(100)]);
   const valid = encodeSkbList(1, 2, 3, [skb, skb]);

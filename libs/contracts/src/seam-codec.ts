@@ -1,5 +1,6 @@
 import type { SkCmd, SkEvt, SkOptions } from '@skbus/skb';
 import { skbus } from '../gen/skbus.js';
+import { plainBytes } from './skb-codec.ts';
 
 // The generated messages have seam.ts's field names, so a decoded message is used as it is; only numbers that a double
 // field could smuggle in (NaN, negative, infinite) must be kept out of offset arithmetic.
@@ -16,7 +17,7 @@ export function encodeEvts(publisher: number, evts: readonly SkEvt[]): Uint8Arra
 /** `undefined`: no command list, or one with impossible offsets. */
 export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCmd[] } | undefined {
   try {
-    const list = skbus.v1.SkCmdList.decode(message);
+    const list = skbus.v1.SkCmdList.decode(plainBytes(message));
     for (const c of list.cmds as skbus.v1.SkCmd[]) {
       const v = c.view;
       if (v && !(isOffset(v.sndTo ?? 0) && isOffset(v.rcvGot ?? 0) && isOffset(v.rcvRead ?? 0))) return undefined;
@@ -32,7 +33,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
 /** `undefined`: no event list, or one with impossible offsets. */
 export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEvt[] } | undefined {
   try {
-    const list = skbus.v1.SkEvtList.decode(message);
+    const list = skbus.v1.SkEvtList.decode(plainBytes(message));
     for (const e of list.evts as skbus.v1.SkEvt[]) {
       const v = e.view;
       if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt].every((n) => isOffset(n ?? 0))) return undefined;

@@ -22,7 +22,7 @@ export interface ReceivedSkbs {
 export function decodeSkbList(message: Uint8Array): ReceivedSkbs | undefined {
   let list: skbus.v1.SkbList;
   try {
-    list = skbus.v1.SkbList.decode(message);
+    list = skbus.v1.SkbList.decode(plainBytes(message));
   } catch {
     return undefined; // protobufjs throws on truncated or wrong wire types; the caller counts BUS_MALFORMED
   }
@@ -114,3 +114,10 @@ function fromMessage(m: skbus.v1.SkBuff): SkBuff | undefined {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/**
+ * The same memory without Buffer's methods: a Buffer's slice() is a view where a Uint8Array's is a copy, and engines,
+ * which know no Buffer, mean the copy.
+ */
+export const plainBytes = (b: Uint8Array): Uint8Array =>
+  b.constructor === Uint8Array ? b : new Uint8Array(b.buffer, b.byteOffset, b.byteLength);

@@ -50,6 +50,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   const sacked = seg.sack.length > 0 && sk.sackOk ? sackTag(cx, sk, seg, priorUna) : 0;
   if (priorPackets === 0) {
     ackProbe(cx, sk);
+    if (sk.hasUnsent) cx.touch(sk);
     return 'ok';
   }
   cleanRtxQueue(cx, sk, seg);
@@ -121,9 +122,10 @@ function cleanRtxQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     else if (c.rttMs < 0 && !r.sacked) c.rttMs = cx.now - r.sentMs;
     c.any = true;
     if (r.end > sk.sndUna) {
-      ackHead(sk, r);
+      c.segs += ackHead(sk, r);
       break;
     }
+    c.segs += r.segs;
     if ((r.flags & TCP_SYN) !== 0) {
       c.syn = true;
       sk.retransStampMs = 0;
@@ -132,17 +134,26 @@ function cleanRtxQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     sk.rtx.shift();
   }
   if (!c.any) return;
+  if (!sk.sackOk && c.segs > 0) removeRenoSacks(sk, c.segs);
   updateRtt(cx, sk, seg, clean ? c.rttMs : -1);
   armRto(cx, sk);
 }
 
-/** tcp_tso_acked(): the ACK ends inside a GSO record. */
-function ackHead(sk: TcpSock, r: TxRec): void {
+/** tcp_tso_acked(): the ACK ends inside a GSO record. Returns the segments of it that are done. */
+function ackHead(sk: TcpSock, r: TxRec): number {
   const was = r.segs;
   r.seq = sk.sndUna;
   r.segs = segsOf(r);
   recountParts(sk, r, was, r.segs);
   if (!r.sacked) sk.delivered += was - r.segs;
+  return was - r.segs;
+}
+
+/** tcp_remove_reno_sacks(): segments that duplicate ACKs had counted as arrived are not delivered twice. */
+function removeRenoSacks(sk: TcpSock, acked: number): void {
+  const had = sk.sackedOut;
+  sk.delivered += Math.max(acked - had, 1) - acked;
+  sk.sackedOut = Math.min(Math.max(0, had - (acked - 1)), sk.packetsOut);
 }
 
 function leave(sk: TcpSock, r: TxRec): void {

@@ -24,12 +24,14 @@ export function fastRetransAlert(cx: TcpContext, sk: TcpSock, unaAdvanced: boole
   else if (sk.sndUna >= sk.highSeq && leaveRecovery(cx, sk)) return;
 
   if (sk.caState === CA_LOSS) {
-    if (!sk.sackOk) renoSack(sk, unaAdvanced, dupAcks);
+    // a duplicate ACK now is for something new that we sent since (tcp_process_loss)
+    if (!sk.sackOk) renoSack(sk, unaAdvanced, sk.sndNxt > sk.highSeq ? dupAcks : 0);
     return;
   }
   if (sk.caState === CA_RECOVERY) {
     if (!sk.sackOk) {
-      if (unaAdvanced) partialAck(sk);
+      // RFC 6582 3.2 step 3: an ACK that does not reach the end says which segment is missing next
+      if (unaAdvanced) markFirstSegment(sk);
       else addRenoSack(sk, dupAcks);
     }
   } else {
@@ -134,17 +136,13 @@ function markFirstSegment(sk: TcpSock): void {
   markLost(sk, sk.rtx.at(0));
 }
 
-/** RFC 6582 3.2 step 3: an ACK that does not reach the end says which segment is missing next. */
-function partialAck(sk: TcpSock): void {
-  sk.sackedOut = 0;
-  markFirstSegment(sk);
-}
-
 /** Duplicate ACKs as a count of segments that left the network (tcp_add_reno_sack, tcp_check_reno_reordering). */
 function addRenoSack(sk: TcpSock, dupAcks: number): void {
+  if (dupAcks === 0) return;
+  const had = sk.sackedOut;
   const holes = Math.min(Math.max(sk.lostOut, 1), sk.packetsOut);
-  sk.sackedOut = Math.min(sk.sackedOut + dupAcks, sk.packetsOut - holes);
-  if (sk.sackedOut < 0) sk.sackedOut = 0;
+  sk.sackedOut = Math.max(0, Math.min(had + dupAcks, sk.packetsOut - holes));
+  if (sk.sackedOut > had) sk.delivered += sk.sackedOut - had;
 }
 
 function renoSack(sk: TcpSock, unaAdvanced: boolean, dupAcks: number): void {

@@ -41,6 +41,8 @@ export class Scripted {
   ourIsn = 0;
   ourPort = 0;
   theirPort = 40_000;
+  /** What the FIB says. */
+  routeErrno = 0;
   private sawSyn = false;
 
   constructor(opts: { sysctl?: TcpStackOptions['sysctl']; isn?: number; theirIsn?: number; seed?: number } = {}) {
@@ -57,6 +59,11 @@ export class Scripted {
   startTrace(): void {
     this.trace.length = 0;
     this.env.setTraceSink((e: TraceEvent) => this.trace.push(e.point));
+  }
+
+  /** The next SYN of ours belongs to another connection. */
+  forgetIsn(): void {
+    this.sawSyn = false;
   }
 
   cmd(c: Partial<SkCmd> & { sk: number }): void {
@@ -146,7 +153,7 @@ export class Scripted {
 
   private route(q: RouteQuery): void {
     this.tcp.onRouteReply({
-      id: q.id, errno: 0, daddr: q.daddr, saddr: q.saddr || US, oif: 2, mtu: 1500, gateway: 0,
+      id: q.id, errno: this.routeErrno, daddr: q.daddr, saddr: q.saddr || US, oif: 2, mtu: 1500, gateway: 0,
       type: q.daddr === US ? RTN_LOCAL : RTN_UNICAST,
     }, this.now);
   }
