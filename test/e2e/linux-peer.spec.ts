@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createReadStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { bytesBlock } from '@skbus/app-demo';
+import { demoSha256 } from '@skbus/app-demo';
 import { run, Stack, eventually, whyNoTap } from '../support/stack.ts';
 import { expectConserved } from '../support/conservation.ts';
 
@@ -12,14 +12,6 @@ if (why) process.stderr.write(`e2e against a Linux kernel: skipped (${why})\n`);
 const suite = why ? describe.skip : describe;
 
 const MB = 1_000_000;
-
-/** SHA-256 of the demo's first n bytes, made here. */
-function sha256OfBytes(n: number): string {
-  const h = createHash('sha256');
-  const block = bytesBlock();
-  for (let left = n; left > 0; left -= block.length) h.update(left >= block.length ? block : block.subarray(0, left));
-  return h.digest('hex');
-}
 
 // The same with segments of up to 64 KiB crossing the TAP whole, and with plain frames whose checksums tshark can verify.
 suite.each([
@@ -57,7 +49,7 @@ suite.each([
   });
 
   test('a download comes out as the same bytes', async () => {
-    expect(await sha256(`curl -sS http://10.77.0.2/bytes/${size}`)).toBe(sha256OfBytes(size));
+    expect(await sha256(`curl -sS http://10.77.0.2/bytes/${size}`)).toBe(demoSha256(size));
     await expectConserved(stack);
   }, 120_000);
 
@@ -76,16 +68,16 @@ suite.each([
 
   test('50 curls at once', async () => {
     const results = await Promise.all(Array.from({ length: 50 }, () => stack.peer('curl', '-sS', '--max-time', '60', 'http://10.77.0.2/bytes/100000')));
-    const want = sha256OfBytes(100_000);
+    const want = demoSha256(100_000);
     expect(results.map((r) => r.code)).toEqual(Array(50).fill(0));
     expect(new Set(results.map((r) => createHash('sha256').update(Buffer.from(r.stdout, 'latin1')).digest('hex')))).toEqual(new Set([want]));
     await expectConserved(stack);
   }, 120_000);
 
   test('a slow reader and a stalled one stay correct', async () => {
-    expect(await sha256('curl -sS --limit-rate 4M http://10.77.0.2/bytes/12000000')).toBe(sha256OfBytes(12 * MB));
+    expect(await sha256('curl -sS --limit-rate 4M http://10.77.0.2/bytes/12000000')).toBe(demoSha256(12 * MB));
     // The reader takes nothing for three seconds: the window closes and opens again.
-    expect(await sha256('curl -sS http://10.77.0.2/bytes/12000000 | (sleep 3; cat)')).toBe(sha256OfBytes(12 * MB));
+    expect(await sha256('curl -sS http://10.77.0.2/bytes/12000000 | (sleep 3; cat)')).toBe(demoSha256(12 * MB));
     await expectConserved(stack);
   }, 60_000);
 

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { bytesBlock } from '@skbus/app-demo';
+import { demoSha256 } from '@skbus/app-demo';
 import { eventually, run, Stack, whyNoTap, type ServiceStatus } from '../support/stack.ts';
 
 const why = whyNoTap();
@@ -17,10 +16,7 @@ suite('killing a layer in the middle of a transfer only delays it', () => {
   }, 30_000);
 
   test.each(['ip', 'neigh', 'nic'])('%s, downloading and uploading', async (layer) => {
-    const block = bytesBlock();
-    const h = createHash('sha256');
-    for (let left = SIZE; left > 0; left -= block.length) h.update(left >= block.length ? block : block.subarray(0, left));
-    const want = h.digest('hex');
+    const want = demoSha256(SIZE);
     const before = await stack.json<{ services: ServiceStatus[] }>('status');
     const pid = before.services.find((s) => s.name === layer)!.pid;
 

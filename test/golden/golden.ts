@@ -22,10 +22,10 @@ export const ofSkb =
  * A path as text: names of trace points in order, each layer's after its name and a colon; `//` begins a comment. A
  * name that is no trace point is an error.
  */
-export function path(strings: TemplateStringsArray): string[] {
+export function path(strings: TemplateStringsArray, ...parts: string[]): string[] {
   const out: string[] = [];
   let layer = '';
-  for (const line of strings.join('').split('\n')) {
+  for (const line of String.raw({ raw: strings }, ...parts).split('\n')) {
     for (const word of line.replace(/\/\/.*/, '').split(/\s+/)) {
       if (word === '') continue;
       if (word.endsWith(':')) {

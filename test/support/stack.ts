@@ -56,7 +56,8 @@ export class Stack {
   readonly netns: string;
   readonly api: string;
   readonly socksPort: number;
-  readonly sock: string;
+  /** The Unix door, once up. */
+  sock = '';
   private readonly env: Record<string, string>;
   private readonly children = new Set<ChildProcess>();
   readonly tmp = mkdtempSync(join(tmpdir(), 'skbus-e2e-'));
@@ -66,8 +67,7 @@ export class Stack {
     this.netns = `skbus-${name}`;
     this.api = `http://127.0.0.1:${apiPort}`;
     this.socksPort = socksPort;
-    this.sock = join(this.tmp, 'run', name, 'skbus.sock');
-    this.env = { SKBUS_STACK: name, SKBUS_API: this.api, SKBUS_RUN: join(this.tmp, 'run') };
+    this.env = { SKBUS_STACK: name, SKBUS_API: this.api };
   }
 
   static async up(name: string, ...args: string[]): Promise<Stack> {
@@ -78,6 +78,7 @@ export class Stack {
       await s.down();
       throw new Error(`skbus up ended with ${r.code}\n${r.stdout}\n${r.stderr}`);
     }
+    s.sock = (await s.json<{ sock: string }>('status')).sock;
     return s;
   }
 

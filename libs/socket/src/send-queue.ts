@@ -1,6 +1,8 @@
 /** Writes below this are copied together, so that they don't pin the message they came in; longer ones are kept as they are. */
 const COPY_BELOW = 2048;
 const TAIL_BYTES = 16 * 1024;
+/** A short write on an empty queue is mostly alone. */
+const FIRST_BYTES = 512;
 const EMPTY = new Uint8Array(0);
 
 interface Chunk {
@@ -33,9 +35,8 @@ export class SendQueue {
     else if (tail !== undefined && tail.own && tail.bytes.length - tail.length >= data.length) {
       tail.bytes.set(data, tail.length);
       tail.length += data.length;
-    } else if (this.length === 0) this.add(data.slice(), data.length, false);
-    else {
-      const bytes = new Uint8Array(TAIL_BYTES);
+    } else {
+      const bytes = new Uint8Array(this.length === 0 ? Math.max(FIRST_BYTES, data.length) : TAIL_BYTES);
       bytes.set(data);
       this.add(bytes, data.length, true);
     }

@@ -376,7 +376,6 @@ export class StreamSock extends Sock {
     if (v.state !== this.state) {
       news = true;
       this.state = v.state;
-      if (rank >= RANK[TCP_ESTABLISHED]! && v.state !== TCP_CLOSE && this.ss === 'SS_CONNECTING') this.ss = 'SS_CONNECTED';
       if (v.state === TCP_CLOSE || v.state === TCP_TIME_WAIT) {
         this.shutdownMask = SHUTDOWN_MASK;
         this.snd.clear();

@@ -168,7 +168,7 @@ describe('sending', () => {
       at.push(t.now - start);
       t.inject('.', 1, 101, { win: 0 });
     }
-    expect(at).toEqual([210, 610, 1410, 3010, 6210]);
+    expect(at).toEqual([210, 620, 1430, 3040, 6250]);
     expect(t.tcp.tcpInfo(SK)).toMatchObject({ timer: 4, state: TCP_ESTABLISHED });
     t.inject('.', 1, 101, { win: 5000 });
     expect(t.sentText()).toEqual(['P. 101:201 ack 1']);

@@ -1,5 +1,6 @@
-import { Body, Controller, Delete, Get, Inject, Param, Patch, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { monotonicMs } from '@skbus/nest-kit';
 import { addrFromPb, devFromPb, macToBytes, neighFromPb, pb, routeFromPb, type skbus } from '@skbus/contracts';
 import {
   formatIpv4, formatMac, IFF_UP, maskOf, NUD_PERMANENT, NUD_REACHABLE, parseCidr, parseIpv4, parseMac, RT_SCOPE_HOST, RT_SCOPE_LINK,
@@ -7,7 +8,7 @@ import {
 } from '@skbus/skb';
 import { Ctl } from './ctl.ts';
 import {
-  addrBody, linkBody, neighBody, routeBody, routeGetQuery, routeListQuery, type AddrBody, type LinkBody, type NeighBody,
+  addrBody, flushBody, linkBody, neighBody, routeBody, routeGetQuery, routeListQuery, type AddrBody, type FlushBody, type LinkBody, type NeighBody,
   type RouteBody, type RouteGetQuery, type RouteListQuery,
 } from './schemas.ts';
 import { openApi, ZodPipe } from './zod-pipe.ts';
@@ -114,7 +115,9 @@ export class NetController {
   async neighs(): Promise<unknown> {
     const [reply, devs] = await Promise.all([this.ctl.net('neigh', 'neigh', { op: Op.SHOW }), this.ctl.devices()]);
     return (reply.neighs as skbus.v1.NeighEntry[]).map(neighFromPb).map((n) => ({
-      ...n, dev: nameOf(devs, n.ifindex), addr: formatIpv4(n.addr), lladdr: n.lladdr === undefined ? '' : formatMac(n.lladdr),
+      ifindex: n.ifindex, dev: nameOf(devs, n.ifindex), addr: formatIpv4(n.addr),
+      lladdr: n.lladdr === undefined ? '' : formatMac(n.lladdr), state: n.state, probes: n.probes,
+      usedAgoMs: ago(n.usedMs), confirmedAgoMs: ago(n.confirmedMs), updatedAgoMs: ago(n.updatedMs),
     }));
   }
 
@@ -131,6 +134,26 @@ export class NetController {
   @ApiBody({ schema: openApi(neighBody) })
   async delNeigh(@Body(new ZodPipe(neighBody)) b: NeighBody): Promise<unknown> {
     await this.ctl.net('neigh', 'neigh', { op: Op.DEL, neigh: await this.neighOf(b) });
+    return { ok: true };
+  }
+
+  @Post('addr/flush')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Delete every address of a device' })
+  @ApiBody({ schema: openApi(flushBody) })
+  async flushAddrs(@Body(new ZodPipe(flushBody)) b: FlushBody): Promise<unknown> {
+    const { ifindex } = await this.ctl.device(b.dev);
+    await this.ctl.net('ip', 'addr', { op: Op.FLUSH, addr: { ifindex, local: 0, prefixLen: 0, broadcast: 0, scope: 0, label: '' } });
+    return { ok: true };
+  }
+
+  @Post('neigh/flush')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Forget the neighbours of a device that are not permanent' })
+  @ApiBody({ schema: openApi(flushBody) })
+  async flushNeighs(@Body(new ZodPipe(flushBody)) b: FlushBody): Promise<unknown> {
+    const { ifindex } = await this.ctl.device(b.dev);
+    await this.ctl.net('neigh', 'neigh', { op: Op.FLUSH, neigh: { ifindex, addr: 0, lladdr: new Uint8Array(0), state: 0 } });
     return { ok: true };
   }
 
@@ -159,6 +182,9 @@ export class NetController {
     return { ifindex: dev.ifindex, addr: ip(b.address), lladdr, state };
   }
 }
+
+/** All services of a machine have the same clock. */
+const ago = (ms: number): number => Math.max(0, Math.round(monotonicMs() - ms));
 
 const nameOf = (devs: readonly NetDevice[], ifindex: number): string =>
   ifindex === 0 ? '' : (devs.find((d) => d.ifindex === ifindex)?.name ?? `if${ifindex}`);

@@ -64,6 +64,9 @@ export const neighBody = z.strictObject({
 });
 export type NeighBody = z.infer<typeof neighBody>;
 
+export const flushBody = z.strictObject({ dev });
+export type FlushBody = z.infer<typeof flushBody>;
+
 export const exposeBody = z.strictObject({
   port,
   host: z.string().min(1).max(253),

@@ -6,6 +6,10 @@ import { Ctl, refusal } from './ctl.ts';
 import { exposeBody, pingBody, sysctlBody, sysctlQuery, type ExposeBody, type PingBody, type SysctlBody, type SysctlQuery } from './schemas.ts';
 import { openApi, ZodPipe } from './zod-pipe.ts';
 
+type SockRow = Record<string, unknown> & { laddr: number; raddr: number };
+
+const withTextAddresses = (r: SockRow): SockRow => ({ ...r, laddr: formatIpv4(r.laddr), raddr: formatIpv4(r.raddr) }) as unknown as SockRow;
+
 /** Sockets and what is done with them. */
 @ApiTags('sockets')
 @Controller()
@@ -15,10 +19,11 @@ export class SockController {
   @Get('ss')
   @ApiOperation({ summary: 'Sockets as TCP, UDP and the socket layer see them' })
   async ss(): Promise<unknown> {
-    const rows = async (layer: 'tcp' | 'udp' | 'socket'): Promise<unknown> => {
+    const rows = async (layer: 'tcp' | 'udp' | 'socket'): Promise<SockRow[]> => {
       const request = pb.SockDiagRequest.encode({}).finish();
       const { json } = pb.SockDiagReply.decode(await this.ctl.request(layer, 'sock_diag', request));
-      return json === '' ? [] : (JSON.parse(json) as unknown);
+      const answer = JSON.parse(json || '[]') as SockRow[] | { sockets: SockRow[] };
+      return (Array.isArray(answer) ? answer : answer.sockets).map(withTextAddresses);
     };
     const [tcp, udp, socket] = await Promise.all([rows('tcp'), rows('udp'), rows('socket').catch(() => [])]);
     return { tcp, udp, socket };
