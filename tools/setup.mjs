@@ -1,108 +1,172 @@
-// Makes a fresh machine ready: node modules, nats-server and friends, generated code, build. Quick when all is done.
-//   --test       also what the tests look at the stack with (ping, tshark, iperf3 …)
-//   --no-system  nothing outside this folder
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+#!/usr/bin/env node
+// Makes a fresh machine ready: node modules, nats-server, generated code, build. What is there already is left alone, so
+// that it may run before every start. Needs nothing but Node.
+//   --test       also what the tests use: ping, iperf3, tshark, curl
+//   --no-system  no system packages
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const flags = new Set(process.argv.slice(2));
+const args = new Set(process.argv.slice(2));
+const at = (...p) => join(root, ...p);
 const say = (text) => process.stderr.write(`setup: ${text}\n`);
-
-function fail(text) {
-  say(text);
-  process.exit(1);
-}
-
-/** Commands a stack uses → the Debian package that has them. */
-const RUN_TOOLS = { 'nats-server': 'nats-server', ip: 'iproute2' };
-const TEST_TOOLS = {
-  ping: 'iputils-ping', tshark: 'tshark', tcpdump: 'tcpdump', iperf3: 'iperf3', curl: 'curl', ethtool: 'ethtool', ss: 'iproute2', ps: 'procps',
-};
 
 checkNode();
 installModules();
-if (!flags.has('--no-system')) installTools();
+if (!args.has('--no-system')) installPackages();
 generate();
 build();
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 19)) fail(`Node ${process.versions.node} is too old; skbus needs 20.19 or newer`);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  say(`Node ${process.versions.node} is too old: skbus needs 20.19 or later.`);
+  process.exit(1);
 }
 
 function installModules() {
-  const stamp = join(root, 'node_modules/.package-lock.json');
-  const lock = join(root, 'package-lock.json');
-  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
-  say('installing node modules (npm ci)');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
-  // npm keeps the time of the archive on some files; ours says when this lock file was installed.
-  writeFileSync(stamp, readFileSync(stamp));
+  const lock = hash(readFileSync(at('package-lock.json')));
+  const stamp = at('node_modules/.skbus-lock');
+  if (read(stamp) === lock) return;
+  const installed = mtime(at('node_modules/.package-lock.json'));
+  if (installed === 0 || installed < mtime(at('package-lock.json'))) {
+    say('installing node modules (npm ci)');
+    const npm = process.env.npm_execpath;
+    const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
+    run(
+      command,
+      [...first, 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+      'npm ci failed; is this machine online?',
+    );
+  }
+  writeFileSync(stamp, lock);
 }
 
-function installTools() {
-  const wanted = { ...RUN_TOOLS, ...(flags.has('--test') ? TEST_TOOLS : {}) };
-  const missing = Object.keys(wanted).filter((tool) => !onPath(tool));
+/** nats-server and iproute2, which `skbus up` can do without, and with --test what only tests use. */
+function installPackages() {
+  const wanted = [
+    ['nats-server', 'nats-server'],
+    ['ip', 'iproute2'],
+  ];
+  if (args.has('--test'))
+    wanted.push(['ping', 'iputils-ping'], ['iperf3', 'iperf3'], ['tshark', 'tshark'], ['curl', 'curl']);
+  const missing = wanted.filter(([program]) => !find(program)).map(([, pkg]) => pkg);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((t) => wanted[t]))];
-  const hint = `apt-get install ${packages.join(' ')}`;
-  if (process.getuid?.() !== 0 || !onPath('apt-get')) {
-    say(`not found: ${missing.join(', ')}; as root on Debian: ${hint}`);
-    if (missing.includes('nats-server')) say('without nats-server: npm start -- --inproc (every layer in one process)');
+  const how = `apt-get install ${missing.join(' ')}`;
+  if (!find('apt-get') || process.getuid?.() !== 0) {
+    say(
+      `missing: ${missing.join(', ')} (as root: ${how})${missing.includes('nats-server') ? '; without nats-server: npm start -- --inproc' : ''}`,
+    );
     return;
   }
-  say(`installing ${packages.join(', ')}`);
+  say(`installing ${missing.join(', ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args) => spawnSync('apt-get', ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300', ...args], { env, encoding: 'utf8' });
+  const apt = (...a) =>
+    spawnSync('apt-get', ['-q', '-y', ...a], { env, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
+  // Lists may be stale or absent; an update that fails in part may still be enough.
   apt('update');
-  const r = apt('install', '--no-install-recommends', ...packages);
-  if (r.status !== 0) say(`${hint} failed: ${(r.stderr || r.stdout || String(r.error)).trim().split('\n').at(-1)}`);
+  if (apt('install', '--no-install-recommends', ...missing)) return;
+  say(`${how} failed${missing.includes('nats-server') ? '; without nats-server: npm start -- --inproc' : ''}`);
 }
 
 function generate() {
-  const out = join(root, 'libs/contracts/gen/skbus.js');
-  const made = existsSync(out) ? statSync(out).mtimeMs : 0;
-  if (newest('proto', /\.proto$/) <= made && statSync(join(root, 'tools/proto.mjs')).mtimeMs <= made) return;
+  const made = mtime(at('libs/contracts/gen/skbus.js'));
+  const protos = files(at('proto'), /\.proto$/);
+  if (made > 0 && [...protos, at('tools/proto.mjs')].every((f) => mtime(f) <= made)) return;
   say('generating code from proto/');
-  run(process.execPath, ['tools/proto.mjs']);
+  run(process.execPath, [at('tools/proto.mjs')], 'the code generator failed');
 }
 
 function build() {
-  const stamp = join(root, '.nx/built');
-  const sources = Math.max(newest('libs', /\.(ts|tsx|json|js)$/), newest('apps', /\.(ts|tsx|json)$/), statSync(join(root, 'tsconfig.base.json')).mtimeMs);
-  if (existsSync(stamp) && statSync(stamp).mtimeMs > sources && existsSync(join(root, 'apps/cli/dist/main.js'))) return;
+  const projects = ['libs', 'apps']
+    .flatMap((top) => readdirSync(at(top)).map((name) => `${top}/${name}`))
+    .filter((p) => existsSync(at(p, 'tsconfig.json')));
+  const stamp = at('node_modules/.skbus-build');
+  const state = sourceState(projects);
+  const built = projects.every((p) => existsSync(at(p, 'dist/index.js')));
+  if (built && read(stamp) === state) return;
   say('building');
-  // Nx knows the order and what is built already; without its daemon nothing stays behind.
-  run(process.execPath, ['node_modules/nx/dist/bin/nx.js', 'run-many', '-t', 'build', '--outputStyle=static', '--parallel=2'], { NX_DAEMON: 'false', NX_NO_CLOUD: 'true', CI: 'true' });
-  mkdirSync(join(root, '.nx'), { recursive: true });
-  writeFileSync(stamp, '');
+  run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-b', ...projects], 'the build failed');
+  writeFileSync(stamp, state);
 }
 
-/** Runs quietly; what it said is shown when it fails. */
-function run(command, args, env = {}) {
-  try {
-    execFileSync(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64 << 20 });
-  } catch (e) {
-    process.stderr.write(`${e.stdout ?? ''}${e.stderr ?? ''}`);
-    fail(`${command} ${args.slice(0, 2).join(' ')} failed: ${e.status === undefined ? e.message : `exit code ${e.status}`}`);
+/** Changes with every source, without reading one. */
+function sourceState(projects) {
+  const h = createHash('sha256');
+  const add = (f) => {
+    const s = statSync(f);
+    h.update(`${f} ${s.size} ${s.mtimeMs}\n`);
+  };
+  for (const p of projects) {
+    for (const f of files(at(p, 'src'), /\.tsx?$/)) if (!/\.spec\.ts$|\/testing\//.test(f)) add(f);
+    add(at(p, 'package.json'));
+    add(at(p, 'tsconfig.json'));
   }
+  for (const f of readdirSync(root)) if (/^tsconfig.*\.json$/.test(f)) add(at(f));
+  add(at('libs/contracts/gen/skbus.js'));
+  return h.digest('hex');
 }
 
-function onPath(tool) {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  return dirs.some((d) => d !== '' && existsSync(join(d, tool)));
-}
-
-/** The newest modification below a folder, build output aside. */
-function newest(dir, wanted) {
-  let latest = 0;
-  for (const e of readdirSync(join(root, dir), { withFileTypes: true })) {
-    if (e.name === 'node_modules' || e.name === 'dist') continue;
+function files(dir, wanted) {
+  return readdirSync(dir, { withFileTypes: true }).flatMap((e) => {
     const path = join(dir, e.name);
-    if (e.isDirectory()) latest = Math.max(latest, newest(path, wanted));
-    else if (wanted.test(e.name)) latest = Math.max(latest, statSync(join(root, path)).mtimeMs);
+    if (e.isDirectory()) return files(path, wanted);
+    return wanted.test(e.name) ? [path] : [];
+  });
+}
+
+function run(command, argv, failure) {
+  const { status, error } = spawnSync(command, argv, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, NX_DAEMON: 'false' },
+  });
+  if (status === 0) return;
+  say(error ? `${failure}: ${error.message}` : failure);
+  process.exit(1);
+}
+
+function find(program) {
+  const dirs = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/sbin',
+    '/sbin',
+    '/usr/bin',
+    '/bin',
+    '/usr/local/bin',
+    '/usr/local/sbin',
+  ];
+  return dirs
+    .map((d) => join(d, program))
+    .find((p) => {
+      try {
+        accessSync(p, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+function mtime(file) {
+  try {
+    return statSync(file).mtimeMs;
+  } catch {
+    return 0;
   }
-  return latest;
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function hash(data) {
+  return createHash('sha256').update(data).digest('hex');
 }

@@ -1,5 +1,6 @@
-// Runs the tests: first everything that needs no machine of its own, on two workers; then e2e, one file at a time, because
-// each brings up whole stacks. Arguments go to Jest: `node tools/test.mjs libs/tcp -t handshake`.
+#!/usr/bin/env node
+// Runs the tests: first everything that may run side by side, then test/e2e one after the other, as those need the whole
+// machine. Arguments go to Jest. The last line sums up: `N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,41 +8,34 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const args = process.argv.slice(2);
-const tmp = mkdtempSync(join(tmpdir(), 'skbus-test-'));
-const total = { passed: 0, failed: 0, skipped: 0 };
+const given = process.argv.slice(2);
+const workers = given.some((a) => /^(-i|--runInBand|-w|--maxWorkers)/.test(a)) ? [] : ['--maxWorkers=2'];
+const dir = mkdtempSync(join(tmpdir(), 'skbus-test-'));
+const sum = { passed: 0, failed: 0, skipped: 0 };
 let ok = true;
 
-function jest(name, jestArgs) {
-  const out = join(tmp, `${name}.json`);
-  const r = spawnSync(
-    process.execPath,
-    ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js', '--forceExit', '--json', `--outputFile=${out}`, ...jestArgs],
-    // Jest's JSON goes to the file; its report to stderr.
-    { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  try {
-    const result = JSON.parse(readFileSync(out, 'utf8'));
-    total.passed += result.numPassedTests;
-    total.failed += result.numFailedTests + result.numRuntimeErrorTestSuites;
-    total.skipped += result.numPendingTests + result.numTodoTests;
-    ok &&= result.success && r.status === 0;
-  } catch {
-    ok = false;
-    total.failed++;
-    process.stderr.write(`jest (${name}) ended with ${r.status ?? r.signal} and wrote no result\n`);
-  }
-}
+jest('rest', [...workers, '--testPathIgnorePatterns', '/node_modules/', '/test/e2e/']);
+jest('e2e', ['--runInBand', '--testMatch', '**/test/e2e/**/*.spec.ts']);
+rmSync(dir, { recursive: true, force: true });
+process.stdout.write(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`);
+process.exitCode = ok && sum.failed === 0 ? 0 : 1;
 
-try {
-  if (args.length > 0) {
-    jest('chosen', ['--runInBand', ...args]);
-  } else {
-    jest('fast', ['--maxWorkers=2', '--testPathIgnorePatterns', '/node_modules/', '<rootDir>/test/e2e/']);
-    jest('e2e', ['--runInBand', '<rootDir>/test/e2e/']);
+function jest(name, options) {
+  const out = join(dir, `${name}.json`);
+  const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
+  const argv = [...node, '--forceExit', '--passWithNoTests', '--json', `--outputFile=${out}`, ...given, ...options];
+  const { status } = spawnSync(process.execPath, argv, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  let r;
+  try {
+    r = JSON.parse(readFileSync(out, 'utf8'));
+  } catch {
+    // Jest itself came to no result.
+    sum.failed++;
+    return;
   }
-} finally {
-  rmSync(tmp, { recursive: true, force: true });
+  ok &&= status === 0;
+  sum.passed += r.numPassedTests;
+  // A file that does not even load has no tests to count.
+  sum.failed += r.numFailedTests + r.numRuntimeErrorTestSuites;
+  sum.skipped += r.numPendingTests + r.numTodoTests;
 }
-process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
-process.exitCode = ok && total.failed === 0 && total.passed > 0 ? 0 : 1;

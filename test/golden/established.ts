@@ -5,7 +5,10 @@ import { twoHosts, type Two } from '../sim/topologies.ts';
 /** Two hosts that need no ARP: each has the other as a permanent neighbour, so packets go by neigh_hh_output. */
 export function neighbours(): Two {
   const two = twoHosts();
-  for (const [h, peer] of [[two.a, two.b], [two.b, two.a]] as const) {
+  for (const [h, peer] of [
+    [two.a, two.b],
+    [two.b, two.a],
+  ] as const) {
     h.shells.neigh.run((now) => h.neigh.set(2, peer.addr, macOfAddress(peer.addr), NUD_PERMANENT, now));
   }
   two.net.runFor(0);

@@ -63,9 +63,8 @@ test('connect: the SYN goes out, the SYN-ACK comes in, the ACK goes out', () => 
       ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu
     tcp: tcp_v4_rcv __inet_lookup_skb tcp_v4_do_rcv tcp_rcv_state_process tcp_rcv_synsent_state_process
       tcp_ack tcp_ack_update_window tcp_clean_rtx_queue tcp_cong_control
-      tcp_finish_connect tcp_set_state inet_sock_set_state sk_state_change
+      tcp_finish_connect tcp_set_state inet_sock_set_state sk_state_change // connect() wakes up
       tcp_send_ack tcp_transmit_skb
-    socket: sk_state_change // the other half of the same call: connect() wakes up
     ip: ip_queue_xmit __ip_queue_xmit ip_local_out __ip_local_out dst_output ip_output ip_finish_output ip_finish_output2
       neigh_hh_output
     nic: dev_queue_xmit net_dev_queue validate_xmit_skb dev_hard_start_xmit net_dev_start_xmit
@@ -105,6 +104,6 @@ test('accept: the SYN comes in, the SYN-ACK goes out, the ACK comes in', () => {
       inet_csk_complete_hashdance inet_csk_reqsk_queue_add
       tcp_child_process tcp_rcv_state_process tcp_validate_incoming tcp_ack tcp_ack_update_window
       tcp_set_state inet_sock_set_state tcp_urg tcp_data_queue tcp_data_snd_check
-    socket: sk_state_change sk_data_ready // of the child, then of the listener: accept() wakes up
+    socket: sk_data_ready // of the listener: accept() wakes up; the kernel has the child's sk_state_change before tcp_urg
   `);
 });

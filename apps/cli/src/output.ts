@@ -3,7 +3,8 @@ export const print = (line: string): void => void process.stdout.write(`${line}\
 export const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** JSON as iproute2 has it: one line, or laid out with -p. */
-export const printJson = (value: unknown, pretty = false): void => print(JSON.stringify(value, null, pretty ? 2 : undefined));
+export const printJson = (value: unknown, pretty = false): void =>
+  print(JSON.stringify(value, null, pretty ? 2 : undefined));
 
 /** `skbus trace | head`: whoever read has seen enough. */
 export function quietOnBrokenPipe(): void {
@@ -18,7 +19,12 @@ export function quietOnBrokenPipe(): void {
 /** Columns, padded to the widest cell; no blanks at the end of a line. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((r) => r[i]!.length)));
-  return rows.map((r) => r.map((cell, i) => cell.padEnd(widths[i]!)).join('  ').trimEnd());
+  return rows.map((r) =>
+    r
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 type Style = 'bold' | 'green' | 'red' | 'yellow' | 'dim';

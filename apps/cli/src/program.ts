@@ -14,7 +14,9 @@ const readable = (c: Command): Command => withStack(c).option('-j, --json', 'JSO
 
 /** Each command is loaded when it is used: `skbus status` does not pay for `skbus trace`. */
 export function makeProgram(): Command {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   const p = new Command('skbus')
     .description('The Linux TCP/IP stack taken apart: every layer a process, in between a bus.')
     .version(version)
@@ -46,7 +48,7 @@ function addLife(p: Command): void {
     .option('--nic <kind>', 'back end of skb0: tap, wire or udp (default: tap where it can be had)')
     .option('--udp-local <host:port>', 'udp back end: where frames are received')
     .option('--udp-peer <host:port>', 'udp back end: where frames are sent')
-    .option('--peer-netns <name>', 'network namespace of the TAP\'s kernel end, or host (default: skbus-peer)')
+    .option('--peer-netns <name>', "network namespace of the TAP's kernel end, or host (default: skbus-peer)")
     .option('--append <cmdline>', 'kernel command line: ip=, initcall_debug, initcall_blacklist=')
     .option('--no-offload', 'plain frames: no checksum and segmentation offload on the TAP')
     .option('--inproc', 'every layer in one process, no nats-server')
@@ -75,7 +77,9 @@ function addLife(p: Command): void {
 
 function addLook(p: Command): void {
   p.command('ip')
-    .description('addresses, devices, routes, neighbours: ip [-j] [-br] [-s] addr|link|route|neigh [show|add|del|get …]')
+    .description(
+      'addresses, devices, routes, neighbours: ip [-j] [-br] [-s] addr|link|route|neigh [show|add|del|get …]',
+    )
     .argument('[words...]', 'as with iproute2')
     .allowUnknownOption()
     .passThroughOptions()
@@ -98,7 +102,9 @@ function addLook(p: Command): void {
     .option('-s, --noupdate', 'do not remember this call')
     .option('-r, --reset', 'forget the last call')
     .argument('[patterns...]', 'names, with * and ?')
-    .action(async (patterns: string[], _o, c: Command) => (await import('./commands/nstat.ts')).nstat(patterns, c.optsWithGlobals()));
+    .action(async (patterns: string[], _o, c: Command) =>
+      (await import('./commands/nstat.ts')).nstat(patterns, c.optsWithGlobals()),
+    );
   withStack(p.command('trace'))
     .description('kernel functions as packets pass them')
     .option('--follow <id>', 'one skb and its children')
@@ -118,22 +124,29 @@ function addUse(p: Command): void {
     .option('-W, --timeout <s>', 'seconds to wait for an answer', '2')
     .option('-t, --ttl <n>', 'time to live', '64')
     .option('-q, --quiet', 'only the summary')
-    .action(async (host: string, _o, c: Command) => (await import('./commands/ping.ts')).ping(host, c.optsWithGlobals()));
+    .action(async (host: string, _o, c: Command) =>
+      (await import('./commands/ping.ts')).ping(host, c.optsWithGlobals()),
+    );
   withStack(p.command('peer'))
     .description('run a command as the Linux peer at the other end of the TAP')
     .argument('<command...>')
     .passThroughOptions()
     .allowUnknownOption()
-    .action(async (words: string[], _o, c: Command) => (await import('./commands/peer.ts')).peer(words, common(c).stack));
+    .action(async (words: string[], _o, c: Command) =>
+      (await import('./commands/peer.ts')).peer(words, common(c).stack),
+    );
   readable(p.command('expose'))
     .description('lead connections to a port of the stack to a real server; without arguments: list')
     .argument('[port]')
     .argument('[host:port]')
     .option('--rm', 'stop it')
     .action(async (port: string | undefined, target: string | undefined, _o, c: Command) =>
-      (await import('./commands/expose.ts')).expose(port, target, c.optsWithGlobals()));
+      (await import('./commands/expose.ts')).expose(port, target, c.optsWithGlobals()),
+    );
   readable(p.command('sysctl'))
     .description('read sysctls, or write one: sysctl net.ipv4.ip_default_ttl=63')
     .argument('[name[=value]]')
-    .action(async (word: string | undefined, _o, c: Command) => (await import('./commands/sysctl.ts')).sysctl(word, common(c)));
+    .action(async (word: string | undefined, _o, c: Command) =>
+      (await import('./commands/sysctl.ts')).sysctl(word, common(c)),
+    );
 }

@@ -49,7 +49,16 @@ export function readStack(runDir: string): FoundStack | undefined {
 /** The stack that is meant: --stack, SKBUS_STACK, else the one that runs (of a pair on one wire, the first). */
 export function findStack(wanted: string | undefined): FoundStack {
   const name = wanted ?? (process.env.SKBUS_STACK || undefined);
-  const running = listStacks().filter((s) => s.running);
+  const all = listStacks();
+  const running = all.filter((s) => s.running);
+  const killed = all.find((s) => !s.running && (name === undefined || s.stack === name));
+  if (killed && running.every((s) => s.stack !== name)) {
+    if (name !== undefined || running.length === 0) {
+      throw new CliError(
+        `the orchestrator of stack ${killed.stack} was killed; "skbus down" removes what it has left, "skbus up" starts anew`,
+      );
+    }
+  }
   if (name !== undefined) {
     const hit = running.find((s) => s.stack === name);
     if (hit) return hit;

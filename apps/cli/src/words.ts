@@ -16,7 +16,8 @@ export class Words {
   /** What follows a keyword. */
   value(keyword: string): string {
     const v = this.next();
-    if (v === undefined) throw new UsageError(`Command line is not complete: "${keyword}" needs a value, try option "help"`);
+    if (v === undefined)
+      throw new UsageError(`Command line is not complete: "${keyword}" needs a value, try option "help"`);
     return v;
   }
 
@@ -30,7 +31,11 @@ export class Words {
     this.at++;
     const hit = names.find((n) => n.startsWith(word));
     if (hit !== undefined) return hit;
-    throw new UsageError(what === 'OBJECT' ? `Object "${word}" is unknown, try "skbus ip help".` : `Command "${word}" is unknown, try "${what} help".`);
+    throw new UsageError(
+      what === 'OBJECT'
+        ? `Object "${word}" is unknown, try "skbus ip help".`
+        : `Command "${word}" is unknown, try "${what} help".`,
+    );
   }
 
   /** `[ dev ] DEV`, or nothing. */

@@ -7,7 +7,9 @@ export const BLOCK_BYTES = 65_536;
  * What `/bytes/N` sends: byte i is `(j * 131 + (j >> 8) * 17) & 255` with `j = i & 65535`; so any N bytes can be made (and
  * hashed) on the other side, and a piece in the wrong place shows.
  */
-export const BLOCK: Buffer = Buffer.from(Uint8Array.from({ length: BLOCK_BYTES }, (_, j) => (j * 131 + (j >> 8) * 17) & 255));
+export const BLOCK: Buffer = Buffer.from(
+  Uint8Array.from({ length: BLOCK_BYTES }, (_, j) => (j * 131 + (j >> 8) * 17) & 255),
+);
 
 /** The first N bytes, in pieces of at most one block. */
 export function* demoBytes(n: number): Generator<Buffer> {

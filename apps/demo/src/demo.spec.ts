@@ -44,8 +44,15 @@ describe('the web pages', () => {
   });
 
   test.each([
-    ['/', 'GET', 200], ['/nothing', 'GET', 404], ['/bytes/x', 'GET', 400], ['/bytes/-1', 'GET', 400], ['/bytes/', 'GET', 400],
-    ['/bytes/99999999999999', 'GET', 400], ['/sink', 'GET', 405], ['/', 'DELETE', 405], ['/bytes/5', 'HEAD', 200],
+    ['/', 'GET', 200],
+    ['/nothing', 'GET', 404],
+    ['/bytes/x', 'GET', 400],
+    ['/bytes/-1', 'GET', 400],
+    ['/bytes/', 'GET', 400],
+    ['/bytes/99999999999999', 'GET', 400],
+    ['/sink', 'GET', 405],
+    ['/', 'DELETE', 405],
+    ['/bytes/5', 'HEAD', 200],
   ])('%s %s: %d', async (path, method, status) => {
     expect((await fetch(base + path, { method })).status).toBe(status);
   });

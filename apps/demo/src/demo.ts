@@ -10,7 +10,10 @@ export interface DemoOptions {
   log?: (line: string) => void;
 }
 
-type Listener = { on(event: 'error', fn: (e: Error) => void): unknown; once(event: 'listening', fn: () => void): unknown };
+type Listener = {
+  on(event: 'error', fn: (e: Error) => void): unknown;
+  once(event: 'listening', fn: () => void): unknown;
+};
 
 /** Serves all ports, and serves them again whenever the stack (or its socket service) has come back. */
 export class Demo {
@@ -44,8 +47,9 @@ export class Demo {
   }
 
   private listen(door: Door): void {
-    const tcp = (port: number, serve: (c: InstanceType<typeof net.Socket>) => void, allowHalfOpen: boolean) => (): Listener =>
-      net.createServer({ door, allowHalfOpen }, serve).listen(port);
+    const tcp =
+      (port: number, serve: (c: InstanceType<typeof net.Socket>) => void, allowHalfOpen: boolean) => (): Listener =>
+        net.createServer({ door, allowHalfOpen }, serve).listen(port);
     this.keep(door, 'http 80', () => serveHttp(this.http, 80, { door }));
     this.keep(door, 'echo 7', tcp(7, echo, true));
     this.keep(door, 'discard 9', tcp(9, discard, true));

@@ -38,7 +38,8 @@ function route(req: IncomingMessage, res: ServerResponse): void {
 
 function sendBytes(req: IncomingMessage, res: ServerResponse, count: string): void {
   const n = Number(count);
-  if (!/^\d{1,13}$/.test(count) || n > BYTES_MAX) return refuse(req, res, 400, `/bytes/N wants N from 0 to ${BYTES_MAX}`);
+  if (!/^\d{1,13}$/.test(count) || n > BYTES_MAX)
+    return refuse(req, res, 400, `/bytes/N wants N from 0 to ${BYTES_MAX}`);
   res.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': n });
   if (req.method === 'HEAD') res.end();
   else pump(res, demoBytes(n));

@@ -51,10 +51,13 @@ export class BootRunner {
     clearTimeout(this.timer);
     const at = this.machine.pollTimeout();
     if (at !== NEVER) {
-      this.timer = setTimeout(() => {
-        this.machine.handleTimeout(monotonicMs());
-        this.pump();
-      }, Math.max(0, at - monotonicMs()));
+      this.timer = setTimeout(
+        () => {
+          this.machine.handleTimeout(monotonicMs());
+          this.pump();
+        },
+        Math.max(0, at - monotonicMs()),
+      );
     }
     this.onStep();
   }
@@ -70,7 +73,9 @@ export class BootRunner {
     const { name, level, params, replay } = r;
     try {
       const request = pb.InitcallRequest.encode({ name, level, params, replay }).finish();
-      const reply = pb.InitcallReply.decode(await this.bus.request(subjects.ctl(this.netns, r.to, 'initcall'), request, ANSWER_WITHIN_MS));
+      const reply = pb.InitcallReply.decode(
+        await this.bus.request(subjects.ctl(this.netns, r.to, 'initcall'), request, ANSWER_WITHIN_MS),
+      );
       if (reply.errno === 0) await this.afterwards(r);
       return { errno: reply.errno, message: reply.message, printk: reply.printk };
     } catch (e) {

@@ -29,16 +29,25 @@ export function memoryBroker(onError: (e: unknown) => void): Broker {
 /** A broker that somebody else runs. */
 export function externalBroker(url: string): Broker {
   return {
-    url, child: undefined, stop: () => Promise.resolve(),
+    url,
+    child: undefined,
+    stop: () => Promise.resolve(),
     connect: (name, onError) => NatsBus.connect({ url, name, onError }),
   };
 }
 
 /** nats-server as a child of ours, with its store in the run folder. */
-export async function startNats(run: RunFolder, wantedPort: number, stack: string, onDied: (how: string) => void): Promise<Broker> {
+export async function startNats(
+  run: RunFolder,
+  wantedPort: number,
+  stack: string,
+  on: { died: (how: string) => void; change: () => void },
+): Promise<Broker> {
   const bin = findNatsServer();
   if (!bin) {
-    throw new BrokerError('nats-server is not installed: apt-get install nats-server, or start with --inproc, which needs none');
+    throw new BrokerError(
+      'nats-server is not installed: apt-get install nats-server, or start with --inproc, which needs none',
+    );
   }
   if (wantedPort !== 0 && !(await portIsFree(wantedPort))) {
     throw new BrokerError(`port ${wantedPort} on 127.0.0.1 is in use; choose another one with --nats-port`);
@@ -46,11 +55,13 @@ export async function startNats(run: RunFolder, wantedPort: number, stack: strin
   // A port that was free a moment ago may be taken now; only one that was asked for must be that one.
   for (let attempt = 1; ; attempt++) {
     const port = wantedPort || (await freePort());
-    const child = await tryNats(bin, run, port, stack, onDied);
+    const child = await tryNats(bin, run, port, stack, on);
     if (child) {
       const url = `nats://127.0.0.1:${port}`;
       return {
-        url, child, stop: () => child.stop(),
+        url,
+        child,
+        stop: () => child.stop(),
         connect: (name, onError) => NatsBus.connect({ url, name, onError, connectTimeoutMs: 10_000 }),
       };
     }
@@ -61,24 +72,34 @@ export async function startNats(run: RunFolder, wantedPort: number, stack: strin
 }
 
 async function tryNats(
-  bin: string, run: RunFolder, port: number, stack: string, onDied: (how: string) => void,
+  bin: string,
+  run: RunFolder,
+  port: number,
+  stack: string,
+  on: { died: (how: string) => void; change: () => void },
 ): Promise<SupervisedChild | undefined> {
   const store = run.path('jetstream');
   // A start of the stack is a boot: nothing that was configured at run time outlives it, as in a kernel.
   rmSync(store, { recursive: true, force: true });
   rmSync(run.log('nats'), { force: true });
   writeFileSync(run.path('nats.conf'), natsConfig(port, stack, store), { mode: 0o600 });
-  let ends = 0;
+  const seen = { ends: 0 };
   const child = new SupervisedChild({
-    name: 'nats', command: bin, args: ['-c', run.path('nats.conf')], env: { PATH: process.env.PATH }, cwd: run.dir,
-    logFile: run.log('nats'), onChange: () => {},
+    name: 'nats',
+    command: bin,
+    args: ['-c', run.path('nats.conf')],
+    env: { PATH: process.env.PATH },
+    cwd: run.dir,
+    logFile: run.log('nats'),
+    provenAfterMs: 1_000,
+    onChange: on.change,
     onDied: (c, how) => {
-      ends++;
-      if (c.state === 'restarting') onDied(how);
+      seen.ends++;
+      if (c.state === 'restarting') on.died(how);
     },
   });
   child.start();
-  for (let i = 0; i < 500 && ends === 0; i++) {
+  for (let i = 0; i < 500 && seen.ends === 0; i++) {
     if (readIfThere(run.log('nats')).includes('Server is ready')) {
       child.running();
       return child;
@@ -105,14 +126,25 @@ jetstream {
 }
 
 export function findNatsServer(): string | undefined {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/bin', '/usr/local/sbin', '/usr/bin'];
-  return dirs.filter((d) => d !== '').map((d) => join(d, 'nats-server')).find((p) => existsSync(p));
+  const dirs = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/local/bin',
+    '/usr/local/sbin',
+    '/usr/bin',
+  ];
+  return dirs
+    .filter((d) => d !== '')
+    .map((d) => join(d, 'nats-server'))
+    .find((p) => existsSync(p));
 }
 
 /** `v2.9.10`, or undefined. */
 export function natsVersion(bin: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(bin, ['-v'], { timeout: 5_000 }, (e, out) => resolve(e ? undefined : (/v[\d.]+/.exec(out)?.[0] ?? out.trim())));
+    execFile(bin, ['-v'], { timeout: 5_000 }, (e, out) =>
+      resolve(e ? undefined : (/v[\d.]+/.exec(out)?.[0] ?? out.trim())),
+    );
   });
 }
 

@@ -16,6 +16,8 @@ export interface ChildOptions {
   /** Said once per unexpected end. */
   onDied?: (child: SupervisedChild, how: string) => void;
   stopGraceMs?: number;
+  /** It says nothing of itself: alive for this long, it counts as running. */
+  provenAfterMs?: number;
 }
 
 const BACKOFF_MIN_MS = 100;
@@ -69,6 +71,9 @@ export class SupervisedChild {
     // spawn() has its own copies; ours is kept until the child has failed to start or not.
     child.once('spawn', () => closeSync(fd));
     if (child.pid !== undefined) this.mark = markOf(child.pid);
+    if (this.opts.provenAfterMs !== undefined) {
+      setTimeout(() => this.child === child && this.running(), this.opts.provenAfterMs).unref();
+    }
     this.opts.onChange(this);
   }
 
@@ -84,11 +89,12 @@ export class SupervisedChild {
     this.state = 'stopped';
   }
 
-  /** The end of its log, for a sentence about why it does not start. */
-  lastWords(lines = 3): string {
+  /** The end of its log without stack frames, for a sentence about why it does not start. */
+  lastWords(): string {
     try {
-      const text = readFileSync(this.opts.logFile, 'utf8').trim();
-      return text.split('\n').slice(-lines).join(' | ').slice(-600);
+      const lines = readFileSync(this.opts.logFile, 'utf8').split('\n');
+      const telling = lines.filter((l) => l.trim() !== '' && !/^\s+at |^Node\.js v|^\s*\^+$/.test(l));
+      return telling.slice(-2).join(' | ').slice(-600);
     } catch {
       return '';
     }

@@ -15,7 +15,12 @@ const schema = z.object({
   SKBUS_RUN_DIR: orUnset(z.string().optional()),
   SKBUS_SPAWN: orUnset(z.enum(['processes', 'inproc', 'none']).default('processes')),
   /** A broker that is already there; without it one is started. */
-  SKBUS_NATS_URL: orUnset(z.string().regex(/^(nats|tls):\/\//, 'must look like nats://127.0.0.1:4222').optional()),
+  SKBUS_NATS_URL: orUnset(
+    z
+      .string()
+      .regex(/^(nats|tls):\/\//, 'must look like nats://127.0.0.1:4222')
+      .optional(),
+  ),
   SKBUS_NATS_PORT: orUnset(port.default(0)),
   SKBUS_API_HOST: orUnset(z.string().default('127.0.0.1')),
   SKBUS_API_PORT: orUnset(port.default(7070)),
@@ -27,7 +32,12 @@ const schema = z.object({
   SKBUS_NIC_UDP_PEER: orUnset(z.string().optional()),
   SKBUS_NIC_CABLE: orUnset(z.string().regex(name, 'must be 1 to 32 of a–z, 0–9, _ and -').default('lan')),
   /** `host`, or the name of a network namespace for the TAP's kernel end. */
-  SKBUS_PEER_NETNS: orUnset(z.string().regex(/^[\w.-]{1,64}$/, 'must be a name of letters, digits, _ . and -, or host').optional()),
+  SKBUS_PEER_NETNS: orUnset(
+    z
+      .string()
+      .regex(/^[\w.-]{1,64}$/, 'must be a name of letters, digits, _ . and -, or host')
+      .optional(),
+  ),
   /** Appended to the kernel command line. */
   SKBUS_APPEND: orUnset(z.string().default('')),
   SKBUS_DEMO: orUnset(z.enum(['on', 'off']).default('on')),
@@ -67,16 +77,30 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
   }
   const c = r.data;
   if (c.SKBUS_NIC_BACKEND === 'udp' && !(c.SKBUS_NIC_UDP_LOCAL && c.SKBUS_NIC_UDP_PEER)) {
-    throw new ConfigError('SKBUS_NIC_UDP_LOCAL and SKBUS_NIC_UDP_PEER must name host:port for the udp back end (--udp-local, --udp-peer)');
+    throw new ConfigError(
+      'SKBUS_NIC_UDP_LOCAL and SKBUS_NIC_UDP_PEER must name host:port for the udp back end (--udp-local, --udp-peer)',
+    );
   }
   const dir = c.SKBUS_RUN_DIR ?? `.run/${c.SKBUS_NETNS}`;
   return {
-    stack: c.SKBUS_NETNS, runDir: isAbsolute(dir) ? dir : resolve(dir), spawn: c.SKBUS_SPAWN, natsUrl: c.SKBUS_NATS_URL,
-    natsPort: c.SKBUS_NATS_PORT, apiHost: c.SKBUS_API_HOST, apiPort: c.SKBUS_API_PORT, socksPort: c.SKBUS_SOCKS_PORT,
-    httpProxyPort: c.SKBUS_HTTP_PROXY_PORT, backend: c.SKBUS_NIC_BACKEND, offload: c.SKBUS_NIC_OFFLOAD === 'on',
-    udpLocal: c.SKBUS_NIC_UDP_LOCAL ?? '', udpPeer: c.SKBUS_NIC_UDP_PEER ?? '', cable: c.SKBUS_NIC_CABLE,
+    stack: c.SKBUS_NETNS,
+    runDir: isAbsolute(dir) ? dir : resolve(dir),
+    spawn: c.SKBUS_SPAWN,
+    natsUrl: c.SKBUS_NATS_URL,
+    natsPort: c.SKBUS_NATS_PORT,
+    apiHost: c.SKBUS_API_HOST,
+    apiPort: c.SKBUS_API_PORT,
+    socksPort: c.SKBUS_SOCKS_PORT,
+    httpProxyPort: c.SKBUS_HTTP_PROXY_PORT,
+    backend: c.SKBUS_NIC_BACKEND,
+    offload: c.SKBUS_NIC_OFFLOAD === 'on',
+    udpLocal: c.SKBUS_NIC_UDP_LOCAL ?? '',
+    udpPeer: c.SKBUS_NIC_UDP_PEER ?? '',
+    cable: c.SKBUS_NIC_CABLE,
     peerNetns: c.SKBUS_PEER_NETNS ?? (c.SKBUS_NETNS === 'a' ? 'skbus-peer' : `skbus-peer-${c.SKBUS_NETNS}`),
-    cmdline: cmdlineOf(c.SKBUS_APPEND, '10.77.0.2'), demo: c.SKBUS_DEMO === 'on', logLevel: c.SKBUS_LOG_LEVEL,
+    cmdline: cmdlineOf(c.SKBUS_APPEND, '10.77.0.2'),
+    demo: c.SKBUS_DEMO === 'on',
+    logLevel: c.SKBUS_LOG_LEVEL,
   };
 }
 

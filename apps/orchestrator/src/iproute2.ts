@@ -12,7 +12,8 @@ export const findIp = (): string | undefined => IP_PATHS.find((p) => existsSync(
 /** Runs `ip ARGS`, resolves with its stdout. */
 export function ip(...args: string[]): Promise<string> {
   const bin = findIp();
-  if (!bin) return Promise.reject(new IpRouteError('the program ip is missing: apt-get install iproute2, or use --nic wire'));
+  if (!bin)
+    return Promise.reject(new IpRouteError('the program ip is missing: apt-get install iproute2, or use --nic wire'));
   return new Promise((resolve, reject) => {
     execFile(bin, args, { timeout: 10_000 }, (e, stdout, stderr) => {
       if (!e) resolve(stdout);
@@ -32,10 +33,19 @@ export async function makeNetns(name: string): Promise<boolean> {
   return made;
 }
 
+/** The namespace has no device but loopback and, maybe, this one. */
+export async function holdsOnly(netns: string, ifname: string): Promise<boolean> {
+  const links = JSON.parse((await ip('-n', netns, '-j', 'link', 'show')) || '[]') as { ifname: string }[];
+  return links.every((l) => l.ifname === 'lo' || l.ifname === ifname);
+}
+
 /** Everything in the namespace ends with it. */
 export async function removeNetns(name: string, stop: (pids: number[]) => Promise<void>): Promise<void> {
   if (!netnsExists(name)) return;
-  const pids = (await ip('netns', 'pids', name).catch(() => '')).split('\n').map(Number).filter((n) => n > 1);
+  const pids = (await ip('netns', 'pids', name).catch(() => ''))
+    .split('\n')
+    .map(Number)
+    .filter((n) => n > 1);
   if (pids.length > 0) await stop(pids);
   await ip('netns', 'del', name);
 }

@@ -44,8 +44,14 @@ function watch(stack: Stack): void {
 function readyView(s: Stack): Record<string, unknown> {
   const { plan } = s.opts;
   return {
-    stack: plan.stack, backend: plan.backend, address: plan.addressing?.address ?? '', peer: plan.addressing?.peer ?? '',
-    peerNetns: plan.peerNetns, api: s.opts.apiUrl(), socksPort: plan.socksPort, services: s.services().length,
+    stack: plan.stack,
+    backend: plan.backend,
+    address: plan.addressing?.address ?? '',
+    peer: plan.addressing?.peer ?? '',
+    peerNetns: plan.peerNetns,
+    api: s.opts.apiUrl(),
+    socksPort: plan.socksPort,
+    services: s.services().length,
   };
 }
 
@@ -59,10 +65,16 @@ if (process.env.SKBUS_DETACH !== '1') process.once('disconnect', () => void stop
 try {
   const config = readOrchestratorConfig(process.env);
   process.title = `skbus-orchestrator[${config.stack}]`;
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   orchestrator = new Orchestrator({
-    config, version, appsDir: process.env.SKBUS_APPS_DIR || resolve(import.meta.dirname, '../..'), onStack: watch,
-    note: (text) => tell({ t: 'note', text }), shutdown: () => void stop(0),
+    config,
+    version,
+    appsDir: process.env.SKBUS_APPS_DIR || resolve(import.meta.dirname, '../..'),
+    onStack: watch,
+    note: (text) => tell({ t: 'note', text }),
+    shutdown: () => void stop(0),
   });
   await orchestrator.start();
   tell({ t: 'ready', stacks: orchestrator.stacks.map(readyView), ms: Date.now() - startedAt });

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
-import { ConfigError } from '@skbus/nest-kit';
+import type { Layer } from '@skbus/contracts';
+import { ConfigError, type LayerDefinition } from '@skbus/nest-kit';
 import { serveApi, type Api } from './api/api.ts';
 import { externalBroker, freePort, memoryBroker, portIsFree, startNats, type Broker } from './broker.ts';
 import { addressingOf, cmdlineOf, type Backend, type OrchestratorConfig } from './config.ts';
@@ -19,6 +20,8 @@ export interface OrchestratorOptions {
   onStack: (stack: Stack) => void;
   /** Asked to end, by the API. */
   shutdown: () => void;
+  /** `--inproc` with other layers than those of the build. */
+  load?: (layer: Layer) => Promise<LayerDefinition>;
 }
 
 /** What runs under one `skbus up`: a broker, and one stack or a pair of them, each with its API. */
@@ -68,10 +71,15 @@ export class Orchestrator {
       const problem = tapProblem(config.peerNetns);
       if (!problem) return [{ config, backend: 'tap' }];
       if (backend === 'tap') throw new ConfigError(`${problem}; run as root, or use --nic wire`);
-      this.opts.note(`${problem}: instead of one stack opposite this machine's kernel there are two on one wire, a and b`);
+      this.opts.note(
+        `${problem}: instead of one stack opposite this machine's kernel there are two on one wire, a and b`,
+      );
     }
     if (config.stack !== 'a' || config.natsUrl !== undefined) return [{ config, backend: 'wire' }];
-    return [{ config, backend: 'wire' }, { config: partnerOf(config), backend: 'wire' }];
+    return [
+      { config, backend: 'wire' },
+      { config: partnerOf(config), backend: 'wire' },
+    ];
   }
 
   /** The run folder is ours from here on; what a killed predecessor left is removed. */
@@ -93,8 +101,14 @@ export class Orchestrator {
     const say = (text: string): void => {
       for (const s of this.stacks) s.say(text);
     };
-    if (config.spawn === 'inproc') return memoryBroker((e) => say(`skbus: bus: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`));
-    return startNats(this.runs[0]!, config.natsPort, config.stack, (how) => say(`skbus: nats-server: ${how}, starting it again`));
+    if (config.spawn === 'inproc')
+      return memoryBroker((e) => say(`skbus: bus: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`));
+    return startNats(this.runs[0]!, config.natsPort, config.stack, {
+      died: (how) => say(`skbus: nats-server: ${how}, starting it again`),
+      change: () => {
+        for (const s of this.stacks) s.writeStackFile();
+      },
+    });
   }
 
   private async makeStack(config: OrchestratorConfig, backend: Backend, first: OrchestratorConfig): Promise<Stack> {
@@ -103,13 +117,26 @@ export class Orchestrator {
     const socksPort = partner && config.socksPort !== 0 ? await portNear(config.socksPort) : config.socksPort;
     let url = '';
     const stack = new Stack({
-      config, broker: this.broker!, run, appsDir: this.opts.appsDir, version: this.opts.version,
-      partOf: partner ? first.stack : '', apiUrl: () => url,
+      config,
+      broker: this.broker!,
+      run,
+      appsDir: this.opts.appsDir,
+      version: this.opts.version,
+      load: this.opts.load,
+      partOf: partner ? first.stack : '',
+      apiUrl: () => url,
       plan: {
-        stack: config.stack, backend, addressing: addressingOf(config.cmdline),
+        stack: config.stack,
+        backend,
+        addressing: addressingOf(config.cmdline),
         peerNetns: backend === 'tap' && config.peerNetns !== 'host' ? config.peerNetns : '',
-        kernelIfname: kernelIfnameFor(config.stack), apiPort: config.apiPort, socksPort, httpProxyPort: config.httpProxyPort,
-        runDir: run.dir, sock: run.sock, natsUrl: this.broker!.url,
+        kernelIfname: kernelIfnameFor(config.stack),
+        apiPort: config.apiPort,
+        socksPort,
+        httpProxyPort: config.httpProxyPort,
+        runDir: run.dir,
+        sock: run.sock,
+        natsUrl: this.broker!.url,
       },
     });
     const apiPort = partner && config.apiPort !== 0 ? await portNear(config.apiPort) : config.apiPort;
@@ -123,16 +150,25 @@ export class Orchestrator {
 
 /** The second stack of a pair. */
 function partnerOf(config: OrchestratorConfig): OrchestratorConfig {
-  const append = config.cmdline.words.filter((w) => w.name !== 'ip').map((w) => w.text).join(' ');
+  const append = config.cmdline.words
+    .filter((w) => w.name !== 'ip')
+    .map((w) => w.text)
+    .join(' ');
   return {
-    ...config, stack: 'b', runDir: join(dirname(config.runDir), 'b'), cmdline: cmdlineOf(append, '10.77.0.3'),
-    apiPort: config.apiPort && config.apiPort + 1, socksPort: config.socksPort && config.socksPort + 1, httpProxyPort: 0,
+    ...config,
+    stack: 'b',
+    runDir: join(dirname(config.runDir), 'b'),
+    cmdline: cmdlineOf(append, '10.77.0.3'),
+    apiPort: config.apiPort && config.apiPort + 1,
+    socksPort: config.socksPort && config.socksPort + 1,
+    httpProxyPort: 0,
   };
 }
 
 async function checkPorts(c: OrchestratorConfig): Promise<void> {
   const wanted: [number, string, string][] = [[c.apiPort, c.apiHost, '--api-port']];
-  if (c.spawn !== 'none') wanted.push([c.socksPort, '127.0.0.1', '--socks-port'], [c.httpProxyPort, '127.0.0.1', '--http-proxy-port']);
+  if (c.spawn !== 'none')
+    wanted.push([c.socksPort, '127.0.0.1', '--socks-port'], [c.httpProxyPort, '127.0.0.1', '--http-proxy-port']);
   for (const [port, host, option] of wanted) {
     if (port !== 0 && !(await portIsFree(port, host))) {
       throw new StackError(`port ${port} on ${host} is in use; choose another one with ${option}`);

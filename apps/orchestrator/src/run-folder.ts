@@ -1,4 +1,15 @@
-import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isAlive, markOf, type ProcessMark } from './process-mark.ts';
@@ -56,13 +67,17 @@ export class RunFolder {
   /** Makes the folder. Throws RunFolderError with a sentence. */
   create(): void {
     if (Buffer.byteLength(this.sock) > SUN_PATH_MAX) {
-      throw new RunFolderError(`the path of ${this.sock} is too long for a Unix socket; set SKBUS_RUN_DIR to a shorter folder`);
+      throw new RunFolderError(
+        `the path of ${this.sock} is too long for a Unix socket; set SKBUS_RUN_DIR to a shorter folder`,
+      );
     }
     try {
       mkdirSync(this.dir, { recursive: true, mode: 0o700 });
       chmodSync(this.dir, 0o700);
     } catch (e) {
-      throw new RunFolderError(`cannot make the run folder ${this.dir}: ${(e as Error).message}; set SKBUS_RUN_DIR to another one`);
+      throw new RunFolderError(
+        `cannot make the run folder ${this.dir}: ${(e as Error).message}; set SKBUS_RUN_DIR to another one`,
+      );
     }
   }
 

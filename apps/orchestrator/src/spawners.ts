@@ -23,7 +23,7 @@ export interface ServiceInfo {
 export interface Spawner {
   start(): Promise<void>;
   /** The service works: it has said hello and knows what the boot told it. */
-  running(layer: Layer): void;
+  running(layer: Layer, pid: number): void;
   services(): ServiceInfo[];
   /** Processes, for the clean-up after an orchestrator that was killed. */
   marks(): Record<string, ProcessMark>;
@@ -43,6 +43,8 @@ export interface SpawnContext {
   envOf: (layer: Layer) => Record<string, string>;
   onChange: () => void;
   say: (line: string) => void;
+  /** Other layers than those of the build, for tests. */
+  load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
 }
 
 /** One process per layer. */
@@ -57,8 +59,13 @@ export class ProcessSpawner implements Spawner {
       this.children.set(
         layer,
         new SupervisedChild({
-          name: layer, command: process.execPath, args: ['--enable-source-maps', mainOf(ctx.appsDir, layer)], cwd: ctx.run.dir, logFile,
-          env: { ...inheritedEnv(), ...ctx.envOf(layer) }, onChange: () => ctx.onChange(),
+          name: layer,
+          command: process.execPath,
+          args: ['--enable-source-maps', mainOf(ctx.appsDir, layer)],
+          cwd: ctx.run.dir,
+          logFile,
+          env: { ...inheritedEnv(), ...ctx.envOf(layer) },
+          onChange: () => ctx.onChange(),
           onDied: (c, how) => ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`),
         }),
       );
@@ -74,8 +81,10 @@ export class ProcessSpawner implements Spawner {
     return Promise.resolve();
   }
 
-  running(layer: Layer): void {
-    this.children.get(layer)!.running();
+  running(layer: Layer, pid: number): void {
+    const c = this.children.get(layer)!;
+    // The hello of one that has died since says nothing of the one that is starting.
+    if (c.pid === pid) c.running();
   }
 
   services(): ServiceInfo[] {
@@ -115,10 +124,10 @@ export class InprocSpawner implements Spawner {
 
   async start(): Promise<void> {
     for (const layer of LAYERS) {
-      const file = join(this.ctx.appsDir, layer, 'dist/index.js');
-      requireBuilt(file);
-      const { definition } = (await import(pathToFileURL(file).href)) as { definition: LayerDefinition };
-      const bus = await this.broker.connect(`${layer}.${this.netns}`, (e) => this.ctx.say(`skbus: ${layer}: ${String(e)}`));
+      const definition = await (this.ctx.load ?? ((l) => loadLayer(this.ctx.appsDir, l)))(layer);
+      const bus = await this.broker.connect(`${layer}.${this.netns}`, (e) =>
+        this.ctx.say(`skbus: ${layer}: ${String(e)}`),
+      );
       const config = readConfig({ ...inheritedEnv(), ...this.ctx.envOf(layer) });
       this.up.set(layer, { running: await startLayer(definition, bus, config), bus, state: 'starting' });
     }
@@ -131,8 +140,12 @@ export class InprocSpawner implements Spawner {
 
   services(): ServiceInfo[] {
     return LAYERS.map((layer) => ({
-      name: layer, pid: process.pid, state: this.up.get(layer)?.state ?? 'starting', restarts: 0,
-      uptimeMs: Date.now() - this.startedAt, lastExit: undefined,
+      name: layer,
+      pid: process.pid,
+      state: this.up.get(layer)?.state ?? 'starting',
+      restarts: 0,
+      uptimeMs: Date.now() - this.startedAt,
+      lastExit: undefined,
     }));
   }
 
@@ -155,6 +168,12 @@ export class InprocSpawner implements Spawner {
   }
 }
 
+async function loadLayer(appsDir: string, layer: Layer): Promise<LayerDefinition> {
+  const file = join(appsDir, layer, 'dist/index.js');
+  requireBuilt(file);
+  return ((await import(pathToFileURL(file).href)) as { definition: LayerDefinition }).definition;
+}
+
 /** Somebody else starts the services: one container each. They are as alive as they say. */
 export class NoSpawner implements Spawner {
   private readonly known = new Set<Layer>();
@@ -169,7 +188,11 @@ export class NoSpawner implements Spawner {
 
   services(): ServiceInfo[] {
     return LAYERS.map((layer) => ({
-      name: layer, pid: undefined, state: this.known.has(layer) ? 'running' : 'starting', restarts: 0, uptimeMs: 0,
+      name: layer,
+      pid: undefined,
+      state: this.known.has(layer) ? 'running' : 'starting',
+      restarts: 0,
+      uptimeMs: 0,
       lastExit: undefined,
     }));
   }
@@ -188,7 +211,12 @@ export class NoSpawner implements Spawner {
 }
 
 export const infoOf = (c: SupervisedChild): ServiceInfo => ({
-  name: c.name, pid: c.pid, state: c.state, restarts: c.restarts, uptimeMs: c.uptimeMs, lastExit: c.lastExit,
+  name: c.name,
+  pid: c.pid,
+  state: c.state,
+  restarts: c.restarts,
+  uptimeMs: c.uptimeMs,
+  lastExit: c.lastExit,
 });
 
 export const mainOf = (appsDir: string, app: string): string => join(appsDir, app, 'dist/main.js');
@@ -201,7 +229,13 @@ export function requireBuilt(file: string): void {
 export function inheritedEnv(): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [k, v] of Object.entries(process.env)) {
-    if (v !== undefined && !k.startsWith('SKBUS_') && k !== 'NODE_CHANNEL_FD' && k !== 'NODE_CHANNEL_SERIALIZATION_MODE') env[k] = v;
+    if (
+      v !== undefined &&
+      !k.startsWith('SKBUS_') &&
+      k !== 'NODE_CHANNEL_FD' &&
+      k !== 'NODE_CHANNEL_SERIALIZATION_MODE'
+    )
+      env[k] = v;
   }
   return env;
 }

@@ -22,8 +22,11 @@ export interface StackPlan {
 /** The environment of one layer, as libs/nest-kit/README.md says. */
 export function layerEnv(c: OrchestratorConfig, p: StackPlan, layer: Layer | 'demo'): Record<string, string> {
   const env: Record<string, string> = {
-    SKBUS_NETNS: p.stack, SKBUS_NATS_URL: p.natsUrl || 'nats://127.0.0.1:4222', SKBUS_RUN_DIR: p.runDir,
-    SKBUS_LOG_LEVEL: c.logLevel, SKBUS_HEALTH_PORT: '0',
+    SKBUS_NETNS: p.stack,
+    SKBUS_NATS_URL: p.natsUrl || 'nats://127.0.0.1:4222',
+    SKBUS_RUN_DIR: p.runDir,
+    SKBUS_LOG_LEVEL: c.logLevel,
+    SKBUS_HEALTH_PORT: '0',
   };
   if (layer === 'nic') Object.assign(env, nicEnv(c, p));
   if (layer === 'socket') {
@@ -40,7 +43,9 @@ export function layerEnv(c: OrchestratorConfig, p: StackPlan, layer: Layer | 'de
 
 function nicEnv(c: OrchestratorConfig, p: StackPlan): Record<string, string> {
   const env: Record<string, string> = {
-    SKBUS_NIC_BACKEND: p.backend, SKBUS_NIC_IFNAME: 'skb0', SKBUS_NIC_OFFLOAD: c.offload ? 'on' : 'off',
+    SKBUS_NIC_BACKEND: p.backend,
+    SKBUS_NIC_IFNAME: 'skb0',
+    SKBUS_NIC_OFFLOAD: c.offload ? 'on' : 'off',
   };
   if (p.addressing) env.SKBUS_NIC_MAC = macFor(p.addressing.address);
   if (p.backend === 'tap') {

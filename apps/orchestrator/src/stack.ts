@@ -2,17 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelLog, type BootLayer, type BootRequest } from '@skbus/boot';
 import type { Bus } from '@skbus/bus';
 import { LAYERS, pb, subjects, type Layer } from '@skbus/contracts';
-import { monotonicMs, systemRng } from '@skbus/nest-kit';
+import { monotonicMs, systemRng, type LayerDefinition } from '@skbus/nest-kit';
 import { LayerEnv } from '@skbus/skb';
 import { BootRunner } from './boot-runner.ts';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
 import type { OrchestratorConfig } from './config.ts';
-import { configurePeer, makeNetns, removeLink, removeNetns } from './iproute2.ts';
+import { configurePeer, holdsOnly, makeNetns, removeLink, removeNetns } from './iproute2.ts';
 import { markOf, stopAll } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
 import {
-  inheritedEnv, infoOf, InprocSpawner, mainOf, NoSpawner, ProcessSpawner, requireBuilt, type ServiceInfo, type Spawner,
+  inheritedEnv,
+  infoOf,
+  InprocSpawner,
+  mainOf,
+  NoSpawner,
+  ProcessSpawner,
+  requireBuilt,
+  type ServiceInfo,
+  type Spawner,
 } from './spawners.ts';
 import { layerEnv, type StackPlan } from './stack-env.ts';
 import { TraceViewers } from './trace-viewers.ts';
@@ -41,6 +49,7 @@ export interface StackOptions {
   /** The first stack of a pair on one wire, for the second. */
   partOf: string;
   apiUrl: () => string;
+  load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
 }
 
 const HELLO_WITHIN_MS = 30_000;
@@ -60,7 +69,7 @@ export class Stack {
   trace!: TraceViewers;
   private spawner!: Spawner;
   private demo: SupervisedChild | undefined = undefined;
-  private readonly hellos = new Map<Layer, number>();
+  private readonly hellos = new Map<Layer, { pid: number; epoch: number }>();
   private helloWaiters: (() => void)[] = [];
   private bootWaiters: (() => void)[] = [];
   private originMs = monotonicMs();
@@ -75,6 +84,11 @@ export class Stack {
     return this.opts.plan.stack;
   }
 
+  /** The other end of the TAP is ours to set up: not so where each service has a container of its own. */
+  private get hasPeer(): boolean {
+    return this.opts.plan.backend === 'tap' && this.opts.config.spawn !== 'none';
+  }
+
   /** Everything up to and including the boot. Throws StackError, or what the parts throw; then call stop(). */
   async start(): Promise<void> {
     const { broker, plan, config } = this.opts;
@@ -84,8 +98,9 @@ export class Stack {
     this.bus.subscribe(`log.v1.${this.netns}.>`, (data) => this.onPrintk(data));
     this.boot = this.makeBoot();
     this.writeStackFile();
-    if (plan.backend === 'tap' && plan.peerNetns !== '') {
-      this.madeNetns = (await makeNetns(plan.peerNetns)) || plan.peerNetns.startsWith('skbus-peer');
+    if (this.hasPeer && plan.peerNetns !== '') {
+      // One that holds nothing but our own device is what an earlier run has left.
+      this.madeNetns = (await makeNetns(plan.peerNetns)) || (await holdsOnly(plan.peerNetns, plan.kernelIfname));
       this.writeStackFile();
     }
     this.spawner = this.makeSpawner();
@@ -95,8 +110,8 @@ export class Stack {
     await this.waitForHellos();
     this.state = 'booting';
     await this.playBoot();
-    for (const layer of LAYERS) this.spawner.running(layer);
     this.state = 'running';
+    this.markRunning();
     if (config.demo && config.spawn !== 'none') await this.startDemo();
   }
 
@@ -116,14 +131,13 @@ export class Stack {
   async stop(): Promise<void> {
     if (this.state === 'stopping' || this.state === 'stopped') return;
     this.state = 'stopping';
-    const { plan, run } = this.opts;
     this.boot?.stop();
     this.trace?.close();
     await this.demo?.stop();
     if (this.wasSpawned) await this.spawner.stop();
-    if (plan.backend === 'tap') await this.removePeer();
+    if (this.hasPeer) await this.removePeer();
     await this.bus?.close();
-    run.unlock();
+    this.opts.run.unlock();
     this.state = 'stopped';
   }
 
@@ -166,27 +180,29 @@ export class Stack {
     const { state } = this.boot.machine;
     if (state === 'up' || state === 'failed') {
       for (const w of this.bootWaiters.splice(0)) w();
-      if (this.state === 'running') {
-        for (const l of this.hellos.keys()) if (!this.boot.machine.isReplaying(l)) this.spawner.running(l);
-      }
+      if (this.state === 'running') this.markRunning();
     }
+  }
+
+  private markRunning(): void {
+    for (const [l, { pid }] of this.hellos) if (!this.boot.machine.isReplaying(l)) this.spawner.running(l, pid);
   }
 
   /** The device is there once tun_init has returned; its other end is the kernel's, and ours to set up. */
   private async afterInitcall(r: BootRequest): Promise<void> {
     const { plan } = this.opts;
-    if (r.name === 'tun_init' && plan.backend === 'tap') {
+    if (r.name === 'tun_init' && this.hasPeer) {
       await configurePeer(plan.peerNetns, plan.kernelIfname, plan.addressing?.peerCidr);
     }
   }
 
   private onHello(data: Uint8Array): Uint8Array {
-    const { layer, epoch } = pb.Hello.decode(data);
+    const { layer, epoch, pid } = pb.Hello.decode(data);
     const known = LAYERS.find((l) => l === layer);
     if (!known) return pb.HelloReply.encode({ welcome: false }).finish();
     const before = this.hellos.get(known);
-    this.hellos.set(known, epoch);
-    if (before !== undefined && before !== epoch) this.boot.restarted(known);
+    this.hellos.set(known, { epoch, pid });
+    if (before !== undefined && before.epoch !== epoch) this.boot.restarted(known);
     for (const w of this.helloWaiters.splice(0)) w();
     return pb.HelloReply.encode({ welcome: true }).finish();
   }
@@ -202,10 +218,17 @@ export class Stack {
     for (;;) {
       const missing = LAYERS.filter((l) => !this.hellos.has(l));
       if (missing.length === 0) return;
-      const hopeless = this.spawner.services().find((s) => s.restarts >= HOPELESS_RESTARTS && missing.includes(s.name as Layer));
-      if (hopeless) throw new StackError(`the ${hopeless.name} service does not start: ${this.spawner.complaint(hopeless.name as Layer)}`);
+      const hopeless = this.spawner
+        .services()
+        .find((s) => s.restarts >= HOPELESS_RESTARTS && missing.includes(s.name as Layer));
+      if (hopeless)
+        throw new StackError(
+          `the ${hopeless.name} service does not start: ${this.spawner.complaint(hopeless.name as Layer)}`,
+        );
       if (!forever && monotonicMs() > deadline) {
-        throw new StackError(`no sign of ${missing.join(', ')} within ${HELLO_WITHIN_MS / 1000} s; look into ${this.opts.run.dir}/*.log`);
+        throw new StackError(
+          `no sign of ${missing.join(', ')} within ${HELLO_WITHIN_MS / 1000} s; look into ${this.opts.run.dir}/*.log`,
+        );
       }
       if (this.state !== 'starting') throw new StackError('stopped while starting');
       await Promise.race([new Promise<void>((resolve) => this.helloWaiters.push(resolve)), sleep(200)]);
@@ -215,8 +238,12 @@ export class Stack {
   private makeSpawner(): Spawner {
     const { config, plan, appsDir, run, broker } = this.opts;
     const ctx = {
-      appsDir, run, envOf: (layer: Layer) => layerEnv(config, plan, layer), onChange: () => this.writeStackFile(),
+      appsDir,
+      run,
+      envOf: (layer: Layer) => layerEnv(config, plan, layer),
+      onChange: () => this.writeStackFile(),
       say: (line: string) => this.say(line),
+      load: this.opts.load,
     };
     if (config.spawn === 'inproc') return new InprocSpawner(ctx, broker, this.netns);
     return config.spawn === 'none' ? new NoSpawner() : new ProcessSpawner(ctx);
@@ -227,8 +254,14 @@ export class Stack {
     const main = mainOf(appsDir, 'demo');
     requireBuilt(main);
     this.demo = new SupervisedChild({
-      name: 'demo', command: process.execPath, args: ['--enable-source-maps', main], cwd: run.dir, logFile: run.log('demo'),
-      env: { ...inheritedEnv(), ...layerEnv(config, plan, 'demo') }, onChange: () => this.writeStackFile(),
+      name: 'demo',
+      command: process.execPath,
+      args: ['--enable-source-maps', main],
+      cwd: run.dir,
+      logFile: run.log('demo'),
+      env: { ...inheritedEnv(), ...layerEnv(config, plan, 'demo') },
+      onChange: () => this.writeStackFile(),
+      provenAfterMs: DEMO_WITHIN_MS,
       onDied: (c, how) => this.say(`skbus: demo: ${how}, restart ${c.restarts}`),
     });
     this.demo.start();
@@ -240,7 +273,8 @@ export class Stack {
       }
       await sleep(50);
     }
-    if (this.state === 'running') this.say(`skbus: demo: nothing listens on port 80 yet; its log is ${run.log('demo')}`);
+    if (this.state === 'running')
+      this.say(`skbus: demo: nothing listens on port 80 yet; its log is ${run.log('demo')}`);
   }
 
   private async listens(port: number): Promise<boolean> {
@@ -260,22 +294,35 @@ export class Stack {
     };
     await attempt(removeLink(plan.peerNetns, plan.kernelIfname));
     if (this.madeNetns) {
-      const end = (pids: number[]): Promise<void> => stopAll(pids.map(markOf).filter((m) => m !== undefined), 500);
+      const end = (pids: number[]): Promise<void> =>
+        stopAll(
+          pids.map(markOf).filter((m) => m !== undefined),
+          500,
+        );
       await attempt(removeNetns(plan.peerNetns, end));
     }
   }
 
-  private writeStackFile(): void {
+  /** What a clean-up after our own violent end would need to know. */
+  writeStackFile(): void {
     if (this.state === 'stopping' || this.state === 'stopped') return;
     const { plan, run, broker, apiUrl, partOf } = this.opts;
     const processes = this.wasSpawned ? this.spawner.marks() : {};
     if (this.demo?.mark) processes.demo = this.demo.mark;
     if (broker.child?.mark && partOf === '') processes.nats = broker.child.mark;
     run.write({
-      stack: plan.stack, orchestrator: markOf(process.pid) ?? { pid: process.pid, startTicks: '' }, api: apiUrl(),
-      nats: plan.natsUrl, backend: plan.backend, peerNetns: plan.peerNetns, madeNetns: this.madeNetns,
-      kernelIfname: plan.backend === 'tap' ? plan.kernelIfname : '', address: plan.addressing?.address ?? '',
-      socksPort: plan.socksPort, partOf, processes,
+      stack: plan.stack,
+      orchestrator: markOf(process.pid) ?? { pid: process.pid, startTicks: '' },
+      api: apiUrl(),
+      nats: plan.natsUrl,
+      backend: plan.backend,
+      peerNetns: plan.peerNetns,
+      madeNetns: this.madeNetns,
+      kernelIfname: plan.backend === 'tap' ? plan.kernelIfname : '',
+      address: plan.addressing?.address ?? '',
+      socksPort: plan.socksPort,
+      partOf,
+      processes,
     });
   }
 }

@@ -12,7 +12,10 @@ export async function sweep(run: RunFolder, file: StackFile): Promise<string[]> 
   // The broker last: the services say goodbye through it.
   for (const broker of [false, true]) {
     const group = left.filter(([name]) => (name === 'nats') === broker);
-    await stopAll(group.map(([, m]) => m), 2_000);
+    await stopAll(
+      group.map(([, m]) => m),
+      2_000,
+    );
     for (const [name, m] of group) found.push(`process ${name} (pid ${m.pid})`);
   }
   if (file.kernelIfname !== '' && (await linkExists(file.peerNetns, file.kernelIfname))) {
@@ -20,7 +23,12 @@ export async function sweep(run: RunFolder, file: StackFile): Promise<string[]> 
     found.push(`device ${file.kernelIfname}`);
   }
   if (file.madeNetns && netnsExists(file.peerNetns)) {
-    await removeNetns(file.peerNetns, (pids) => stopAll(pids.map(markOf).filter((m) => m !== undefined), 500));
+    await removeNetns(file.peerNetns, (pids) =>
+      stopAll(
+        pids.map(markOf).filter((m) => m !== undefined),
+        500,
+      ),
+    );
     found.push(`network namespace ${file.peerNetns}`);
   }
   run.unlock();
@@ -30,5 +38,8 @@ export async function sweep(run: RunFolder, file: StackFile): Promise<string[]> 
 async function linkExists(netns: string, name: string): Promise<boolean> {
   if (netns !== '' && !netnsExists(netns)) return false;
   const args = [...(netns === '' ? [] : ['-n', netns]), 'link', 'show', 'dev', name];
-  return ip(...args).then(() => true, () => false);
+  return ip(...args).then(
+    () => true,
+    () => false,
+  );
 }

@@ -5,7 +5,7 @@ import { pb, subjects, type skbus } from '@skbus/contracts';
 const TRACE_FOR_MS = 6_000;
 const RENEW_MS = 2_000;
 
-type Sink = (list: skbus.v1.TraceEventList) => void;
+type Sink = (list: { lost: number; events: readonly skbus.v1.TraceEvent.$Properties[] }) => void;
 
 /** Tracing is on while somebody looks. */
 export class TraceViewers {
@@ -45,7 +45,7 @@ export class TraceViewers {
       if (follow === 0) sink(list);
       else {
         const events = list.events.filter((e) => e.skb === follow || e.parent === follow);
-        if (events.length > 0) sink({ ...list, events } as skbus.v1.TraceEventList);
+        if (events.length > 0) sink({ lost: list.lost, events });
       }
     }
   }

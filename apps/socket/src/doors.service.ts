@@ -1,4 +1,5 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import type { KvStore } from '@skbus/bus';
 import { buckets } from '@skbus/contracts';
 import { LAYER_KIT, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
 import { ERRNO } from '@skbus/skb';
@@ -22,7 +23,10 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
   private readonly proxies: { close(): void }[] = [];
   private opened: Promise<void> | undefined = undefined;
 
-  constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit, private readonly sockets: SocketService) {
+  constructor(
+    @Inject(LAYER_KIT) private readonly kit: LayerKit,
+    private readonly sockets: SocketService,
+  ) {
     this.config = readDoorConfig(kit.config.env, kit.config.runDir);
     this.local = new LocalDoor(sockets);
     this.unix = new DoorServer(sockets, this.config.sockPath);
@@ -96,7 +100,7 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
     }
   }
 
-  private kv(): ReturnType<LayerKit['bus']['kv']> {
+  private kv(): Promise<KvStore> {
     return this.kit.bus.kv(buckets.expose(this.kit.netns));
   }
 }

@@ -8,7 +8,10 @@ import { SocketService } from './socket.service.ts';
 /** `ctl.v1.<netns>.socket.*` */
 @Controller()
 export class SocketController {
-  constructor(private readonly sockets: SocketService, private readonly doors: DoorsService) {}
+  constructor(
+    private readonly sockets: SocketService,
+    private readonly doors: DoorsService,
+  ) {}
 
   /** For `ss`: owner and queues of each socket; the transports know the rest by the same `sk`. */
   @MessagePattern('sock_diag')
@@ -24,19 +27,26 @@ export class SocketController {
     const { ADD, DEL } = pb.ExposeRequest.Op;
     if (r.op === ADD || r.op === DEL) {
       if (r.port < 1 || r.port > 65_535) return refuse(ERRNO.EINVAL, `port ${r.port} is none: 1 to 65535`);
-      if (r.op === DEL && !(await this.doors.unexpose(r.port))) return refuse(ERRNO.ENOENT, `port ${r.port} is not exposed`);
+      if (r.op === DEL && !(await this.doors.unexpose(r.port)))
+        return refuse(ERRNO.ENOENT, `port ${r.port} is not exposed`);
     }
     if (r.op === ADD) {
       if (r.targetHost === '') return refuse(ERRNO.EINVAL, 'the target host is empty');
-      if (r.targetPort < 1 || r.targetPort > 65_535) return refuse(ERRNO.EINVAL, `target port ${r.targetPort} is none: 1 to 65535`);
+      if (r.targetPort < 1 || r.targetPort > 65_535)
+        return refuse(ERRNO.EINVAL, `target port ${r.targetPort} is none: 1 to 65535`);
       try {
         await this.doors.expose({ port: r.port, host: r.targetHost, targetPort: r.targetPort });
       } catch (e) {
         const { errno, message } = e as NodeJS.ErrnoException;
-        return refuse(errno === undefined ? ERRNO.EIO : -errno, `port ${r.port} of the stack cannot be exposed: ${message}`);
+        return refuse(
+          errno === undefined ? ERRNO.EIO : -errno,
+          `port ${r.port} of the stack cannot be exposed: ${message}`,
+        );
       }
     }
-    const exposed = this.doors.list().map((e) => ({ port: e.port, targetHost: e.host, targetPort: e.targetPort, connections: e.connections }));
+    const exposed = this.doors
+      .list()
+      .map((e) => ({ port: e.port, targetHost: e.host, targetPort: e.targetPort, connections: e.connections }));
     return pb.ExposeReply.encode({ errno: 0, exposed }).finish();
   }
 }

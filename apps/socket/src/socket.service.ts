@@ -2,7 +2,14 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { decodeEvts, encodeCmds, subjects } from '@skbus/contracts';
 import { Initcall, LAYER_KIT, type InitcallContext, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
 import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM, type Millis, type SkCmd } from '@skbus/skb';
-import { SocketLayer, type CallHandle, type ProcId, type SocketInfo, type SysReply, type SysRequest } from '@skbus/socket';
+import {
+  SocketLayer,
+  type CallHandle,
+  type ProcId,
+  type SocketInfo,
+  type SysReply,
+  type SysRequest,
+} from '@skbus/socket';
 import type { Gateway } from './door/gateway.ts';
 
 const TRANSPORTS = ['tcp', 'udp'] as const;

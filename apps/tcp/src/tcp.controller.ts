@@ -13,4 +13,10 @@ export class TcpController {
     const { sk } = pb.SockDiagRequest.decode(data);
     return pb.SockDiagReply.encode({ json: JSON.stringify(this.tcp.sockets(sk)) }).finish();
   }
+
+  @MessagePattern('sysctl')
+  async sysctl(data: Uint8Array): Promise<Uint8Array> {
+    const { name, value } = pb.SysctlRequest.decode(data);
+    return pb.SysctlReply.encode(await this.tcp.sysctl(name, value)).finish();
+  }
 }

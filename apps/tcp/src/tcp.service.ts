@@ -8,8 +8,10 @@ import {
   type InitcallResult,
   type LayerKit,
 } from '@skbus/nest-kit';
-import { IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
+import { buckets } from '@skbus/contracts';
+import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
 import { TcpStack, type TcpSockInfo } from '@skbus/tcp';
+import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
@@ -19,7 +21,9 @@ export class TcpService implements OnModuleInit {
 
   constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
     this.shell = new TransportShell(kit, 'tcp');
-    this.engine = new TcpStack(kit.env, { emit: this.shell.emit, ask: this.shell.ask });
+    // Children of a service that came back must not meet those of the one before.
+    const childIdBase = kit.epoch;
+    this.engine = new TcpStack(kit.env, { emit: this.shell.emit, ask: this.shell.ask, childIdBase });
   }
 
   onModuleInit(): void {
@@ -48,8 +52,9 @@ export class TcpService implements OnModuleInit {
   }
 
   @Initcall('tcp_init')
-  tcpInit(call: InitcallContext): void {
+  async tcpInit(call: InitcallContext): Promise<InitcallResult> {
     const { env } = this.kit;
+    await this.loadSysctls();
     env.trace('tcp_v4_init');
     env.trace('tcp_register_congestion_control');
     const [low, high] = this.engine.sysctl.ipLocalPortRange;
@@ -63,10 +68,37 @@ export class TcpService implements OnModuleInit {
     call.printk(`TCP: default congestion control ${this.engine.sysctl.tcpCongestionControl}`);
   }
 
+  /** Reads (no value; no name: all) or writes one sysctl. What was written outlives this process. */
+  async sysctl(
+    name: string,
+    value: string,
+  ): Promise<{ errno: number; message: string; values: Record<string, string> }> {
+    const read = (names: string[]): Record<string, string> =>
+      Object.fromEntries(names.map((n) => [n, readSysctl(this.engine.sysctl, n) ?? '']));
+    if (name === '') return { errno: 0, message: '', values: read(sysctlNames()) };
+    if (!sysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
+    if (value !== '') {
+      const change = parseSysctl(name, value);
+      if (typeof change === 'string') return { errno: ERRNO.EINVAL, message: change, values: {} };
+      this.engine.setSysctl(change);
+      const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
+      await kv.put(name, new TextEncoder().encode(value));
+    }
+    return { errno: 0, message: '', values: read([name]) };
+  }
+
   /** For `ss`; 0: all sockets. */
   sockets(sk: number): TcpSockInfo[] {
     if (sk === 0) return this.engine.sockets();
     const one = this.engine.tcpInfo(sk);
     return one ? [one] : [];
+  }
+
+  private async loadSysctls(): Promise<void> {
+    const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
+    for (const [name, value] of await kv.entries()) {
+      const change = parseSysctl(name, new TextDecoder().decode(value));
+      if (typeof change !== 'string') this.engine.setSysctl(change);
+    }
   }
 }

@@ -7,8 +7,21 @@ import { formatDmesg, KernelLog } from './kernel-log.ts';
 
 describe('words', () => {
   test.each([
-    ['a  b=c\td', [['a', undefined], ['b', 'c'], ['d', undefined]]],
-    ['dyndbg="file af_inet.c +p" x', [['dyndbg', 'file af_inet.c +p'], ['x', undefined]]],
+    [
+      'a  b=c\td',
+      [
+        ['a', undefined],
+        ['b', 'c'],
+        ['d', undefined],
+      ],
+    ],
+    [
+      'dyndbg="file af_inet.c +p" x',
+      [
+        ['dyndbg', 'file af_inet.c +p'],
+        ['x', undefined],
+      ],
+    ],
     ['"dyndbg=file x +p"', [['dyndbg', 'file x +p']]],
     ['a==b', [['a', '=b']]],
     ['=x', [['=x', undefined]]],
@@ -36,12 +49,23 @@ describe('words', () => {
 
 describe('parameters', () => {
   test('what is known is taken, the rest is kept', () => {
-    const c = parseCmdline('quiet ip=10.0.0.2::10.0.0.1:255.255.0.0:host:skb0:off:9.9.9.9 initcall-debug initcall_blacklist=a,b -- single');
+    const c = parseCmdline(
+      'quiet ip=10.0.0.2::10.0.0.1:255.255.0.0:host:skb0:off:9.9.9.9 initcall-debug initcall_blacklist=a,b -- single',
+    );
     expect(c).toMatchObject({
-      initcallDebug: true, blacklist: ['a', 'b'], unknown: ['quiet'], initArgs: ['single'],
+      initcallDebug: true,
+      blacklist: ['a', 'b'],
+      unknown: ['quiet'],
+      initArgs: ['single'],
       ip: {
-        client: parseIpv4('10.0.0.2'), server: undefined, gateway: parseIpv4('10.0.0.1'), netmask: parseIpv4('255.255.0.0'),
-        hostname: 'host', device: 'skb0', autoconf: 'off', dns: [parseIpv4('9.9.9.9')],
+        client: parseIpv4('10.0.0.2'),
+        server: undefined,
+        gateway: parseIpv4('10.0.0.1'),
+        netmask: parseIpv4('255.255.0.0'),
+        hostname: 'host',
+        device: 'skb0',
+        autoconf: 'off',
+        dns: [parseIpv4('9.9.9.9')],
       },
     });
   });

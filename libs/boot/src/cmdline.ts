@@ -28,7 +28,13 @@ export interface Cmdline {
 export function parseCmdline(text: string): Cmdline {
   const words = splitWords(text);
   const line: Cmdline = {
-    text, words, ip: undefined, initcallDebug: false, blacklist: [], unknown: [], initArgs: [],
+    text,
+    words,
+    ip: undefined,
+    initcallDebug: false,
+    blacklist: [],
+    unknown: [],
+    initArgs: [],
   };
   const end = words.findIndex((w) => w.text === '--');
   if (end >= 0) line.initArgs = words.slice(end + 1).map((w) => w.text);
@@ -81,7 +87,8 @@ function take(line: Cmdline, w: CmdlineWord): void {
       line.initcallDebug = isTrue(w);
       return;
     case 'initcall_blacklist':
-      if (!w.value) throw new CmdlineError('initcall_blacklist=: expected names of initcalls, such as initcall_blacklist=tun_init');
+      if (!w.value)
+        throw new CmdlineError('initcall_blacklist=: expected names of initcalls, such as initcall_blacklist=tun_init');
       line.blacklist.push(...w.value.split(',').filter((name) => name !== ''));
       return;
     default:

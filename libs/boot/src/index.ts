@@ -2,7 +2,15 @@ export { parseCmdline, splitWords, type Cmdline, type CmdlineWord } from './cmdl
 export { CmdlineError } from './cmdline-error.ts';
 export { parseIpParam, type IpParam } from './ip-param.ts';
 export { formatDmesg, KernelLog, type LogRecord } from './kernel-log.ts';
-export { BootMachine, type BootAnswer, type BootFailure, type BootOptions, type BootRequest, type BootResult, type BootState } from './machine.ts';
+export {
+  BootMachine,
+  type BootAnswer,
+  type BootFailure,
+  type BootOptions,
+  type BootRequest,
+  type BootResult,
+  type BootState,
+} from './machine.ts';
 export {
   BOOT_OWNERS,
   BOOT_TABLE,

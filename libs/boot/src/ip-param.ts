@@ -18,14 +18,26 @@ export interface IpParam {
   ntp: Ipv4Addr | undefined;
 }
 
-const FIELDS = ['client-ip', 'server-ip', 'gw-ip', 'netmask', 'hostname', 'device', 'autoconf', 'dns0-ip', 'dns1-ip', 'ntp0-ip'];
+const FIELDS = [
+  'client-ip',
+  'server-ip',
+  'gw-ip',
+  'netmask',
+  'hostname',
+  'device',
+  'autoconf',
+  'dns0-ip',
+  'dns1-ip',
+  'ntp0-ip',
+];
 const ALONE = /^(off|none|on|any|dhcp|bootp|rarp|both)$/;
 
 /** Throws CmdlineError that names the field. */
 export function parseIpParam(text: string): IpParam {
   if (text === '' || ALONE.test(text)) return alone(text);
   const f = text.split(':');
-  if (f.length > FIELDS.length) throw new CmdlineError(`ip=${text}: more than ${FIELDS.length} fields (${FIELDS.join(':')})`);
+  if (f.length > FIELDS.length)
+    throw new CmdlineError(`ip=${text}: more than ${FIELDS.length} fields (${FIELDS.join(':')})`);
   const addr = (i: number): Ipv4Addr | undefined => {
     const field = f[i] ?? '';
     if (field === '') return undefined;
@@ -34,10 +46,20 @@ export function parseIpParam(text: string): IpParam {
     return a;
   };
   const p: IpParam = {
-    text, off: false, client: addr(0), server: addr(1), gateway: addr(2), netmask: addr(3), hostname: f[4] ?? '',
-    device: f[5] ?? '', autoconf: f[6] ?? '', dns: [addr(7), addr(8)].filter((a) => a !== undefined), ntp: addr(9),
+    text,
+    off: false,
+    client: addr(0),
+    server: addr(1),
+    gateway: addr(2),
+    netmask: addr(3),
+    hostname: f[4] ?? '',
+    device: f[5] ?? '',
+    autoconf: f[6] ?? '',
+    dns: [addr(7), addr(8)].filter((a) => a !== undefined),
+    ntp: addr(9),
   };
-  if (p.client === undefined) throw new CmdlineError('ip=: client-ip is missing; give the address, there is no DHCP client here');
+  if (p.client === undefined)
+    throw new CmdlineError('ip=: client-ip is missing; give the address, there is no DHCP client here');
   if (p.netmask !== undefined && !isMask(p.netmask)) throw new CmdlineError(`ip=: netmask "${f[3]}" has holes`);
   if (p.device.length > 15) throw new CmdlineError(`ip=: device "${p.device}" is longer than 15 characters`);
   if (p.autoconf !== '' && !/^(off|none)$/.test(p.autoconf)) {
@@ -53,8 +75,17 @@ function alone(word: string): IpParam {
     );
   }
   return {
-    text: word, off: true, client: undefined, server: undefined, gateway: undefined, netmask: undefined, hostname: '',
-    device: '', autoconf: word, dns: [], ntp: undefined,
+    text: word,
+    off: true,
+    client: undefined,
+    server: undefined,
+    gateway: undefined,
+    netmask: undefined,
+    hostname: '',
+    device: '',
+    autoconf: word,
+    dns: [],
+    ntp: undefined,
   };
 }
 

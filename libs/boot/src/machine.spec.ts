@@ -22,7 +22,10 @@ function rig(cmdline = 'ip=10.77.0.2::10.77.0.1:255.255.255.0::skb0:off'): Rig {
   const env = new LayerEnv({ layer: 'orchestrator', rng: { u32: () => 4 }, out: { pass: () => {} } });
   env.setTraceSink((e) => trace.push(e.detail?.level ? `${e.point} ${e.detail.level}` : e.point));
   const m = new BootMachine(env, {
-    cmdline: parseCmdline(cmdline), banner: 'Linux version 6.12.0-skbus', log: (text) => log.push(text), patienceMs: 1000,
+    cmdline: parseCmdline(cmdline),
+    banner: 'Linux version 6.12.0-skbus',
+    log: (text) => log.push(text),
+    patienceMs: 1000,
   });
   const drive: Rig['drive'] = (now, answer = () => OK) => {
     for (let r = m.pollRequest(); r; r = m.pollRequest()) {
@@ -41,23 +44,82 @@ describe('boot', () => {
     drive(1000);
     expect(m.state).toBe('up');
     expect(trace).toEqual([
-      'start_kernel', 'net_ns_init', 'rest_init', 'kernel_init', 'kernel_init_freeable', 'do_basic_setup', 'do_initcalls',
-      'do_initcall_level pure', 'inet_frag_wq_init',
-      'do_initcall_level core', 'sock_init', 'netlink_proto_init', 'rtnetlink_init',
-      'do_initcall_level postcore', 'do_initcall_level arch',
-      'do_initcall_level subsys', 'proto_init', 'net_dev_init', 'loopback_net_init', 'neigh_init', 'fib_rules_init', 'pktsched_init',
-      'do_initcall_level fs', 'sysctl_core_init', 'ipv4_offload_init',
-      'inet_init', 'raw_hashinfo_init', 'proto_register', 'proto_register', 'proto_register', 'proto_register',
-      'sock_register', 'ip_static_sysctl_init', 'inet_add_protocol', 'inet_add_protocol', 'inet_add_protocol', 'inet_add_protocol',
-      'inet_register_protosw', 'inet_register_protosw', 'inet_register_protosw', 'inet_register_protosw',
-      'arp_init', 'neigh_table_init', 'dev_add_pack', 'register_netdevice_notifier',
-      'ip_init', 'ip_rt_init', 'devinet_init', 'register_netdevice_notifier', 'ip_fib_init', 'fib_trie_init', 'fib_net_init',
-      'register_netdevice_notifier', 'inet_initpeers',
-      'init_ipv4_mibs', 'tcp_init', 'tcp_v4_init', 'tcp_register_congestion_control', 'udp_init', 'udplite4_register', 'raw_init',
-      'ping_init', 'icmp_init', 'ip_mr_init', 'init_inet_pernet_ops', 'ipv4_proc_init', 'ipfrag_init', 'dev_add_pack',
-      'ip_tunnel_core_init', 'af_unix_init',
-      'do_initcall_level device', 'tun_init', 'register_netdevice',
-      'do_initcall_level late', 'tcp_congestion_default', 'ip_auto_config',
+      'start_kernel',
+      'net_ns_init',
+      'rest_init',
+      'kernel_init',
+      'kernel_init_freeable',
+      'do_basic_setup',
+      'do_initcalls',
+      'do_initcall_level pure',
+      'inet_frag_wq_init',
+      'do_initcall_level core',
+      'sock_init',
+      'netlink_proto_init',
+      'rtnetlink_init',
+      'do_initcall_level postcore',
+      'do_initcall_level arch',
+      'do_initcall_level subsys',
+      'proto_init',
+      'net_dev_init',
+      'loopback_net_init',
+      'neigh_init',
+      'fib_rules_init',
+      'pktsched_init',
+      'do_initcall_level fs',
+      'sysctl_core_init',
+      'ipv4_offload_init',
+      'inet_init',
+      'raw_hashinfo_init',
+      'proto_register',
+      'proto_register',
+      'proto_register',
+      'proto_register',
+      'sock_register',
+      'ip_static_sysctl_init',
+      'inet_add_protocol',
+      'inet_add_protocol',
+      'inet_add_protocol',
+      'inet_add_protocol',
+      'inet_register_protosw',
+      'inet_register_protosw',
+      'inet_register_protosw',
+      'inet_register_protosw',
+      'arp_init',
+      'neigh_table_init',
+      'dev_add_pack',
+      'register_netdevice_notifier',
+      'ip_init',
+      'ip_rt_init',
+      'devinet_init',
+      'register_netdevice_notifier',
+      'ip_fib_init',
+      'fib_trie_init',
+      'fib_net_init',
+      'register_netdevice_notifier',
+      'inet_initpeers',
+      'init_ipv4_mibs',
+      'tcp_init',
+      'tcp_v4_init',
+      'tcp_register_congestion_control',
+      'udp_init',
+      'udplite4_register',
+      'raw_init',
+      'ping_init',
+      'icmp_init',
+      'ip_mr_init',
+      'init_inet_pernet_ops',
+      'ipv4_proc_init',
+      'ipfrag_init',
+      'dev_add_pack',
+      'ip_tunnel_core_init',
+      'af_unix_init',
+      'do_initcall_level device',
+      'tun_init',
+      'register_netdevice',
+      'do_initcall_level late',
+      'tcp_congestion_default',
+      'ip_auto_config',
     ]);
   });
 
@@ -94,7 +156,9 @@ describe('boot', () => {
       drive(now, (r) => (r.to === 'tcp' ? 'nobody' : OK));
     }
     expect(m.failure).toEqual({
-      name: 'proto_register(&tcp_prot)', owner: 'tcp', errno: ERRNO.ETIMEDOUT,
+      name: 'proto_register(&tcp_prot)',
+      owner: 'tcp',
+      errno: ERRNO.ETIMEDOUT,
       message: 'the tcp service did not answer proto_register(&tcp_prot) within 1 s',
     });
   });
@@ -102,12 +166,16 @@ describe('boot', () => {
   test('an initcall that fails stops the boot', () => {
     const { m, asked, log, drive } = rig('initcall_debug');
     m.start(0);
-    drive(0, (r) => (r.name === 'tun_init' ? { errno: 1, message: '/dev/net/tun: permission denied', printk: ['tun: no'] } : OK));
+    drive(0, (r) =>
+      r.name === 'tun_init' ? { errno: 1, message: '/dev/net/tun: permission denied', printk: ['tun: no'] } : OK,
+    );
     expect(m.state).toBe('failed');
     expect(m.failure!.message).toBe('tun_init of the nic service failed with EPERM: /dev/net/tun: permission denied');
     expect(asked.at(-1)!.name).toBe('tun_init');
     expect(log.slice(-3)).toEqual([
-      'tun: no', 'initcall tun_init+0x0/0x0 returned -1 after 0 usecs', `skbus: boot stopped: ${m.failure!.message}`,
+      'tun: no',
+      'initcall tun_init+0x0/0x0 returned -1 after 0 usecs',
+      `skbus: boot stopped: ${m.failure!.message}`,
     ]);
     m.handleTimeout(10_000);
     expect(m.pollRequest()).toBeUndefined();
@@ -147,12 +215,24 @@ describe('boot', () => {
 describe('replay', () => {
   test('a restarted service is told its own calls and those of its tables, in table order', () => {
     expect(replayFor('ip').map((e) => e.name)).toEqual([
-      'fib_rules_init', 'ip_static_sysctl_init', 'inet_add_protocol(&icmp_protocol)', 'inet_add_protocol(&udp_protocol)',
-      'inet_add_protocol(&tcp_protocol)', 'ip_init', 'init_ipv4_mibs', 'icmp_init', 'ipfrag_init',
-      'dev_add_pack(&ip_packet_type)', 'ip_auto_config',
+      'fib_rules_init',
+      'ip_static_sysctl_init',
+      'inet_add_protocol(&icmp_protocol)',
+      'inet_add_protocol(&udp_protocol)',
+      'inet_add_protocol(&tcp_protocol)',
+      'ip_init',
+      'init_ipv4_mibs',
+      'icmp_init',
+      'ipfrag_init',
+      'dev_add_pack(&ip_packet_type)',
+      'ip_auto_config',
     ]);
     expect(replayFor('nic').map((e) => e.name)).toEqual([
-      'net_dev_init', 'ipv4_offload_init', 'arp_init', 'dev_add_pack(&ip_packet_type)', 'tun_init',
+      'net_dev_init',
+      'ipv4_offload_init',
+      'arp_init',
+      'dev_add_pack(&ip_packet_type)',
+      'tun_init',
     ]);
   });
 
@@ -206,8 +286,12 @@ describe('replay', () => {
     m.handleAnswer(asked[0]!.id, OK, 210);
     drive(210);
     expect(asked.map((r) => `${r.name}${r.replay ? ' again' : ''}`).slice(0, 6)).toEqual([
-      'fib_rules_init again', 'ip_static_sysctl_init again', 'inet_add_protocol(&icmp_protocol) again',
-      'inet_add_protocol(&udp_protocol) again', 'inet_add_protocol(&tcp_protocol) again', 'ip_init',
+      'fib_rules_init again',
+      'ip_static_sysctl_init again',
+      'inet_add_protocol(&icmp_protocol) again',
+      'inet_add_protocol(&udp_protocol) again',
+      'inet_add_protocol(&tcp_protocol) again',
+      'ip_init',
     ]);
     expect(m.state).toBe('up');
   });
@@ -233,7 +317,12 @@ describe('table', () => {
     expect(levels).toEqual(levels.toSorted((a, b) => a - b));
     const first = BOOT_TABLE.findIndex((e) => e.within);
     expect(BOOT_TABLE[first - 1]!.name).toBe('inet_init');
-    expect(BOOT_TABLE.slice(first, BOOT_TABLE.findIndex((e) => e.name === 'af_unix_init')).every((e) => e.within)).toBe(true);
+    expect(
+      BOOT_TABLE.slice(
+        first,
+        BOOT_TABLE.findIndex((e) => e.name === 'af_unix_init'),
+      ).every((e) => e.within),
+    ).toBe(true);
   });
 
   test('a layer registers only with one that the boot needed before it', () => {

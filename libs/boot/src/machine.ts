@@ -73,7 +73,14 @@ interface Lane {
 }
 
 const lane = (layer: BootLayer | undefined, todo: readonly BootEntry[], now: Millis): Lane => ({
-  layer, todo, at: 0, waitingFor: 0, begun: false, sinceMs: now, retryAtMs: NEVER, retryMs: RETRY_MS,
+  layer,
+  todo,
+  at: 0,
+  waitingFor: 0,
+  begun: false,
+  sinceMs: now,
+  retryAtMs: NEVER,
+  retryMs: RETRY_MS,
 });
 
 /**
@@ -113,7 +120,14 @@ export class BootMachine {
     this.originMs = now;
     this.env.trace('start_kernel');
     this.printHead(now);
-    for (const p of ['net_ns_init', 'rest_init', 'kernel_init', 'kernel_init_freeable', 'do_basic_setup', 'do_initcalls'] as const) {
+    for (const p of [
+      'net_ns_init',
+      'rest_init',
+      'kernel_init',
+      'kernel_init_freeable',
+      'do_basic_setup',
+      'do_initcalls',
+    ] as const) {
       this.env.trace(p);
     }
     this.boot = lane(undefined, BOOT_TABLE, now);
@@ -208,7 +222,11 @@ export class BootMachine {
       }
       l.waitingFor = this.lastId = (this.lastId % 0x7fff_ffff) + 1;
       this.out.push({
-        id: l.waitingFor, to: entry.owner, name: entry.name, level: entry.level, params: this.paramsOf(entry),
+        id: l.waitingFor,
+        to: entry.owner,
+        name: entry.name,
+        level: entry.level,
+        params: this.paramsOf(entry),
         replay: l !== this.boot,
       });
     }
@@ -258,7 +276,12 @@ export class BootMachine {
     const entry = l.todo[l.at]!;
     if (l === this.boot && now - l.sinceMs >= this.patienceMs) {
       const seconds = Math.round(this.patienceMs / 1000);
-      this.fail(entry, ERRNO.ETIMEDOUT, `the ${entry.owner} service did not answer ${entry.name} within ${seconds} s`, now);
+      this.fail(
+        entry,
+        ERRNO.ETIMEDOUT,
+        `the ${entry.owner} service did not answer ${entry.name} within ${seconds} s`,
+        now,
+      );
       return;
     }
     l.retryAtMs = now + RETRY_MS;
@@ -273,7 +296,8 @@ export class BootMachine {
       return;
     }
     // The table it registers with may be in a service that is just restarting, too.
-    if (l.retryMs === RETRY_MS) this.opts.log(`skbus: replay of ${entry.name} failed: ${answer.message}; trying again`, now);
+    if (l.retryMs === RETRY_MS)
+      this.opts.log(`skbus: replay of ${entry.name} failed: ${answer.message}; trying again`, now);
     l.retryAtMs = now + l.retryMs;
     l.retryMs = Math.min(l.retryMs * 2, REPLAY_RETRY_MAX_MS);
   }
@@ -324,7 +348,16 @@ export class BootMachine {
 
   private record(entry: BootEntry, sinceMs: Millis, durationMs: Millis, errno = 0, blacklisted = false): BootResult {
     const { name, level, owner, file } = entry;
-    const r: BootResult = { name, level, owner, file, startMs: sinceMs - this.originMs, durationMs, errno, blacklisted };
+    const r: BootResult = {
+      name,
+      level,
+      owner,
+      file,
+      startMs: sinceMs - this.originMs,
+      durationMs,
+      errno,
+      blacklisted,
+    };
     this.results.push(r);
     return r;
   }

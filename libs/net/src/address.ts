@@ -39,12 +39,17 @@ export function literal(host: string): Ipv4Addr | undefined {
 export type Lookup = LookupFunction;
 
 /** Names are resolved by the host, not by the stack: it has no resolver. */
-export function resolve(host: string, lookup: Lookup | undefined, done: (e: Error | null, address: string) => void): void {
+export function resolve(
+  host: string,
+  lookup: Lookup | undefined,
+  done: (e: Error | null, address: string) => void,
+): void {
   const ask = lookup ?? (dnsLookup as unknown as Lookup);
   ask(host, { family: 4, hints: 0 }, (e, address) => {
     if (e) return done(e, '');
     const first = Array.isArray(address) ? address[0]?.address : address;
-    if (typeof first !== 'string' || parseIpv4(first) === undefined) return done(argError(`${host} has no IPv4 address`), '');
+    if (typeof first !== 'string' || parseIpv4(first) === undefined)
+      return done(argError(`${host} has no IPv4 address`), '');
     done(null, first);
   });
 }

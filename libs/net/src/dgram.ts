@@ -1,5 +1,17 @@
 import { EventEmitter } from 'node:events';
-import { AF_INET, AF_UNSPEC, IP_TTL, SOCK_DGRAM, SOL_IP, SOL_SOCKET, SO_BROADCAST, SO_RCVBUF, SO_REUSEADDR, SO_SNDBUF, formatIpv4 } from '@skbus/skb';
+import {
+  AF_INET,
+  AF_UNSPEC,
+  IP_TTL,
+  SOCK_DGRAM,
+  SOL_IP,
+  SOL_SOCKET,
+  SO_BROADCAST,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SO_SNDBUF,
+  formatIpv4,
+} from '@skbus/skb';
 import { type AddressInfo, type Lookup, checkPort, fromDoorAddr, literal, resolve, toDoorAddr } from './address.ts';
 import { type Door, type DoorCall, type DoorReply, defaultDoor } from './door.ts';
 import { argError, sysError } from './errors.ts';
@@ -44,8 +56,15 @@ export class DgramSocket extends EventEmitter {
     if (onMessage) this.on('message', onMessage);
   }
 
-  bind(port?: number | { port?: number; address?: string } | (() => void), address?: string | (() => void), done?: () => void): this {
-    const o = typeof port === 'object' ? port : { port: typeof port === 'number' ? port : 0, ...(typeof address === 'string' ? { address } : {}) };
+  bind(
+    port?: number | { port?: number; address?: string } | (() => void),
+    address?: string | (() => void),
+    done?: () => void,
+  ): this {
+    const o =
+      typeof port === 'object'
+        ? port
+        : { port: typeof port === 'number' ? port : 0, ...(typeof address === 'string' ? { address } : {}) };
     const listening = [port, address, done].find((a) => typeof a === 'function') as (() => void) | undefined;
     if (this.state !== 'new') throw argError('Socket is already bound', 'ERR_SOCKET_ALREADY_BOUND');
     const at = literal(o.address ?? '0.0.0.0');
@@ -62,13 +81,18 @@ export class DgramSocket extends EventEmitter {
     // send(msg, offset, length, port, …) or send(msg, port, …); connected: without port.
     if (args.length >= 2 && typeof args[0] === 'number' && typeof args[1] === 'number') {
       const [offset, length] = args.splice(0, 2) as [number, number];
-      if (offset < 0 || length < 0 || offset + length > data.length) throw new RangeError('offset and length are outside the message');
+      if (offset < 0 || length < 0 || offset + length > data.length)
+        throw new RangeError('offset and length are outside the message');
       data = data.subarray(offset, offset + length);
     }
     const [port, host] = args as [number | undefined, string | undefined];
-    if (this.peer !== undefined && port !== undefined) throw argError('Already connected', 'ERR_SOCKET_DGRAM_IS_CONNECTED');
+    if (this.peer !== undefined && port !== undefined)
+      throw argError('Already connected', 'ERR_SOCKET_DGRAM_IS_CONNECTED');
     if (this.peer === undefined && this.state !== 'opening') checkPort(port);
-    if (port === 0) throw Object.assign(new RangeError('Port should be > 0 and < 65536. Received 0.'), { code: 'ERR_SOCKET_BAD_PORT' });
+    if (port === 0)
+      throw Object.assign(new RangeError('Port should be > 0 and < 65536. Received 0.'), {
+        code: 'ERR_SOCKET_BAD_PORT',
+      });
     const fail = (e: Error): void => {
       if (done) process.nextTick(done, e, 0);
       else process.nextTick(() => this.emit('error', e));
@@ -78,7 +102,9 @@ export class DgramSocket extends EventEmitter {
       const name = host ?? '127.0.0.1';
       const at = literal(name);
       if (at !== undefined) return this.sendTo(data, { addr: at, port }, done);
-      resolve(name, this.options.lookup, (e, ip) => (e ? fail(e) : this.sendTo(data, { addr: literal(ip)!, port }, done)));
+      resolve(name, this.options.lookup, (e, ip) =>
+        e ? fail(e) : this.sendTo(data, { addr: literal(ip)!, port }, done),
+      );
     }, fail);
   }
 
@@ -91,12 +117,13 @@ export class DgramSocket extends EventEmitter {
       if (callback) callback(e);
       else if (e !== undefined) this.emit('error', e);
     };
-    const to = (at: number): void => this.request({ connect: { fd: this.fd, addr: toDoorAddr(at, p) } }, (r) => {
-      if (r.errno !== 0) return over(sysError(r.errno, 'connect', formatIpv4(at), p, r.error));
-      this.peer = { address: formatIpv4(at), family: 'IPv4', port: p };
-      this.local = fromDoorAddr(r.local) ?? this.local;
-      over();
-    });
+    const to = (at: number): void =>
+      this.request({ connect: { fd: this.fd, addr: toDoorAddr(at, p) } }, (r) => {
+        if (r.errno !== 0) return over(sysError(r.errno, 'connect', formatIpv4(at), p, r.error));
+        this.peer = { address: formatIpv4(at), family: 'IPv4', port: p };
+        this.local = fromDoorAddr(r.local) ?? this.local;
+        over();
+      });
     this.whenOpen(() => {
       const at = literal(name);
       if (at !== undefined) to(at);
@@ -203,7 +230,8 @@ export class DgramSocket extends EventEmitter {
         return;
       }
       this.park(fd);
-      const msg = data.length === 1 ? Buffer.from(data[0]!.buffer, data[0]!.byteOffset, data[0]!.length) : Buffer.concat(data);
+      const msg =
+        data.length === 1 ? Buffer.from(data[0]!.buffer, data[0]!.byteOffset, data[0]!.length) : Buffer.concat(data);
       this.emit('message', msg, { ...fromDoorAddr(r.addr)!, size: msg.length });
     });
   }
@@ -228,12 +256,16 @@ export class DgramSocket extends EventEmitter {
   }
 
   private option(level: number, name: number, num: number): void {
-    this.whenOpen(() => this.set(level, name, num), () => {});
+    this.whenOpen(
+      () => this.set(level, name, num),
+      () => {},
+    );
   }
 
   private set(level: number, name: number, num: number): void {
     this.request({ setsockopt: { fd: this.fd, level, name, value: { num } } }, (r) => {
-      if (r.errno !== 0 && this.state !== 'closed') this.emit('error', sysError(r.errno, 'setsockopt', undefined, undefined, r.error));
+      if (r.errno !== 0 && this.state !== 'closed')
+        this.emit('error', sysError(r.errno, 'setsockopt', undefined, undefined, r.error));
     });
   }
 
@@ -243,7 +275,10 @@ export class DgramSocket extends EventEmitter {
 }
 
 /** dgram.createSocket(). */
-export function createSocket(options: DgramOptions | 'udp4', onMessage?: (msg: Buffer, from: RemoteInfo) => void): DgramSocket {
+export function createSocket(
+  options: DgramOptions | 'udp4',
+  onMessage?: (msg: Buffer, from: RemoteInfo) => void,
+): DgramSocket {
   return new DgramSocket(options, onMessage);
 }
 

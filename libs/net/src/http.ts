@@ -15,7 +15,9 @@ class StackAgent extends Agent {
 
   override createConnection(options: ClientRequestArgs): Duplex {
     return connect({
-      port: options.port ?? 80, host: options.host ?? options.hostname ?? '127.0.0.1', ...(this.door ? { door: this.door } : {}),
+      port: options.port ?? 80,
+      host: options.host ?? options.hostname ?? '127.0.0.1',
+      ...(this.door ? { door: this.door } : {}),
       ...(options.timeout ? { timeout: options.timeout } : {}),
     });
   }
@@ -40,7 +42,9 @@ type ConnectorDone = (err: Error | null, socket: Duplex | null) => void;
  * The `connect` function for undici: `fetch(url, { dispatcher: new Agent({ connect: connector() }) })` goes through the
  * stack, https too.
  */
-export function connector(options: { door?: Door; timeoutMs?: number } = {}): (o: ConnectorOptions, done: ConnectorDone) => void {
+export function connector(
+  options: { door?: Door; timeoutMs?: number } = {},
+): (o: ConnectorOptions, done: ConnectorDone) => void {
   return (o, done) => {
     const tls = o.protocol === 'https:';
     const socket = new Socket(options.door ? { door: options.door } : {});
@@ -56,17 +60,22 @@ export function connector(options: { door?: Door; timeoutMs?: number } = {}): (o
       answer(Object.assign(new Error(`connect timeout ${o.hostname}`), { code: 'UND_ERR_CONNECT_TIMEOUT' }), null);
     }, options.timeoutMs ?? 30_000);
     socket.once('error', (e) => answer(e, null));
-    socket.connect({ port: o.port || (tls ? 443 : 80), host: o.hostname.replace(/^\[|\]$/g, ''), noDelay: true }, () => {
-      if (!tls) return answer(null, socket);
-      const secure = tlsConnect({ socket, servername: o.servername ?? o.hostname, ALPNProtocols: ['http/1.1'] });
-      secure.once('secureConnect', () => answer(null, secure));
-      secure.once('error', (e) => answer(e, null));
-    });
+    socket.connect(
+      { port: o.port || (tls ? 443 : 80), host: o.hostname.replace(/^\[|\]$/g, ''), noDelay: true },
+      () => {
+        if (!tls) return answer(null, socket);
+        const secure = tlsConnect({ socket, servername: o.servername ?? o.hostname, ALPNProtocols: ['http/1.1'] });
+        secure.once('secureConnect', () => answer(null, secure));
+        secure.once('error', (e) => answer(e, null));
+      },
+    );
   };
 }
 
 /** Lets a `http.Server` (or anything that takes 'connection') serve a port of the stack. Returns the listening server. */
 export function serveHttp(http: HttpServer, port: number, options: { host?: string; door?: Door } = {}): Server {
-  const server = new Server({ noDelay: true, ...(options.door ? { door: options.door } : {}) }, (socket) => http.emit('connection', socket));
+  const server = new Server({ noDelay: true, ...(options.door ? { door: options.door } : {}) }, (socket) =>
+    http.emit('connection', socket),
+  );
   return server.listen({ port, ...(options.host ? { host: options.host } : {}) });
 }

@@ -61,7 +61,10 @@ export class Server extends EventEmitter {
     const port = checkPort(options.port ?? 0);
     const host = literal(options.host ?? '0.0.0.0');
     if (host === undefined) throw argError(`cannot listen on ${options.host}: give an IPv4 address of the stack`);
-    if (this.listening || this.opening) throw Object.assign(new Error('Listen method has been called more than once without closing.'), { code: 'ERR_SERVER_ALREADY_LISTEN' });
+    if (this.listening || this.opening)
+      throw Object.assign(new Error('Listen method has been called more than once without closing.'), {
+        code: 'ERR_SERVER_ALREADY_LISTEN',
+      });
     if (onListening) this.once('listening', onListening);
     options.signal?.addEventListener('abort', () => this.close(), { once: true });
     this.opening = true;
@@ -133,7 +136,11 @@ export class Server extends EventEmitter {
         door.request({ close: { fd } }, undefined, () => {});
         return;
       }
-      door.request({ setsockopt: { fd, level: SOL_SOCKET, name: SO_REUSEADDR, value: { num: 1 } } }, undefined, () => {});
+      door.request(
+        { setsockopt: { fd, level: SOL_SOCKET, name: SO_REUSEADDR, value: { num: 1 } } },
+        undefined,
+        () => {},
+      );
       door.request({ bind: { fd, addr: toDoorAddr(host, port) } }, undefined, (b) => {
         if (b.errno !== 0) return failed(b, 'bind', fd);
         door.request({ listen: { fd, backlog } }, undefined, (l) => {
@@ -185,8 +192,14 @@ export class Server extends EventEmitter {
     const remote = fromDoorAddr(r.addr);
     if (this.maxConnections !== undefined && this.sockets.size >= this.maxConnections) {
       door.request({ close: { fd: r.result } }, undefined, () => {});
-      this.emit('drop', { localAddress: local?.address, localPort: local?.port, localFamily: 'IPv4',
-        remoteAddress: remote?.address, remotePort: remote?.port, remoteFamily: 'IPv4' });
+      this.emit('drop', {
+        localAddress: local?.address,
+        localPort: local?.port,
+        localFamily: 'IPv4',
+        remoteAddress: remote?.address,
+        remotePort: remote?.port,
+        remoteFamily: 'IPv4',
+      });
       return;
     }
     const { options } = this;
@@ -226,7 +239,8 @@ function listenArgs(args: ListenArgs): { options: ListenOptions; onListening: ((
   return {
     options: {
       ...(typeof first === 'number' || typeof first === 'string' ? { port: first } : {}),
-      ...(host === undefined ? {} : { host }), ...(backlog === undefined ? {} : { backlog }),
+      ...(host === undefined ? {} : { host }),
+      ...(backlog === undefined ? {} : { backlog }),
     },
     onListening,
   };

@@ -1,5 +1,16 @@
 import { Duplex } from 'node:stream';
-import { AF_INET, SHUT_WR, SOCK_STREAM, SOL_SOCKET, SOL_TCP, SO_KEEPALIVE, SO_LINGER, TCP_KEEPIDLE, TCP_NODELAY, formatIpv4 } from '@skbus/skb';
+import {
+  AF_INET,
+  SHUT_WR,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SOL_TCP,
+  SO_KEEPALIVE,
+  SO_LINGER,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+  formatIpv4,
+} from '@skbus/skb';
 import { type AddressInfo, type Lookup, checkPort, fromDoorAddr, literal, resolve, toDoorAddr } from './address.ts';
 import { type Door, type DoorReply, defaultDoor } from './door.ts';
 import { argError, sysError } from './errors.ts';
@@ -65,7 +76,10 @@ export class Socket extends Duplex {
 
   constructor(options: SocketOptions = {}, accepted?: Accepted) {
     super({
-      allowHalfOpen: options.allowHalfOpen ?? false, emitClose: false, autoDestroy: true, decodeStrings: true,
+      allowHalfOpen: options.allowHalfOpen ?? false,
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: true,
       readableHighWaterMark: options.readableHighWaterMark ?? CHUNK,
       writableHighWaterMark: options.writableHighWaterMark ?? CHUNK,
       ...(options.signal ? { signal: options.signal } : {}),
@@ -81,7 +95,8 @@ export class Socket extends Duplex {
   connect(...args: ConnectArgs): this {
     const { options, onConnect } = connectArgs(args);
     const port = checkPort(options.port);
-    if (this.connecting || this.fd >= 0) throw argError('the socket is connected or connecting already', 'ERR_SOCKET_CONNECTING');
+    if (this.connecting || this.fd >= 0)
+      throw argError('the socket is connected or connecting already', 'ERR_SOCKET_CONNECTING');
     if (onConnect) this.once('connect', onConnect);
     this.connecting = true;
     this.handle.open();
@@ -154,7 +169,11 @@ export class Socket extends Duplex {
   resetAndDestroy(): this {
     if (this.fd >= 0) {
       const linger = { onoff: 1, linger: 0 };
-      this.door.request({ setsockopt: { fd: this.fd, level: SOL_SOCKET, name: SO_LINGER, value: { linger } } }, undefined, () => {});
+      this.door.request(
+        { setsockopt: { fd: this.fd, level: SOL_SOCKET, name: SO_LINGER, value: { linger } } },
+        undefined,
+        () => {},
+      );
       return this.destroy();
     }
     if (this.connecting) return this.once('connect', () => this.resetAndDestroy());
@@ -190,7 +209,14 @@ export class Socket extends Duplex {
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: (e?: Error | null) => void): void {
-    this.whenOpen(() => this.send(chunks.map((c) => c.chunk), done), done);
+    this.whenOpen(
+      () =>
+        this.send(
+          chunks.map((c) => c.chunk),
+          done,
+        ),
+      done,
+    );
   }
 
   override _final(done: (e?: Error | null) => void): void {
@@ -229,7 +255,9 @@ export class Socket extends Duplex {
   private opened(fd: number): void {
     this.fd = fd;
     // A door that closes ends a socket that has nothing pending, too.
-    this.offClose = this.door.onClose(() => this.destroy(sysError(104, 'read', undefined, undefined, 'the stack is gone')));
+    this.offClose = this.door.onClose(() =>
+      this.destroy(sysError(104, 'read', undefined, undefined, 'the stack is gone')),
+    );
   }
 
   private addresses(local: AddressInfo | undefined, remote: AddressInfo | undefined): void {
@@ -256,12 +284,17 @@ export class Socket extends Duplex {
       for (const [level, name, num] of this.wanted.splice(0)) this.option(level, name, num);
       if (options.localAddress !== undefined || options.localPort !== undefined) {
         const local = literal(options.localAddress ?? '0.0.0.0') ?? 0;
-        this.door.request({ bind: { fd: this.fd, addr: toDoorAddr(local, options.localPort ?? 0) } }, undefined, (b) => {
-          if (b.errno !== 0) this.destroy(sysError(b.errno, 'bind', formatIpv4(local), options.localPort, b.error));
-        });
+        this.door.request(
+          { bind: { fd: this.fd, addr: toDoorAddr(local, options.localPort ?? 0) } },
+          undefined,
+          (b) => {
+            if (b.errno !== 0) this.destroy(sysError(b.errno, 'bind', formatIpv4(local), options.localPort, b.error));
+          },
+        );
       }
-      this.door.request({ connect: { fd: this.fd, addr: toDoorAddr(address, port) } }, undefined,
-        (c) => this.onConnected(c, { address: where, family: 'IPv4', port }));
+      this.door.request({ connect: { fd: this.fd, addr: toDoorAddr(address, port) } }, undefined, (c) =>
+        this.onConnected(c, { address: where, family: 'IPv4', port }),
+      );
     });
   }
 
@@ -289,7 +322,9 @@ export class Socket extends Duplex {
   /** One recv sleeps in the stack while somebody wants data, so that what arrives is here with one message. */
   private park(): void {
     if (this.recvId !== 0 || this.fd < 0) return;
-    this.recvId = this.door.request({ recvfrom: { fd: this.fd, len: CHUNK } }, undefined, (r, data) => this.onData(r, data));
+    this.recvId = this.door.request({ recvfrom: { fd: this.fd, len: CHUNK } }, undefined, (r, data) =>
+      this.onData(r, data),
+    );
   }
 
   private onData(r: DoorReply, data: Uint8Array[]): void {
@@ -359,10 +394,12 @@ function connectArgs(args: ConnectArgs): { options: ConnectOptions; onConnect: (
   const last = args.at(-1);
   const onConnect = typeof last === 'function' ? (last as () => void) : undefined;
   if (typeof first === 'object') {
-    if ('path' in first && (first as { path?: unknown }).path != null) throw argError('the stack has no Unix sockets: give host and port');
+    if ('path' in first && (first as { path?: unknown }).path != null)
+      throw argError('the stack has no Unix sockets: give host and port');
     return { options: first, onConnect };
   }
   const host = typeof args[1] === 'string' ? args[1] : undefined;
-  if (typeof first === 'string' && !/^\d+$/.test(first)) throw argError('the stack has no Unix sockets: give host and port');
+  if (typeof first === 'string' && !/^\d+$/.test(first))
+    throw argError('the stack has no Unix sockets: give host and port');
   return { options: { port: first, host }, onConnect };
 }

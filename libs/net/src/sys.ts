@@ -13,13 +13,24 @@ export interface SysAddr {
   family?: number;
 }
 
-export interface SysPollFd { fd: number; events: number }
+export interface SysPollFd {
+  fd: number;
+  events: number;
+}
 
 /** An option's value: an int (or boolean), a name, struct linger, struct timeval, or bytes. */
-export type SysOptValue = number | boolean | string | { onoff: number; linger: number } | { sec: number; usec: number } | Uint8Array;
+export type SysOptValue =
+  | number
+  | boolean
+  | string
+  | { onoff: number; linger: number }
+  | { sec: number; usec: number }
+  | Uint8Array;
 
 /** Calls that can block take a signal: aborted, they answer with what they did so far, or fail with EINTR. */
-export interface SysCallOptions { signal?: AbortSignal }
+export interface SysCallOptions {
+  signal?: AbortSignal;
+}
 
 /** The BSD socket calls, each a promise; fds, flags, options and errnos are Linux's. They fail with a SysError. */
 export class Sys {
@@ -56,7 +67,13 @@ export class Sys {
     return this.sendto(fd, data, flags, undefined, opts);
   }
 
-  async sendto(fd: number, data: Uint8Array, flags: number, addr: SysAddr | undefined, opts?: SysCallOptions): Promise<number> {
+  async sendto(
+    fd: number,
+    data: Uint8Array,
+    flags: number,
+    addr: SysAddr | undefined,
+    opts?: SysCallOptions,
+  ): Promise<number> {
     const sendto = addr === undefined ? { fd, flags } : { fd, flags, to: sockaddr(addr) };
     const bytes = data.length > FRAME_DATA_MAX ? data.subarray(0, FRAME_DATA_MAX) : data;
     return (await this.call('send', { sendto }, addr, bytes, opts)).reply.result;
@@ -68,8 +85,16 @@ export class Sys {
   }
 
   /** `result`: the call's return value, which MSG_TRUNC makes larger than the data. */
-  async recvfrom(fd: number, length: number, flags = 0, opts?: SysCallOptions): Promise<{
-    data: Buffer; result: number; addr: AddressInfo | undefined; flags: number;
+  async recvfrom(
+    fd: number,
+    length: number,
+    flags = 0,
+    opts?: SysCallOptions,
+  ): Promise<{
+    data: Buffer;
+    result: number;
+    addr: AddressInfo | undefined;
+    flags: number;
   }> {
     const call = { recvfrom: { fd, len: length, flags } };
     const { reply, data } = await this.call('recv', call, undefined, undefined, opts);
@@ -117,20 +142,29 @@ export class Sys {
   }
 
   private call(
-    syscall: string, call: DoorCall, addr?: SysAddr, data?: Uint8Array, opts?: SysCallOptions,
+    syscall: string,
+    call: DoorCall,
+    addr?: SysAddr,
+    data?: Uint8Array,
+    opts?: SysCallOptions,
   ): Promise<{ reply: DoorReply; data: Uint8Array[] }> {
     return new Promise((resolve, reject) => {
       const door = this.door();
       const signal = opts?.signal;
       const abort = (): void => door.cancel(id);
-      const id = door.request(call, data && [data], (reply, got) => {
-        signal?.removeEventListener('abort', abort);
-        if (reply.errno === 0) resolve({ reply, data: got });
-        else {
-          const at = addr === undefined ? undefined : String(addr.address);
-          reject(sysError(reply.errno, syscall, at, addr?.port, reply.error));
-        }
-      }, true);
+      const id = door.request(
+        call,
+        data && [data],
+        (reply, got) => {
+          signal?.removeEventListener('abort', abort);
+          if (reply.errno === 0) resolve({ reply, data: got });
+          else {
+            const at = addr === undefined ? undefined : String(addr.address);
+            reject(sysError(reply.errno, syscall, at, addr?.port, reply.error));
+          }
+        },
+        true,
+      );
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });
     });

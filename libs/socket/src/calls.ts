@@ -1,7 +1,28 @@
 import {
-  AF_INET, ERRNO, INADDR_ANY, type Millis, NEVER, TCP_CLOSE, TCP_LISTEN, AF_UNSPEC, FIONBIO, FIONREAD, F_GETFD,
-  F_GETFL, F_SETFD, F_SETFL, O_NONBLOCK, O_RDWR, POLLERR, POLLHUP, POLLNVAL, SIOCATMARK, SIOCOUTQ, SIOCOUTQNSD,
-  SOCK_CLOEXEC, SOCK_NONBLOCK,
+  AF_INET,
+  ERRNO,
+  INADDR_ANY,
+  type Millis,
+  NEVER,
+  TCP_CLOSE,
+  TCP_LISTEN,
+  AF_UNSPEC,
+  FIONBIO,
+  FIONREAD,
+  F_GETFD,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  O_NONBLOCK,
+  O_RDWR,
+  POLLERR,
+  POLLHUP,
+  POLLNVAL,
+  SIOCATMARK,
+  SIOCOUTQ,
+  SIOCOUTQNSD,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
 } from '@skbus/skb';
 import type { DgramSock } from './dgram-sock.ts';
 import { getsockopt, setsockopt } from './options.ts';
@@ -28,30 +49,40 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
   const s = p.get(req.fd) as AnySock | undefined;
   if (s === undefined) return fail(E.EBADF);
   switch (req.call) {
-    case 'bind': return bind(s, req.addr);
+    case 'bind':
+      return bind(s, req.addr);
     case 'listen':
       s.trace('__sys_listen');
       return s.proto === 'tcp' ? stream.listen(s, req.backlog) : fail(E.EOPNOTSUPP);
-    case 'accept': return accept(p, s, req.flags);
+    case 'accept':
+      return accept(p, s, req.flags);
     case 'connect':
       s.trace('__sys_connect');
-      return s.proto === 'tcp' ? stream.connect(s, req.addr) : s.connect(req.addr);
+      return s.proto === 'tcp' ? stream.connect(s, req.addr, now) : s.connect(req.addr);
     case 'sendto':
       s.trace('__sys_sendto');
       s.trace('__sock_sendmsg');
       s.trace('inet_sendmsg');
       return s.proto === 'tcp' ? stream.send(s, req.data, req.flags, now) : s.sendto(req.data, req.flags, req.to);
-    case 'recvfrom': return recvfrom(s, req.len, req.flags);
+    case 'recvfrom':
+      return recvfrom(s, req.len, req.flags);
     case 'shutdown':
       s.trace('__sys_shutdown');
       return s.proto === 'tcp' ? stream.shutdown(s, req.how, now) : s.shutdown(req.how, now);
-    case 'close': return close(p, s, now);
-    case 'getsockopt': return getsockopt(s, req.level, req.name);
-    case 'setsockopt': return setsockopt(s, req.level, req.name, req.value, host.congestion);
-    case 'ioctl': return ioctl(s, req.request, req.arg);
-    case 'fcntl': return fcntl(s, req.cmd, req.arg);
-    case 'getsockname': return { errno: 0, result: 0, addr: { family: AF_INET, addr: s.laddr, port: s.lport } };
-    case 'getpeername': return getpeername(s);
+    case 'close':
+      return close(p, s, now);
+    case 'getsockopt':
+      return getsockopt(s, req.level, req.name);
+    case 'setsockopt':
+      return setsockopt(s, req.level, req.name, req.value, host.congestion);
+    case 'ioctl':
+      return ioctl(s, req.request, req.arg);
+    case 'fcntl':
+      return fcntl(s, req.cmd, req.arg);
+    case 'getsockname':
+      return { errno: 0, result: 0, addr: { family: AF_INET, addr: s.laddr, port: s.lport } };
+    default:
+      return getpeername(s);
   }
 }
 
@@ -71,8 +102,12 @@ function bind(s: AnySock, to: SockAddr): SysReply | Park {
     if (errno !== 0) s.boundTo = undefined;
     s.wakeAll(now);
   });
-  return { on: [s.connectors], timeoutMs: NEVER, stop: nothingDone,
-    attempt: () => (answer === undefined ? undefined : answer === 0 ? okLocal(s) : fail(answer)) };
+  return {
+    on: [s.connectors],
+    timeoutMs: NEVER,
+    stop: nothingDone,
+    attempt: () => (answer === undefined ? undefined : answer === 0 ? okLocal(s) : fail(answer)),
+  };
 }
 
 function accept(p: Process, s: AnySock, flags: number): SysReply | Park {
@@ -136,7 +171,8 @@ function poll(p: Process, fds: readonly PollFd[], timeoutMs: Millis): SysReply |
     if (s !== undefined) on.push(s.pollers);
   }
   return {
-    on, timeoutMs: timeoutMs < 0 ? NEVER : timeoutMs,
+    on,
+    timeoutMs: timeoutMs < 0 ? NEVER : timeoutMs,
     attempt: () => {
       const r = look();
       return r.result > 0 ? r : undefined;
@@ -155,25 +191,31 @@ function ioctl(s: AnySock, request: number, arg: number): SysReply {
     case FIONREAD:
       if (s.proto === 'udp') return { ...ok(), value: s.nextLength };
       return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.rcv.length };
-    case SIOCATMARK: return s.proto === 'tcp' ? { ...ok(), value: 0 } : fail(E.ENOTTY);
+    case SIOCATMARK:
+      return s.proto === 'tcp' ? { ...ok(), value: 0 } : fail(E.ENOTTY);
     case SIOCOUTQ:
       if (s.proto === 'udp') return { ...ok(), value: 0 };
-      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.outq.unacked };
+      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.snd.outq.unacked };
     case SIOCOUTQNSD:
       if (s.proto === 'udp') return fail(E.ENOTTY);
-      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.outq.unsent };
-    default: return fail(E.ENOTTY);
+      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.snd.outq.unsent };
+    default:
+      return fail(E.ENOTTY);
   }
 }
 
 function fcntl(s: AnySock, cmd: number, arg: number): SysReply {
   switch (cmd) {
-    case F_GETFL: return ok(O_RDWR | (s.nonblock ? O_NONBLOCK : 0));
+    case F_GETFL:
+      return ok(O_RDWR | (s.nonblock ? O_NONBLOCK : 0));
     case F_SETFL:
       s.nonblock = (arg & O_NONBLOCK) !== 0;
       return ok();
-    case F_GETFD: return ok(0);
-    case F_SETFD: return ok();
-    default: return fail(E.EINVAL);
+    case F_GETFD:
+      return ok(0);
+    case F_SETFD:
+      return ok();
+    default:
+      return fail(E.EINVAL);
   }
 }

@@ -1,7 +1,29 @@
 import {
-  AF_INET, ERRNO, type Ipv4Addr, type Millis, NEVER, type ProtoDgram, type SkEvt, type SkId, type SkView, TCP_CLOSE,
-  TCP_ESTABLISHED, AF_UNSPEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR, POLLHUP, POLLIN,
-  POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM,
+  AF_INET,
+  ERRNO,
+  type Ipv4Addr,
+  type Millis,
+  NEVER,
+  type ProtoDgram,
+  type SkEvt,
+  type SkId,
+  type SkView,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  AF_UNSPEC,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRBAND,
+  POLLWRNORM,
 } from '@skbus/skb';
 import { OpQueue } from './op-queue.ts';
 import { Sock, type SockHost } from './sock.ts';
@@ -90,8 +112,12 @@ export class DgramSock extends Sock {
     if (this.live && this.ops.idle) return emit();
     // inet_autobind: the first datagram waits for the port.
     if (!this.hasPort) this.bindOp(0, 0);
-    return { on: [this.wr], timeoutMs: this.sndTimeoMs, stop: nothingDone,
-      attempt: () => (this.ops.idle ? (this.live ? emit() : fail(this.takeErr() || E.EAGAIN)) : undefined) };
+    return {
+      on: [this.wr],
+      timeoutMs: this.sndTimeoMs,
+      stop: nothingDone,
+      attempt: () => (this.ops.idle ? (this.live ? emit() : fail(this.takeErr() || E.EAGAIN)) : undefined),
+    };
   }
 
   /** udp_recvmsg(). */
@@ -105,8 +131,11 @@ export class DgramSock extends Sock {
       if (!(flags & MSG_PEEK)) this.drop1();
       const cut = d.data.length > len;
       return {
-        errno: 0, result: cut && !(flags & MSG_TRUNC) ? len : d.data.length, data: [cut ? d.data.subarray(0, len) : d.data],
-        addr: { family: AF_INET, addr: d.addr, port: d.port }, msgFlags: cut ? MSG_TRUNC : 0,
+        errno: 0,
+        result: cut && !(flags & MSG_TRUNC) ? len : d.data.length,
+        data: [cut ? d.data.subarray(0, len) : d.data],
+        addr: { family: AF_INET, addr: d.addr, port: d.port },
+        msgFlags: cut ? MSG_TRUNC : 0,
       };
     };
     const reply = attempt();
@@ -174,8 +203,19 @@ export class DgramSock extends Sock {
   info(): SocketInfo {
     let recvQ = 0;
     for (let i = this.head; i < this.queue.length; i++) recvQ += this.queue[i]!.charge;
-    return { sk: this.id, proto: 'udp', proc: this.proc, fd: this.fd, state: this.state, laddr: this.laddr,
-      lport: this.lport, raddr: this.raddr, rport: this.rport, recvQ, sendQ: 0 };
+    return {
+      sk: this.id,
+      proto: 'udp',
+      proc: this.proc,
+      fd: this.fd,
+      state: this.state,
+      laddr: this.laddr,
+      lport: this.lport,
+      raddr: this.raddr,
+      rport: this.rport,
+      recvQ,
+      sendQ: 0,
+    };
   }
 
   protected view(): SkView {
@@ -245,8 +285,12 @@ export class DgramSock extends Sock {
       after(errno);
       this.wakeAll(now);
     });
-    return { on: [this.wr], timeoutMs: NEVER, stop: nothingDone,
-      attempt: () => (answer === undefined ? undefined : answer === 0 ? okLocal(this) : fail(answer)) };
+    return {
+      on: [this.wr],
+      timeoutMs: NEVER,
+      stop: nothingDone,
+      attempt: () => (answer === undefined ? undefined : answer === 0 ? okLocal(this) : fail(answer)),
+    };
   }
 
   /** __udp_disconnect(): the peer is forgotten; a port that bind() asked for stays. */

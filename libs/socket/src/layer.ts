@@ -1,6 +1,21 @@
 import {
-  AF_INET, ERRNO, IPPROTO_TCP, IPPROTO_UDP, type LayerEnv, type Millis, NEVER, SOCK_DGRAM, SOCK_STREAM, type SkCmd,
-  type SkEvt, type SkId, TCP_CLOSE, TCP_SYN_RECV, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK,
+  AF_INET,
+  ERRNO,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  type LayerEnv,
+  type Millis,
+  NEVER,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  type SkCmd,
+  type SkEvt,
+  type SkId,
+  TCP_CLOSE,
+  TCP_SYN_RECV,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_TYPE_MASK,
 } from '@skbus/skb';
 import { dispatch, type CallHost } from './calls.ts';
 import { DgramSock } from './dgram-sock.ts';
@@ -196,7 +211,10 @@ export class SocketLayer {
     if (wants === undefined) return fail(ERRNO.ESOCKTNOSUPPORT);
     if (protocol !== 0 && protocol !== wants) return fail(ERRNO.EPROTONOSUPPORT);
     if (proc.full) return fail(ERRNO.EMFILE);
-    const sock = kind === SOCK_STREAM ? new StreamSock(this.host, this.allocId(), false) : new DgramSock(this.host, this.allocId());
+    const sock =
+      kind === SOCK_STREAM
+        ? new StreamSock(this.host, this.allocId(), false)
+        : new DgramSock(this.host, this.allocId());
     sock.nonblock = (flags & SOCK_NONBLOCK) !== 0;
     this.socks.set(sock.id, sock);
     return { errno: 0, result: proc.install(sock) };

@@ -16,7 +16,7 @@ export type OpDone = (errno: number, now: Millis) => void;
 export interface Op {
   readonly seq: number;
   readonly body: OpBody;
-  readonly done: OpDone | undefined;
+  done: OpDone | undefined;
 }
 
 /**
@@ -33,7 +33,7 @@ export class OpQueue {
   private sentSeq = 0;
 
   push(body: OpBody, done?: OpDone): number {
-    const op = { seq: ++this.lastSeq, body, done };
+    const op: Op = { seq: ++this.lastSeq, body, done };
     this.queue.push(op);
     if (this.queue.length === 1) this.unsent = true;
     return op.seq;
@@ -81,6 +81,16 @@ export class OpQueue {
     this.unsent = this.queue.length > 0;
     op.done?.(opErrno, now);
     return true;
+  }
+
+  /** Whoever waits for queued operations; these will not hear of them any more. */
+  takeDone(): OpDone[] {
+    const waiting: OpDone[] = [];
+    for (const op of this.queue) {
+      if (op.done) waiting.push(op.done);
+      op.done = undefined;
+    }
+    return waiting;
   }
 
   /** What is still queued, for a new incarnation of the socket; this queue is empty afterwards. */

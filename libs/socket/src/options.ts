@@ -21,8 +21,12 @@ const TCP_CA_NAME_MAX = 16;
 
 /** Options that are one field of SkOptions, a boolean as int 0 or 1. */
 const FLAGS: Record<number, Record<number, keyof SkOptions>> = {
-  [K.SOL_SOCKET]: { [K.SO_REUSEADDR]: 'reuseAddr', [K.SO_REUSEPORT]: 'reusePort', [K.SO_BROADCAST]: 'broadcast',
-    [K.SO_KEEPALIVE]: 'keepalive' },
+  [K.SOL_SOCKET]: {
+    [K.SO_REUSEADDR]: 'reuseAddr',
+    [K.SO_REUSEPORT]: 'reusePort',
+    [K.SO_BROADCAST]: 'broadcast',
+    [K.SO_KEEPALIVE]: 'keepalive',
+  },
   [K.SOL_TCP]: { [K.TCP_NODELAY]: 'nodelay', [K.TCP_CORK]: 'cork' },
 };
 
@@ -31,31 +35,48 @@ export function getsockopt(s: AnySock, level: number, name: number): SysReply {
   const flag = FLAGS[level]?.[name];
   if (flag !== undefined && (level !== K.SOL_TCP || s.proto === 'tcp')) return value(s.options[flag] === true ? 1 : 0);
   switch (level) {
-    case K.SOL_SOCKET: return getSocket(s, name);
+    case K.SOL_SOCKET:
+      return getSocket(s, name);
     case K.SOL_IP:
       if (name === K.IP_TTL) return value(s.options.ttl ?? IPDEFTTL);
       if (name === K.IP_TOS) return value(s.options.tos ?? 0);
       return fail(E.ENOPROTOOPT);
-    case K.SOL_TCP: return s.proto === 'tcp' ? getTcp(s, name) : fail(E.EOPNOTSUPP);
-    default: return fail(s.proto === 'tcp' ? E.ENOPROTOOPT : E.EOPNOTSUPP);
+    case K.SOL_TCP:
+      return s.proto === 'tcp' ? getTcp(s, name) : fail(E.EOPNOTSUPP);
+    default:
+      return fail(s.proto === 'tcp' ? E.ENOPROTOOPT : E.EOPNOTSUPP);
   }
 }
 
 /** sk_setsockopt(), do_ip_setsockopt(), do_tcp_setsockopt(). */
-export function setsockopt(s: AnySock, level: number, name: number, v: OptValue, congestion: readonly string[]): SysReply {
+export function setsockopt(
+  s: AnySock,
+  level: number,
+  name: number,
+  v: OptValue,
+  congestion: readonly string[],
+): SysReply {
   const flag = FLAGS[level]?.[name];
   if (flag !== undefined && (level !== K.SOL_TCP || s.proto === 'tcp')) {
     if (typeof v !== 'number') return fail(E.EINVAL);
     s.setOptions({ [flag]: v !== 0 });
-    if (s.proto === 'tcp' && ((name === K.TCP_NODELAY && v !== 0) || (name === K.TCP_CORK && v === 0))
-      && level === K.SOL_TCP) s.pushHeld();
+    if (
+      s.proto === 'tcp' &&
+      ((name === K.TCP_NODELAY && v !== 0) || (name === K.TCP_CORK && v === 0)) &&
+      level === K.SOL_TCP
+    )
+      s.pushHeld();
     return ok();
   }
   switch (level) {
-    case K.SOL_SOCKET: return setSocket(s, name, v);
-    case K.SOL_IP: return setIp(s, name, v);
-    case K.SOL_TCP: return s.proto === 'tcp' ? setTcp(s, name, v, congestion) : fail(E.ENOPROTOOPT);
-    default: return fail(E.ENOPROTOOPT);
+    case K.SOL_SOCKET:
+      return setSocket(s, name, v);
+    case K.SOL_IP:
+      return setIp(s, name, v);
+    case K.SOL_TCP:
+      return s.proto === 'tcp' ? setTcp(s, name, v, congestion) : fail(E.ENOPROTOOPT);
+    default:
+      return fail(E.ENOPROTOOPT);
   }
 }
 
@@ -63,43 +84,68 @@ const value = (v: OptValue): SysReply => ({ errno: 0, result: 0, value: v });
 
 function getSocket(s: AnySock, name: number): SysReply {
   switch (name) {
-    case K.SO_TYPE: return value(s.proto === 'tcp' ? K.SOCK_STREAM : K.SOCK_DGRAM);
-    case K.SO_PROTOCOL: return value(s.proto === 'tcp' ? K.IPPROTO_TCP : K.IPPROTO_UDP);
-    case K.SO_DOMAIN: return value(K.AF_INET);
-    case K.SO_ACCEPTCONN: return value(s.state === K.TCP_LISTEN ? 1 : 0);
+    case K.SO_TYPE:
+      return value(s.proto === 'tcp' ? K.SOCK_STREAM : K.SOCK_DGRAM);
+    case K.SO_PROTOCOL:
+      return value(s.proto === 'tcp' ? K.IPPROTO_TCP : K.IPPROTO_UDP);
+    case K.SO_DOMAIN:
+      return value(K.AF_INET);
+    case K.SO_ACCEPTCONN:
+      return value(s.state === K.TCP_LISTEN ? 1 : 0);
     case K.SO_ERROR: {
       const err = s.takeErr() || s.softErr;
       s.softErr = 0;
       return value(err);
     }
-    case K.SO_SNDBUF: return value(s.sndbuf);
-    case K.SO_RCVBUF: return value(s.rcvbuf);
-    case K.SO_RCVLOWAT: return value(s.rcvLowat);
-    case SO_SNDLOWAT: return value(1);
-    case K.SO_LINGER: return value(s.linger);
-    case K.SO_RCVTIMEO: return value(timeval(s.rcvTimeoMs));
-    case K.SO_SNDTIMEO: return value(timeval(s.sndTimeoMs));
-    default: return fail(E.ENOPROTOOPT);
+    case K.SO_SNDBUF:
+      return value(s.sndbuf);
+    case K.SO_RCVBUF:
+      return value(s.rcvbuf);
+    case K.SO_RCVLOWAT:
+      return value(s.rcvLowat);
+    case SO_SNDLOWAT:
+      return value(1);
+    case K.SO_LINGER:
+      return value(s.linger);
+    case K.SO_RCVTIMEO:
+      return value(timeval(s.rcvTimeoMs));
+    case K.SO_SNDTIMEO:
+      return value(timeval(s.sndTimeoMs));
+    default:
+      return fail(E.ENOPROTOOPT);
   }
 }
 
 function getTcp(s: StreamSock, name: number): SysReply {
   const o = s.options;
   switch (name) {
-    case K.TCP_MAXSEG: return value(o.maxSeg ?? TCP_MSS_DEFAULT);
-    case K.TCP_KEEPIDLE: return value((o.keepIdleMs ?? 7_200_000) / 1000);
-    case K.TCP_KEEPINTVL: return value((o.keepIntvlMs ?? 75_000) / 1000);
-    case K.TCP_KEEPCNT: return value(o.keepCnt ?? 9);
-    case K.TCP_SYNCNT: return value(o.synCnt ?? 6);
-    case K.TCP_LINGER2: return value(o.linger2Ms === undefined ? 60 : o.linger2Ms < 0 ? -1 : o.linger2Ms / 1000);
-    case K.TCP_DEFER_ACCEPT: return value(0);
-    case K.TCP_WINDOW_CLAMP: return value(o.windowClamp ?? 0);
-    case K.TCP_QUICKACK: return value(o.quickack === false ? 0 : 1);
-    case K.TCP_CONGESTION: return value(o.congestion ?? 'reno');
-    case K.TCP_USER_TIMEOUT: return value(o.userTimeoutMs ?? 0);
+    case K.TCP_MAXSEG:
+      return value(o.maxSeg ?? TCP_MSS_DEFAULT);
+    case K.TCP_KEEPIDLE:
+      return value((o.keepIdleMs ?? 7_200_000) / 1000);
+    case K.TCP_KEEPINTVL:
+      return value((o.keepIntvlMs ?? 75_000) / 1000);
+    case K.TCP_KEEPCNT:
+      return value(o.keepCnt ?? 9);
+    case K.TCP_SYNCNT:
+      return value(o.synCnt ?? 6);
+    case K.TCP_LINGER2:
+      return value(o.linger2Ms === undefined ? 60 : o.linger2Ms < 0 ? -1 : o.linger2Ms / 1000);
+    case K.TCP_DEFER_ACCEPT:
+      return value(0);
+    case K.TCP_WINDOW_CLAMP:
+      return value(o.windowClamp ?? 0);
+    case K.TCP_QUICKACK:
+      return value(o.quickack === false ? 0 : 1);
+    case K.TCP_CONGESTION:
+      return value(o.congestion ?? 'reno');
+    case K.TCP_USER_TIMEOUT:
+      return value(o.userTimeoutMs ?? 0);
     // struct tcp_info as far as it is known here: its first byte, tcpi_state. Linux cuts it to the caller's length, too.
-    case K.TCP_INFO: return value(Uint8Array.of(s.state));
-    default: return fail(E.ENOPROTOOPT);
+    case K.TCP_INFO:
+      return value(Uint8Array.of(s.state));
+    default:
+      return fail(E.ENOPROTOOPT);
   }
 }
 
@@ -108,7 +154,6 @@ function setSocket(s: AnySock, name: number, v: OptValue): SysReply {
     case K.SO_SNDBUF:
       if (typeof v !== 'number') return fail(E.EINVAL);
       s.sndbuf = bufsize(v, SOCK_MIN_SNDBUF);
-      if (s.proto === 'tcp') s.sndbufLocked = true;
       s.setOptions({ sndbuf: s.sndbuf });
       return ok();
     case K.SO_RCVBUF:
@@ -134,7 +179,8 @@ function setSocket(s: AnySock, name: number, v: OptValue): SysReply {
       else s.sndTimeoMs = ms;
       return ok();
     }
-    default: return fail(E.ENOPROTOOPT);
+    default:
+      return fail(E.ENOPROTOOPT);
   }
 }
 
@@ -164,19 +210,27 @@ function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly s
     return ok();
   };
   switch (name) {
-    case K.TCP_MAXSEG: return v === 0 ? ok() : within(TCP_MIN_MSS, MAX_TCP_WINDOW, { maxSeg: v });
-    case K.TCP_KEEPIDLE: return within(1, MAX_TCP_KEEPIDLE, { keepIdleMs: v * 1000 });
-    case K.TCP_KEEPINTVL: return within(1, MAX_TCP_KEEPINTVL, { keepIntvlMs: v * 1000 });
-    case K.TCP_KEEPCNT: return within(1, MAX_TCP_KEEPCNT, { keepCnt: v });
-    case K.TCP_SYNCNT: return within(1, MAX_TCP_SYNCNT, { synCnt: v });
+    case K.TCP_MAXSEG:
+      return v === 0 ? ok() : within(TCP_MIN_MSS, MAX_TCP_WINDOW, { maxSeg: v });
+    case K.TCP_KEEPIDLE:
+      return within(1, MAX_TCP_KEEPIDLE, { keepIdleMs: v * 1000 });
+    case K.TCP_KEEPINTVL:
+      return within(1, MAX_TCP_KEEPINTVL, { keepIntvlMs: v * 1000 });
+    case K.TCP_KEEPCNT:
+      return within(1, MAX_TCP_KEEPCNT, { keepCnt: v });
+    case K.TCP_SYNCNT:
+      return within(1, MAX_TCP_SYNCNT, { synCnt: v });
     case K.TCP_LINGER2:
       return within(-0x80000000, 0x7fffffff, { linger2Ms: v < 0 ? -1 : Math.min(v, TCP_FIN_TIMEOUT_MAX_S) * 1000 });
     case K.TCP_WINDOW_CLAMP:
       if (v === 0 && s.state !== K.TCP_CLOSE) return fail(E.EINVAL);
       return within(0, 0x7fffffff, { windowClamp: v === 0 ? 0 : Math.max(v, SOCK_MIN_RCVBUF / 2) });
-    case K.TCP_QUICKACK: return within(-0x80000000, 0x7fffffff, { quickack: v !== 0 });
-    case K.TCP_USER_TIMEOUT: return within(0, 0x7fffffff, { userTimeoutMs: v });
-    default: return fail(E.ENOPROTOOPT);
+    case K.TCP_QUICKACK:
+      return within(-0x80000000, 0x7fffffff, { quickack: v !== 0 });
+    case K.TCP_USER_TIMEOUT:
+      return within(0, 0x7fffffff, { userTimeoutMs: v });
+    default:
+      return fail(E.ENOPROTOOPT);
   }
 }
 

@@ -1,5 +1,16 @@
-import { type Ipv4Addr, type LayerEnv, type Millis, NEVER, type ProtoView, type SkCmd, type SkEvt, type SkId,
-  type SkOptions, type SkView, type Tracepoint } from '@skbus/skb';
+import {
+  type Ipv4Addr,
+  type LayerEnv,
+  type Millis,
+  NEVER,
+  type ProtoView,
+  type SkCmd,
+  type SkEvt,
+  type SkId,
+  type SkOptions,
+  type SkView,
+  type Tracepoint,
+} from '@skbus/skb';
 import { type OpBody, type OpDone, OpQueue } from './op-queue.ts';
 import type { Timed } from './timer-heap.ts';
 import type { Linger, ProcId, SocketInfo } from './types.ts';
@@ -167,8 +178,13 @@ export abstract class Sock implements Timed {
     const op = this.ops.takeUnsent();
     if (op !== undefined) {
       const first = op.seq === 1 && !this.isChild;
-      this.command({ sk: this.id, opSeq: op.seq, ...op.body, view: this.view(),
-        ...(first ? { options: { ...this.options, ...op.body.options } } : {}) });
+      this.command({
+        sk: this.id,
+        opSeq: op.seq,
+        ...op.body,
+        view: this.view(),
+        ...(first ? { options: { ...this.options, ...op.body.options } } : {}),
+      });
     }
     if (this.live) {
       this.emitData(now);

@@ -1,6 +1,22 @@
 import {
-  AF_INET, ERRNO, INADDR_BROADCAST, type Millis, NEVER, TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, isMulticastIpv4,
-  AF_UNSPEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SOMAXCONN,
+  AF_INET,
+  ERRNO,
+  INADDR_BROADCAST,
+  type Millis,
+  NEVER,
+  TCP_CLOSE,
+  TCP_LISTEN,
+  TCP_SYN_SENT,
+  isMulticastIpv4,
+  AF_UNSPEC,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  MSG_MORE,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  MSG_WAITALL,
+  SOMAXCONN,
 } from '@skbus/skb';
 import { REPEAT_MIN_MS } from './sock.ts';
 import type { StreamSock } from './stream-sock.ts';
@@ -27,8 +43,12 @@ export function listen(s: StreamSock, backlog: number): SysReply | Park {
     s.wakeAll(now);
   });
   if (was.state !== TCP_LISTEN) s.beginEpoch(seq, TCP_LISTEN);
-  return { on: [s.connectors], timeoutMs: NEVER, stop: nothingDone,
-    attempt: () => (answer === undefined ? undefined : answer === 0 ? ok() : fail(answer)) };
+  return {
+    on: [s.connectors],
+    timeoutMs: NEVER,
+    stop: nothingDone,
+    attempt: () => (answer === undefined ? undefined : answer === 0 ? ok() : fail(answer)),
+  };
 }
 
 /** inet_csk_accept(); `install` gives the child an fd. */
@@ -55,14 +75,18 @@ export function accept(s: StreamSock, install: (child: StreamSock) => number): S
 }
 
 /** __inet_stream_connect(). */
-export function connect(s: StreamSock, to: SockAddr): SysReply | Park {
+export function connect(s: StreamSock, to: SockAddr, now: Millis): SysReply | Park {
   s.trace('inet_stream_connect');
-  if (to.family === AF_UNSPEC) return disconnect(s);
+  if (to.family === AF_UNSPEC) return disconnect(s, now);
   switch (s.ss) {
-    case 'SS_CONNECTED': return fail(E.EISCONN);
-    case 'SS_DISCONNECTING': return fail(E.EINVAL);
-    case 'SS_CONNECTING': return awaitConnect(s, E.EALREADY);
-    case 'SS_UNCONNECTED': return startConnect(s, to);
+    case 'SS_CONNECTED':
+      return fail(E.EISCONN);
+    case 'SS_DISCONNECTING':
+      return fail(E.EINVAL);
+    case 'SS_CONNECTING':
+      return awaitConnect(s, E.EALREADY, now);
+    default:
+      return startConnect(s, to);
   }
 }
 
@@ -85,14 +109,15 @@ function startConnect(s: StreamSock, to: SockAddr): SysReply | Park {
   s.ss = 'SS_CONNECTING';
   s.raddr = to.addr;
   s.rport = to.port;
-  const attempt = (): SysReply | undefined => {
+  const attempt = (now: Millis): SysReply | undefined => {
     if (answer === undefined) return undefined;
     if (answer !== 0) return fail(answer);
     if (s.opening) return s.nonblock ? fail(E.EINPROGRESS) : undefined;
-    return finishConnect(s);
+    return finishConnect(s, now);
   };
   return {
-    on: [s.connectors], attempt,
+    on: [s.connectors],
+    attempt,
     // A non-blocking connect still says at once that there is no route; a transport that is away must not hold it up.
     timeoutMs: s.nonblock ? REPEAT_MIN_MS : s.sndTimeoMs,
     timeoutErrno: E.EINPROGRESS,
@@ -104,27 +129,32 @@ function startConnect(s: StreamSock, to: SockAddr): SysReply | Park {
 }
 
 /** A second connect(): the outcome of the first. */
-function awaitConnect(s: StreamSock, meanwhile: number): SysReply | Park {
-  if (!s.opening) return finishConnect(s);
+function awaitConnect(s: StreamSock, meanwhile: number, now: Millis): SysReply | Park {
+  if (!s.opening) return finishConnect(s, now);
   if (s.nonblock) return fail(meanwhile);
-  return { on: [s.connectors], timeoutMs: s.sndTimeoMs, timeoutErrno: meanwhile, stop: nothingDone,
-    attempt: () => (s.opening ? undefined : finishConnect(s)) };
+  return {
+    on: [s.connectors],
+    timeoutMs: s.sndTimeoMs,
+    timeoutErrno: meanwhile,
+    stop: nothingDone,
+    attempt: (at) => (s.opening ? undefined : finishConnect(s, at)),
+  };
 }
 
-function finishConnect(s: StreamSock): SysReply {
+function finishConnect(s: StreamSock, now: Millis): SysReply {
   if (s.ss === 'SS_CONNECTED') return okLocal(s);
   if (s.state !== TCP_CLOSE) {
     s.ss = 'SS_CONNECTED';
     return okLocal(s);
   }
   const errno = s.takeErr() || E.ECONNABORTED;
-  s.reincarnate(true);
+  s.reincarnate(true, now);
   return fail(errno);
 }
 
 /** connect(AF_UNSPEC): tcp_disconnect(); the socket can connect again. */
-function disconnect(s: StreamSock): SysReply {
-  if (s.state !== TCP_CLOSE || s.ss !== 'SS_UNCONNECTED') s.reincarnate(true);
+function disconnect(s: StreamSock, now: Millis): SysReply {
+  if (s.state !== TCP_CLOSE || s.ss !== 'SS_UNCONNECTED') s.reincarnate(true, now);
   s.err = 0;
   return ok();
 }
@@ -141,8 +171,9 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
   let offset = 0;
   const attempt = (at: Millis): SysReply | undefined => {
     if (s.opening && s.err === 0) return undefined;
-    if (s.err !== 0 || s.shutdownMask & SEND_SHUTDOWN || !s.established) return sent > 0 ? ok(sent) : fail(s.streamError());
-    for (let room = s.sndSpace(); part < data.length; room = s.sndSpace()) {
+    if (s.err !== 0 || s.shutdownMask & SEND_SHUTDOWN || !s.established)
+      return sent > 0 ? ok(sent) : fail(s.streamError());
+    for (let room = s.snd.space(); part < data.length; room = s.snd.space()) {
       const d = data[part]!;
       const n = Math.min(room, d.length - offset);
       if (n <= 0 && d.length > offset) return undefined;
@@ -221,7 +252,7 @@ export function shutdown(s: StreamSock, how: number, now: Millis): SysReply {
   if (s.state === TCP_LISTEN || s.opening) {
     if (s.state !== TCP_LISTEN || mask & RCV_SHUTDOWN) {
       for (const child of s.acceptQueue.splice(0)) child.abort();
-      s.reincarnate(true);
+      s.reincarnate(true, now);
     }
   } else {
     if (s.state === TCP_CLOSE) reply = fail(E.ENOTCONN);
@@ -238,7 +269,6 @@ export function shutdown(s: StreamSock, how: number, now: Millis): SysReply {
 export function close(s: StreamSock, now: Millis): SysReply | Park {
   const lingerMs = s.linger.onoff !== 0 && (s.established || s.shutdownMask !== 0) ? s.linger.linger * 1000 : 0;
   s.trace('tcp_close');
-  s.trace('__tcp_close');
   s.close(now);
   if (lingerMs === 0 || s.freed) return ok();
   return { on: [s.closers], timeoutMs: lingerMs, stop: () => ok(), attempt: () => (s.freed ? ok() : undefined) };

@@ -41,16 +41,24 @@ function transfer(b: Bench, from: number, to: number, size: number, rng: SeededR
     }
     if (writing === undefined && wrote < size) {
       const n = Math.min(size - wrote, 1 + below(rng, below(rng, 4) === 0 ? 400_000 : 3000));
-      writing = b.start({ call: 'sendto', fd: from, data: [Uint8Array.from({ length: n }, (_, i) => at(wrote + i))], flags: 0, to: undefined });
+      writing = b.start({
+        call: 'sendto',
+        fd: from,
+        data: [Uint8Array.from({ length: n }, (_, i) => at(wrote + i))],
+        flags: 0,
+        to: undefined,
+      });
       continue;
     }
     if (reading?.reply !== undefined) {
       expect(reading.reply.errno).toBe(0);
-      for (const part of reading.reply.data!) for (const x of part) if (x !== at(read++)) throw new Error(`byte ${read - 1} differs`);
+      for (const part of reading.reply.data!)
+        for (const x of part) if (x !== at(read++)) throw new Error(`byte ${read - 1} differs`);
       reading = undefined;
     }
     reading ??= b.start({ call: 'recvfrom', fd: to, len: 1 + below(rng, 200_000), flags: 0 });
-    if (reading.reply === undefined && !b.step(deadline)) throw new Error(`stuck: wrote ${wrote}, read ${read} of ${size}`);
+    if (reading.reply === undefined && !b.step(deadline))
+      throw new Error(`stuck: wrote ${wrote}, read ${read} of ${size}`);
   }
   expect(read).toBe(size);
 }
@@ -71,7 +79,9 @@ describe('a stream over the seam', () => {
     const b = new Bench();
     const lfd = listener(b);
     const { client, server } = pair(b, lfd);
-    expect(b.sys({ call: 'sendto', fd: client, data: [Uint8Array.of(1, 2, 3)], flags: 0, to: undefined }).result).toBe(3);
+    expect(b.sys({ call: 'sendto', fd: client, data: [Uint8Array.of(1, 2, 3)], flags: 0, to: undefined }).result).toBe(
+      3,
+    );
     expect(bytesOf(b.sys({ call: 'recvfrom', fd: server, len: 10, flags: 0 }))).toEqual([1, 2, 3]);
     b.sys({ call: 'sendto', fd: server, data: [Uint8Array.of(9)], flags: 0, to: undefined });
     expect(bytesOf(b.sys({ call: 'recvfrom', fd: client, len: 10, flags: 0 }))).toEqual([9]);
@@ -107,19 +117,25 @@ describe('a stream over the seam', () => {
   });
 
   test('any seed, any faults', () => {
-    fc.assert(fc.property(
-      fc.nat(), fc.double({ min: 0, max: 0.4, noNaN: true }), fc.double({ min: 0, max: 0.5, noNaN: true }), fc.nat(600),
-      (seed, loss, duplicate, jitterMs) => {
-        const b = new Bench(seed);
-        b.faults = { loss, duplicate, jitterMs };
-        const lfd = listener(b);
-        const { client, server } = pair(b, lfd);
-        transfer(b, client, server, 20_000, new SeededRng(seed + 1));
-        transfer(b, server, client, 20_000, new SeededRng(seed + 2));
-        finish(b, lfd, client, server);
-        expect(new Set(b.tcp.ran).size).toBe(b.tcp.ran.length);
-      },
-    ), { numRuns: 60, seed: 42 });
+    fc.assert(
+      fc.property(
+        fc.nat(),
+        fc.double({ min: 0, max: 0.4, noNaN: true }),
+        fc.double({ min: 0, max: 0.5, noNaN: true }),
+        fc.nat(600),
+        (seed, loss, duplicate, jitterMs) => {
+          const b = new Bench(seed);
+          b.faults = { loss, duplicate, jitterMs };
+          const lfd = listener(b);
+          const { client, server } = pair(b, lfd);
+          transfer(b, client, server, 20_000, new SeededRng(seed + 1));
+          transfer(b, server, client, 20_000, new SeededRng(seed + 2));
+          finish(b, lfd, client, server);
+          expect(new Set(b.tcp.ran).size).toBe(b.tcp.ran.length);
+        },
+      ),
+      { numRuns: 60, seed: 42 },
+    );
   });
 });
 

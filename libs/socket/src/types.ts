@@ -4,12 +4,25 @@ import { AF_INET, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
 export type ProcId = number;
 
 /** struct sockaddr_in; family AF_INET, or AF_UNSPEC where Linux gives that a meaning. */
-export interface SockAddr { family: number; addr: Ipv4Addr; port: number }
+export interface SockAddr {
+  family: number;
+  addr: Ipv4Addr;
+  port: number;
+}
 /** struct linger; `linger` in seconds. */
-export interface Linger { onoff: number; linger: number }
+export interface Linger {
+  onoff: number;
+  linger: number;
+}
 /** struct timeval. */
-export interface Timeval { sec: number; usec: number }
-export interface PollFd { fd: number; events: number }
+export interface Timeval {
+  sec: number;
+  usec: number;
+}
+export interface PollFd {
+  fd: number;
+  events: number;
+}
 
 /** What a socket option holds: an int, a name (TCP_CONGESTION), a struct, or the bytes of one (TCP_INFO). */
 export type OptValue = number | string | Linger | Timeval | Uint8Array;
@@ -76,6 +89,9 @@ export interface SocketInfo {
 
 export const ok = (result = 0): SysReply => ({ errno: 0, result });
 /** Success, with the address the socket now has. */
-export const okLocal = (s: { laddr: Ipv4Addr; lport: number }, result = 0): SysReply =>
-  ({ errno: 0, result, local: { family: AF_INET, addr: s.laddr, port: s.lport } });
+export const okLocal = (s: { laddr: Ipv4Addr; lport: number }, result = 0): SysReply => ({
+  errno: 0,
+  result,
+  local: { family: AF_INET, addr: s.laddr, port: s.lport },
+});
 export const fail = (errno: number): SysReply => ({ errno, result: -1 });

@@ -1,13 +1,32 @@
 import { describe, expect, test } from '@jest/globals';
-import { AF_INET, AF_UNSPEC, ERRNO, FIONREAD, MSG_PEEK, MSG_TRUNC, POLLERR, POLLIN, SHUT_RD, SOCK_DGRAM, type SkCmd, type SkEvt,
-  SOL_SOCKET, SO_BROADCAST, SO_ERROR, errnoName, SeededRng, LayerEnv } from '@skbus/skb';
+import {
+  AF_INET,
+  AF_UNSPEC,
+  ERRNO,
+  FIONREAD,
+  MSG_PEEK,
+  MSG_TRUNC,
+  POLLERR,
+  POLLIN,
+  SHUT_RD,
+  SOCK_DGRAM,
+  type SkCmd,
+  type SkEvt,
+  SOL_SOCKET,
+  SO_BROADCAST,
+  SO_ERROR,
+  errnoName,
+  SeededRng,
+  LayerEnv,
+} from '@skbus/skb';
 import { SocketLayer } from './layer.ts';
 import { ModelUdp } from './testing/model-udp.ts';
 import type { SockAddr, SysReply, SysRequest } from './types.ts';
 
 const HERE = 0x0a4d0002;
 const at = (port: number): SockAddr => ({ family: AF_INET, addr: HERE, port });
-const name = (r: SysReply | undefined): string | number => (r === undefined ? 'sleeps' : r.errno === 0 ? r.result : errnoName(r.errno));
+const name = (r: SysReply | undefined): string | number =>
+  r === undefined ? 'sleeps' : r.errno === 0 ? r.result : errnoName(r.errno);
 
 class UdpBench {
   now = 0;
@@ -68,7 +87,13 @@ class UdpBench {
   }
 }
 
-const sendto = (fd: number, n: number, to?: SockAddr): SysRequest => ({ call: 'sendto', fd, data: [new Uint8Array(n).fill(7)], flags: 0, to });
+const sendto = (fd: number, n: number, to?: SockAddr): SysRequest => ({
+  call: 'sendto',
+  fd,
+  data: [new Uint8Array(n).fill(7)],
+  flags: 0,
+  to,
+});
 const recv = (fd: number, len = 100, flags = 0): SysRequest => ({ call: 'recvfrom', fd, len, flags });
 
 describe('datagrams', () => {
@@ -107,7 +132,8 @@ describe('datagrams', () => {
     expect(name(b.sys(sendto(c, 1, { ...at(7), addr: 0xffffffff })))).toBe('EACCES');
     b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: SO_BROADCAST, value: 1 });
     expect(name(b.sys(sendto(c, 1, { ...at(7), addr: 0xffffffff })))).toBe(1);
-    for (const call of ['listen', 'accept'] as const) expect(name(b.sys({ call, fd: c, backlog: 1, flags: 0 } as SysRequest))).toBe('EOPNOTSUPP');
+    for (const call of ['listen', 'accept'] as const)
+      expect(name(b.sys({ call, fd: c, backlog: 1, flags: 0 } as SysRequest))).toBe('EOPNOTSUPP');
     expect(name(b.sys({ call: 'shutdown', fd: c, how: SHUT_RD }))).toBe('ENOTCONN');
     expect(name(b.sys(recv(c)))).toBe(0);
     b.socket(9);
@@ -142,7 +168,12 @@ describe('the seam', () => {
     const b = new UdpBench();
     const s = b.socket(7);
     const [sk] = [...b.udp.socks.keys()];
-    const evt = (offset: number): SkEvt => ({ sk: sk!, opAck: 1, opErrno: 0, dgram: { addr: HERE, port: 9, offset, charge: 1000, data: new Uint8Array(3), daddr: HERE } });
+    const evt = (offset: number): SkEvt => ({
+      sk: sk!,
+      opAck: 1,
+      opErrno: 0,
+      dgram: { addr: HERE, port: 9, offset, charge: 1000, data: new Uint8Array(3), daddr: HERE },
+    });
     for (const o of [0, 0, 2000, 1000]) b.layer.onUdpEvent(evt(o), 0);
     expect(name(b.sys(recv(s)))).toBe(3);
     expect(name(b.sys(recv(s)))).toBe(3);

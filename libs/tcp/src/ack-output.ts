@@ -2,7 +2,12 @@ import type { TcpContext } from './context.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import {
-  TCP_ATO_MIN_MS, TCP_DELACK_MAX_MS, TCP_DELACK_MIN_MS, TCP_MAX_QUICKACKS, TCP_MIN_MSS, TCP_MSS_DEFAULT,
+  TCP_ATO_MIN_MS,
+  TCP_DELACK_MAX_MS,
+  TCP_DELACK_MIN_MS,
+  TCP_MAX_QUICKACKS,
+  TCP_MIN_MSS,
+  TCP_MSS_DEFAULT,
 } from './sysctl.ts';
 import { Timer } from './timers.ts';
 import { sendAck } from './transmit.ts';

@@ -35,6 +35,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   if (ack > sk.sndNxt) return 'TCP_ACK_UNSENT_DATA';
   const advanced = ack > priorUna;
   if (advanced) sk.retransmits = 0;
+  if (seg.endSeq === seg.seq) cx.env.mib.inc('TcpExtTCPPureAcks');
   const priorPackets = sk.packetsOut;
   const priorDelivered = sk.delivered;
   const priorLost = sk.lostOut;
@@ -180,6 +181,7 @@ function updateRtt(cx: TcpContext, sk: TcpSock, seg: Segment, ownMs: number): vo
 /** tcp_cong_control(): in recovery the window shrinks as PRR says, else the algorithm grows it while it limits us. */
 function congControl(cx: TcpContext, sk: TcpSock, delivered: number, newlyLost: number, advanced: boolean): void {
   cx.env.trace('tcp_cong_control');
+  if (delivered > 0) cx.env.mib.inc('TcpExtTCPDelivered', delivered);
   if (sk.caState === CA_CWR || sk.caState === CA_RECOVERY) {
     prrAck(sk, delivered, Math.max(0, newlyLost), advanced);
     return;

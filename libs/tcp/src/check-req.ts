@@ -81,10 +81,12 @@ function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boole
   const { env } = cx;
   if ((seg.flags & TCP_RST) === 0 && !oowRateLimited(cx, seg, req, 'TcpExtTCPACKSkippedSynRecv')) {
     replyAck(cx, seg, {
-      seq32: (req.iss32 + 1) >>> 0, ack32: (req.irs32 + 1) >>> 0,
+      seq32: (req.iss32 + 1) >>> 0,
+      ack32: (req.irs32 + 1) >>> 0,
       window: Math.min(req.rcvWnd >>> req.rcvWscale, 65_535),
       ts: req.tsOk ? { val: cx.tsNow(req.tsOffset), ecr: req.tsRecent } : undefined,
-      tos: req.listener.tos, ttl: req.listener.ttl,
+      tos: req.listener.tos,
+      ttl: req.listener.ttl,
     });
   }
   if (paws) env.mib.inc('TcpExtPAWSEstab');

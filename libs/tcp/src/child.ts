@@ -7,7 +7,7 @@ import type { TcpSock } from './sock.ts';
 import { storeState } from './state.ts';
 import { initRcvMss } from './transfer.ts';
 import { syncMss } from './transmit.ts';
-import { viewChanged } from './views.ts';
+import { emitView } from './views.ts';
 
 /** tcp_create_openreq_child(): a copy of the listener with what the handshake agreed. */
 export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock {
@@ -50,9 +50,12 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   return sk;
 }
 
-/** The new connection is announced until the socket layer has it in an accept queue (parent->sk_data_ready). */
+/**
+ * The new connection is announced, before any of its data, until the socket layer has it in an accept queue
+ * (parent->sk_data_ready).
+ */
 export function childEstablished(cx: TcpContext, sk: TcpSock): void {
-  viewChanged(cx, sk);
+  emitView(cx, sk);
 }
 
 /** sk_clone_lock() copies these. */

@@ -1,5 +1,13 @@
 import {
-  SHUT_RD, SHUT_WR, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN, TCP_SYN_RECV,
+  SHUT_RD,
+  SHUT_WR,
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LISTEN,
+  TCP_SYN_RECV,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import { confirmForOrphan } from './data-queue.ts';
@@ -39,6 +47,15 @@ export function close(cx: TcpContext, sk: TcpSock, abort: boolean, sndTo: number
   orphan(cx, sk);
 }
 
+/** The socket layer started anew, and with it went every program: what a kernel does when processes die. */
+export function closeAll(cx: TcpContext): void {
+  for (const sk of [...cx.socks.values()]) {
+    if (cx.socks.get(sk.id) !== sk) continue;
+    if (!sk.orphan) close(cx, sk, true, sk.sendQueue.end);
+    else if (sk.finAt > sk.sndTail) abortConnection(cx, sk); // the rest of its bytes is gone
+  }
+}
+
 /** tcp_close_state() and tcp_send_fin(): the state changes now, the FIN goes when flush() may send it. */
 function closeSend(cx: TcpContext, sk: TcpSock, sndTo: number): void {
   const next = CLOSE_STATE[sk.state];
@@ -55,8 +72,12 @@ function closeSend(cx: TcpContext, sk: TcpSock, sndTo: number): void {
 }
 
 function abortConnection(cx: TcpContext, sk: TcpSock): void {
-  const reset = sk.state === TCP_ESTABLISHED || sk.state === TCP_CLOSE_WAIT || sk.state === TCP_FIN_WAIT1
-    || sk.state === TCP_FIN_WAIT2 || sk.state === TCP_SYN_RECV;
+  const reset =
+    sk.state === TCP_ESTABLISHED ||
+    sk.state === TCP_CLOSE_WAIT ||
+    sk.state === TCP_FIN_WAIT1 ||
+    sk.state === TCP_FIN_WAIT2 ||
+    sk.state === TCP_SYN_RECV;
   if (sk.state === TCP_CLOSE) return;
   cx.env.mib.inc('TcpExtTCPAbortOnClose');
   if (reset) sendActiveReset(cx, sk);

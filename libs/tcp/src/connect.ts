@@ -1,6 +1,14 @@
 import {
-  ERRNO, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT,
-  type RouteReply, type SkBind, type SkConnect,
+  ERRNO,
+  RTN_BROADCAST,
+  RTN_LOCAL,
+  RTN_MULTICAST,
+  TCP_CLOSE,
+  TCP_LISTEN,
+  TCP_SYN_SENT,
+  type RouteReply,
+  type SkBind,
+  type SkConnect,
 } from '@skbus/skb';
 import { TCP_SYN } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
@@ -103,8 +111,16 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
   connectInit(cx, sk, mtu);
   cx.env.trace('tcp_connect_queue_skb');
   sk.rtx.push({
-    seq: 0, end: 1, flags: TCP_SYN, mss: TCP_MSS_DEFAULT, segs: 1, sentMs: cx.now,
-    everRetrans: false, retrans: false, sacked: false, lost: false,
+    seq: 0,
+    end: 1,
+    flags: TCP_SYN,
+    mss: TCP_MSS_DEFAULT,
+    segs: 1,
+    sentMs: cx.now,
+    everRetrans: false,
+    retrans: false,
+    sacked: false,
+    lost: false,
   });
   sk.packetsOut = 1;
   sk.retransStampMs = cx.now;

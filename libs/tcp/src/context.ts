@@ -1,6 +1,4 @@
-import {
-  below, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId,
-} from '@skbus/skb';
+import { below, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
 import { Ehash, PortTable } from './demux.ts';
 import { EndedTable } from './ended.ts';
@@ -8,7 +6,7 @@ import { Secrets } from './isn.ts';
 import { OutSegment } from './out-segment.ts';
 import { Segment } from './segment.ts';
 import { TcpSock } from './sock.ts';
-import { TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
+import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
 import { TimerHeap } from './timers.ts';
 
 /** What one TCP instance shares between its socks (struct net, inet_hashinfo). Engine modules take it as `cx`. */
@@ -41,13 +39,16 @@ export class TcpContext {
   readonly portPerturb: Uint32Array;
   private lastChild: number;
 
-  constructor(env: LayerEnv, opts: {
-    emit: (evt: SkEvt) => void;
-    ask: (q: RouteQuery) => void;
-    secret?: Uint8Array | undefined;
-    sysctl?: Partial<TcpSysctl> | undefined;
-    childIdBase?: number | undefined;
-  }) {
+  constructor(
+    env: LayerEnv,
+    opts: {
+      emit: (evt: SkEvt) => void;
+      ask: (q: RouteQuery) => void;
+      secret?: Uint8Array | undefined;
+      sysctl?: Partial<TcpSysctl> | undefined;
+      childIdBase?: number | undefined;
+    },
+  ) {
     this.env = env;
     this.emit = opts.emit;
     this.sysctl = { ...TCP_SYSCTL_DEFAULTS, ...opts.sysctl };
@@ -58,6 +59,10 @@ export class TcpContext {
     for (let i = 0; i < 256; i++) this.portPerturb[i] = below(env.rng, 0x10000) * 2;
     this.lastChild = ((opts.childIdBase ?? 1) | 1) - 2;
     env.ledger.addQueue(() => this.ofoSkbs);
+    env.mib.set('TcpRtoAlgorithm', 1);
+    env.mib.set('TcpRtoMin', TCP_RTO_MIN_MS);
+    env.mib.set('TcpRtoMax', TCP_RTO_MAX_MS);
+    env.mib.set('TcpMaxConn', -1);
   }
 
   newSock(id: SkId): TcpSock {

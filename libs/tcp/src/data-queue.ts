@@ -124,7 +124,10 @@ function passUp(cx: TcpContext, sk: TcpSock, skb: SkBuff, at: number, seq: numbe
 
 /** Nothing new in it: the peer missed our ACK, or tests the window. Answer at once. */
 function outOfWindow(
-  cx: TcpContext, sk: TcpSock, seg: Segment, reason: 'TCP_OLD_DATA' | 'TCP_ZEROWINDOW' | 'TCP_OVERWINDOW',
+  cx: TcpContext,
+  sk: TcpSock,
+  seg: Segment,
+  reason: 'TCP_OLD_DATA' | 'TCP_ZEROWINDOW' | 'TCP_OVERWINDOW',
 ): void {
   enterQuickAck(sk, TCP_MAX_QUICKACKS);
   oweDupAck(cx, sk);

@@ -6,7 +6,11 @@ import type { TcpOptions } from '@skbus/wire';
 const INF = Number.POSITIVE_INFINITY;
 const bytes = (n: number): Uint8Array => new Uint8Array(n).fill(7);
 
-function established(opts: TcpOptions = { mss: 1000 }, win = 32_792, so: ConstructorParameters<typeof Scripted>[0] = {}): Scripted {
+function established(
+  opts: TcpOptions = { mss: 1000 },
+  win = 32_792,
+  so: ConstructorParameters<typeof Scripted>[0] = {},
+): Scripted {
   const t = new Scripted(so);
   activeOpen(t, opts, win);
   return t;
@@ -22,11 +26,16 @@ function balanced(t: Scripted): void {
 }
 
 describe('sending', () => {
-  test('one segment, in the kernel\'s order', () => {
+  test("one segment, in the kernel's order", () => {
     const t = established();
     t.startTrace();
     send(t, 0, 100);
-    expect(t.trace).toEqual(['__tcp_push_pending_frames', 'tcp_write_xmit', 'tcp_transmit_skb', 'tcp_event_new_data_sent']);
+    expect(t.trace).toEqual([
+      '__tcp_push_pending_frames',
+      'tcp_write_xmit',
+      'tcp_transmit_skb',
+      'tcp_event_new_data_sent',
+    ]);
     expect(t.sentText()).toEqual(['P. 1:101 ack 1']);
     t.inject('.', 1, 101);
     expect(t.lastView(SK)).toMatchObject({ sndUna: 100, sndGot: 100 });
@@ -79,7 +88,7 @@ describe('sending', () => {
     expect(t.sentText()).toEqual(['P. 1:101 ack 1', 'P. 101:151 ack 1']);
   });
 
-  test('the peer\'s window limits; half a window of a tiny one', () => {
+  test("the peer's window limits; half a window of a tiny one", () => {
     const t = established({ mss: 1000 }, 2500);
     send(t, 0, 10_000);
     expect(t.sent().reduce((n, s) => n + s.len, 0)).toBe(2000);
@@ -136,8 +145,9 @@ describe('sending', () => {
     const t = established({ mss: 1000, sackPermitted: true });
     send(t, 0, 10_000);
     t.sent();
-    const sack = (...b: [number, number][]): { opts: TcpOptions } =>
-      ({ opts: { sack: b.map(([l, r]) => [(l + t.ourIsn) >>> 0, (r + t.ourIsn) >>> 0]) } });
+    const sack = (...b: [number, number][]): { opts: TcpOptions } => ({
+      opts: { sack: b.map(([l, r]) => [(l + t.ourIsn) >>> 0, (r + t.ourIsn) >>> 0]) },
+    });
     t.inject('.', 1, 1, sack([2001, 3001]));
     t.inject('.', 1, 1, sack([2001, 4001]));
     t.inject('.', 1, 1, sack([2001, 5001]));
@@ -172,6 +182,21 @@ describe('sending', () => {
     expect(t.tcp.tcpInfo(SK)).toMatchObject({ timer: 4, state: TCP_ESTABLISHED });
     t.inject('.', 1, 101, { win: 5000 });
     expect(t.sentText()).toEqual(['P. 101:201 ack 1']);
+    balanced(t);
+  });
+
+  test('a window that is taken back: one segment at a time, and no giving up while the peer answers', () => {
+    const t = established();
+    send(t, 0, 3000);
+    t.inject('.', 1, 1, { win: 0 });
+    t.sent();
+    for (let i = 0; i < 400; i++) {
+      t.wait(10_000);
+      if (t.sent().length > 0) t.inject('.', 1, 1, { win: 0 });
+    }
+    expect(t.state(SK)).toBe(TCP_ESTABLISHED);
+    t.wait(600_000);
+    expect(t.lastView(SK)).toMatchObject({ state: TCP_CLOSE, err: ERRNO.ETIMEDOUT });
     balanced(t);
   });
 
@@ -222,8 +247,15 @@ describe('receiving', () => {
     t.startTrace();
     t.inject('P.', 1, 1, { len: 10 });
     expect(t.trace).toEqual([
-      'tcp_v4_rcv', '__inet_lookup_skb', 'tcp_v4_do_rcv', 'tcp_rcv_established', 'tcp_queue_rcv', 'tcp_event_data_recv',
-      'tcp_data_ready', 'consume_skb', 'tcp_data_snd_check',
+      'tcp_v4_rcv',
+      '__inet_lookup_skb',
+      'tcp_v4_do_rcv',
+      'tcp_rcv_established',
+      'tcp_queue_rcv',
+      'tcp_event_data_recv',
+      'tcp_data_ready',
+      'consume_skb',
+      'tcp_data_snd_check',
     ]);
     expect(t.data(SK)).toMatchObject([{ offset: 0, data: bytes(10).fill(1) }]);
     expect(t.sent()).toEqual([]);
@@ -256,7 +288,17 @@ describe('receiving', () => {
     t.inject('.', 1001, 1, { len: 1000 });
     expect(t.sent()).toMatchObject([{ ack: 1, opts: { sack: [[1001, 2001]] } }]);
     t.inject('.', 3001, 1, { len: 1000 });
-    expect(t.sent()).toMatchObject([{ ack: 1, opts: { sack: [[3001, 4001], [1001, 2001]] } }]);
+    expect(t.sent()).toMatchObject([
+      {
+        ack: 1,
+        opts: {
+          sack: [
+            [3001, 4001],
+            [1001, 2001],
+          ],
+        },
+      },
+    ]);
     expect(t.env.ledger.queued).toBe(2);
     t.inject('.', 1, 1, { len: 1000 });
     t.view(SK, { rcvGot: 2000, rcvRead: 2000 });
@@ -287,7 +329,10 @@ describe('receiving', () => {
     t.inject('P.', 1, 1, { data: bytes(100).fill(1) });
     t.view(SK, { rcvGot: 100, rcvRead: 100 });
     t.inject('P.', 51, 1, { data: bytes(100).fill(2) });
-    expect(t.data(SK).map((d) => [d.offset, d.data.length])).toEqual([[0, 100], [100, 50]]);
+    expect(t.data(SK).map((d) => [d.offset, d.data.length])).toEqual([
+      [0, 100],
+      [100, 50],
+    ]);
     t.inject('P.', 1, 1, { len: 50 });
     expect(t.env.ledger.drops.get('TCP_OLD_SEQUENCE')).toBe(1);
     balanced(t);
@@ -377,7 +422,9 @@ describe('receiving', () => {
     for (let i = 0; i < 3000; i++) {
       const flags = ['S', 'F', 'R', 'P', '.'].filter(() => (rnd() & 3) === 0).join('');
       t.inject(flags === 'R' ? '.' : flags, rnd() & 0xfff, rnd() & 0xff, {
-        len: rnd() & 0x3ff, win: rnd() & 0xffff, opts: (rnd() & 1) === 0 ? {} : { sack: [[rnd(), rnd()]] },
+        len: rnd() & 0x3ff,
+        win: rnd() & 0xffff,
+        opts: (rnd() & 1) === 0 ? {} : { sack: [[rnd(), rnd()]] },
       });
       if ((i & 63) === 0) t.wait(300);
     }

@@ -29,9 +29,18 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
 
 /** Header prediction (tp->pred_flags): just ACK, maybe PSH; the window as before; next in sequence; nothing waiting. */
 function isPredicted(sk: TcpSock, seg: Segment): boolean {
-  return (seg.flags & ~TCP_PSH) === TCP_ACK && seg.seq === sk.rcvNxt && seg.ack <= sk.sndNxt && seg.ack >= sk.sndUna
-    && seg.window === sk.predWindow && sk.ofo.length === 0 && seg.sack.length === 0 && seg.hasTs === sk.tsOk
-    && seg.len <= sk.rcvWindow && (!seg.hasTs || ((seg.tsVal - sk.tsRecent) | 0) >= 0);
+  return (
+    (seg.flags & ~TCP_PSH) === TCP_ACK &&
+    seg.seq === sk.rcvNxt &&
+    seg.ack <= sk.sndNxt &&
+    seg.ack >= sk.sndUna &&
+    seg.window === sk.predWindow &&
+    sk.ofo.length === 0 &&
+    seg.sack.length === 0 &&
+    seg.hasTs === sk.tsOk &&
+    seg.len <= sk.rcvWindow &&
+    (!seg.hasTs || ((seg.tsVal - sk.tsRecent) | 0) >= 0)
+  );
 }
 
 /** False: not for the short way after all. */

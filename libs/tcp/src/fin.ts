@@ -1,5 +1,12 @@
 import {
-  TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_SYN_RECV, TCP_TIME_WAIT,
+  TCP_CLOSE_WAIT,
+  TCP_CLOSING,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LAST_ACK,
+  TCP_SYN_RECV,
+  TCP_TIME_WAIT,
 } from '@skbus/skb';
 import { ackSndCheck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';

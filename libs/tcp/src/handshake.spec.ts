@@ -1,7 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  ERRNO, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV, TCP_SYN_SENT,
-} from '@skbus/skb';
+import { ERRNO, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV, TCP_SYN_SENT } from '@skbus/skb';
 import { activeOpen, handshake, passiveOpen, Scripted, SK, THEM } from './testing/peer.ts';
 
 const FULL = { mss: 1460, sackPermitted: true, tsVal: 100, tsEcr: 0, wscale: 7 };
@@ -12,15 +10,25 @@ function balanced(t: Scripted): void {
 }
 
 describe('active open', () => {
-  test('SYN has Linux\'s options; SYN-ACK is acknowledged; trace in the kernel\'s order', () => {
+  test("SYN has Linux's options; SYN-ACK is acknowledged; trace in the kernel's order", () => {
     const t = new Scripted();
     t.theirPort = 8080;
     t.startTrace();
     t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
     expect(t.trace).toEqual([
-      'tcp_v4_init_sock', 'tcp_init_sock', 'tcp_v4_connect', 'ip_route_connect', 'tcp_set_state', 'inet_sock_set_state',
-      'inet_hash_connect', '__inet_hash_connect', 'secure_tcp_seq_and_ts_off', 'tcp_connect', 'tcp_connect_init',
-      'tcp_connect_queue_skb', 'tcp_transmit_skb',
+      'tcp_v4_init_sock',
+      'tcp_init_sock',
+      'tcp_v4_connect',
+      'ip_route_connect',
+      'tcp_set_state',
+      'inet_sock_set_state',
+      'inet_hash_connect',
+      '__inet_hash_connect',
+      'secure_tcp_seq_and_ts_off',
+      'tcp_connect',
+      'tcp_connect_init',
+      'tcp_connect_queue_skb',
+      'tcp_transmit_skb',
     ]);
     expect(t.events.at(-1)).toMatchObject({ sk: SK, opAck: 1, opErrno: 0, view: { state: TCP_SYN_SENT } });
     const [syn] = t.sent();
@@ -28,9 +36,22 @@ describe('active open', () => {
     t.startTrace();
     t.inject('S.', 0, 1, { opts: { ...FULL, tsEcr: syn!.opts.tsVal! } });
     expect(t.trace).toEqual([
-      'tcp_v4_rcv', '__inet_lookup_skb', 'tcp_v4_do_rcv', 'tcp_rcv_state_process', 'tcp_rcv_synsent_state_process',
-      'tcp_ack', 'tcp_ack_update_window', 'tcp_clean_rtx_queue', 'tcp_cong_control', 'tcp_finish_connect',
-      'tcp_set_state', 'inet_sock_set_state', 'sk_state_change', 'tcp_send_ack', 'tcp_transmit_skb', 'consume_skb',
+      'tcp_v4_rcv',
+      '__inet_lookup_skb',
+      'tcp_v4_do_rcv',
+      'tcp_rcv_state_process',
+      'tcp_rcv_synsent_state_process',
+      'tcp_ack',
+      'tcp_ack_update_window',
+      'tcp_clean_rtx_queue',
+      'tcp_cong_control',
+      'tcp_finish_connect',
+      'tcp_set_state',
+      'inet_sock_set_state',
+      'sk_state_change',
+      'tcp_send_ack',
+      'tcp_transmit_skb',
+      'consume_skb',
     ]);
     expect(t.sentText()).toEqual(['. 1:1 ack 1']);
     expect(t.lastView(SK).state).toBe(TCP_ESTABLISHED);
@@ -102,7 +123,8 @@ describe('active open', () => {
   });
 
   test.each([
-    ['host unreachable', 3, 1, ERRNO.EHOSTUNREACH], ['port unreachable', 3, 3, ERRNO.ECONNREFUSED],
+    ['host unreachable', 3, 1, ERRNO.EHOSTUNREACH],
+    ['port unreachable', 3, 3, ERRNO.ECONNREFUSED],
     ['time exceeded', 11, 0, ERRNO.EHOSTUNREACH],
   ])('ICMP %s ends a connect', (_name, type, code, errno) => {
     const t = new Scripted();
@@ -119,32 +141,64 @@ describe('active open', () => {
 });
 
 describe('passive open', () => {
-  test('trace in the kernel\'s order; the child is announced until it is known', () => {
+  test("trace in the kernel's order; the child is announced until it is known", () => {
     const t = new Scripted();
     t.ourPort = 80;
     t.startTrace();
     t.cmd({ sk: SK, opSeq: 1, bind: { addr: 0, port: 80 }, listen: { backlog: 5 } });
     expect(t.trace).toEqual([
-      'tcp_v4_init_sock', 'tcp_init_sock', 'inet_csk_get_port', 'inet_csk_listen_start', 'inet_sock_set_state', 'inet_hash',
+      'tcp_v4_init_sock',
+      'tcp_init_sock',
+      'inet_csk_get_port',
+      'inet_csk_listen_start',
+      'inet_sock_set_state',
+      'inet_hash',
     ]);
     t.startTrace();
     t.inject('S', 0, 0, { opts: FULL });
     expect(t.trace).toEqual([
-      'tcp_v4_rcv', '__inet_lookup_skb', 'tcp_v4_do_rcv', 'tcp_rcv_state_process', 'tcp_v4_conn_request',
-      'tcp_conn_request', 'inet_reqsk_alloc', 'inet_csk_reqsk_queue_hash_add', 'tcp_v4_send_synack', 'tcp_make_synack',
-      'ip_build_and_send_pkt', 'consume_skb',
+      'tcp_v4_rcv',
+      '__inet_lookup_skb',
+      'tcp_v4_do_rcv',
+      'tcp_rcv_state_process',
+      'tcp_v4_conn_request',
+      'tcp_conn_request',
+      'inet_reqsk_alloc',
+      'inet_csk_reqsk_queue_hash_add',
+      'tcp_v4_send_synack',
+      'tcp_make_synack',
+      'ip_build_and_send_pkt',
+      'consume_skb',
     ]);
     const [synAck] = t.sent();
-    expect(synAck).toMatchObject({ flags: 'S.', seq: 0, ack: 1, win: 65_160, opts: { mss: 1460, wscale: 7, tsEcr: 100 } });
+    expect(synAck).toMatchObject({
+      flags: 'S.',
+      seq: 0,
+      ack: 1,
+      win: 65_160,
+      opts: { mss: 1460, wscale: 7, tsEcr: 100 },
+    });
     t.startTrace();
     t.inject('.', 1, 1, { opts: { tsVal: 101, tsEcr: synAck!.opts.tsVal! } });
     expect(t.trace.slice(0, 11)).toEqual([
-      'tcp_v4_rcv', '__inet_lookup_skb', 'tcp_check_req', 'tcp_v4_syn_recv_sock', 'tcp_create_openreq_child',
-      'inet_sock_set_state', 'inet_csk_complete_hashdance', 'inet_csk_reqsk_queue_add', 'tcp_child_process',
-      'tcp_rcv_state_process', 'tcp_validate_incoming',
+      'tcp_v4_rcv',
+      '__inet_lookup_skb',
+      'tcp_check_req',
+      'tcp_v4_syn_recv_sock',
+      'tcp_create_openreq_child',
+      'inet_sock_set_state',
+      'inet_csk_complete_hashdance',
+      'inet_csk_reqsk_queue_add',
+      'tcp_child_process',
+      'tcp_rcv_state_process',
+      'tcp_validate_incoming',
     ]);
     const announced = (): number => t.events.filter((e) => e.child).length;
-    expect(t.events.find((e) => e.child)).toMatchObject({ sk: 1, child: { listener: SK }, view: { state: TCP_ESTABLISHED } });
+    expect(t.events.find((e) => e.child)).toMatchObject({
+      sk: 1,
+      child: { listener: SK },
+      view: { state: TCP_ESTABLISHED },
+    });
     t.wait(3000);
     expect(announced()).toBeGreaterThanOrEqual(4);
     t.view(1, { accepted: false });
@@ -193,7 +247,9 @@ describe('passive open', () => {
     t.inject('S', 0, 0);
     t.sent();
     t.inject('S', 5, 0);
-    expect(t.sentText()).toEqual(['R. 0:0 ack 6'].map((x) => x.replace('R. 0:0', `R. ${-t.ourIsn | 0}:${-t.ourIsn | 0}`)));
+    expect(t.sentText()).toEqual(
+      ['R. 0:0 ack 6'].map((x) => x.replace('R. 0:0', `R. ${-t.ourIsn | 0}:${-t.ourIsn | 0}`)),
+    );
     expect(t.env.mib.get('TcpExtEmbryonicRsts')).toBe(2);
     balanced(t);
   });

@@ -1,5 +1,12 @@
 import {
-  ERRNO, TCP_CLOSE, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV, TCP_SYN_SENT, TCP_TIME_WAIT, type SkBuff,
+  ERRNO,
+  TCP_CLOSE,
+  TCP_LISTEN,
+  TCP_NEW_SYN_RECV,
+  TCP_SYN_RECV,
+  TCP_SYN_SENT,
+  TCP_TIME_WAIT,
+  type SkBuff,
 } from '@skbus/skb';
 import { get16, get32, parseIpv4Header } from '@skbus/wire';
 import type { Conn } from './conn.ts';
@@ -25,9 +32,22 @@ const ENONET = 64;
 
 /** icmp_err_convert[]: what each code of "destination unreachable" means to a socket. */
 const UNREACH_ERRNO: readonly number[] = [
-  ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.ENOPROTOOPT, ERRNO.ECONNREFUSED, ERRNO.EMSGSIZE, ERRNO.EOPNOTSUPP,
-  ERRNO.ENETUNREACH, ERRNO.EHOSTDOWN, ENONET, ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH, ERRNO.EHOSTUNREACH, ERRNO.EHOSTUNREACH, ERRNO.EHOSTUNREACH,
+  ERRNO.ENETUNREACH,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.ENOPROTOOPT,
+  ERRNO.ECONNREFUSED,
+  ERRNO.EMSGSIZE,
+  ERRNO.EOPNOTSUPP,
+  ERRNO.ENETUNREACH,
+  ERRNO.EHOSTDOWN,
+  ENONET,
+  ERRNO.ENETUNREACH,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.ENETUNREACH,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.EHOSTUNREACH,
 ];
 
 /** tcp_v4_err() (RFC 9293 3.9.2.2, RFC 5461): skb.data is at the quoted IP header, skb.mark is type << 8 | code. */
@@ -98,8 +118,10 @@ function requestErr(cx: TcpContext, req: RequestSock, seq32: number, type: numbe
     cx.env.mib.inc('TcpExtOutOfWindowIcmps');
     return;
   }
-  const abort = type === ICMP_PARAMETERPROB || type === ICMP_TIME_EXCEEDED
-    || (type === ICMP_DEST_UNREACH && (code === ICMP_NET_UNREACH || code === ICMP_HOST_UNREACH));
+  const abort =
+    type === ICMP_PARAMETERPROB ||
+    type === ICMP_TIME_EXCEEDED ||
+    (type === ICMP_DEST_UNREACH && (code === ICMP_NET_UNREACH || code === ICMP_HOST_UNREACH));
   if (!abort) return;
   dropRequest(cx, req);
   cx.env.mib.inc('TcpExtListenDrops');

@@ -1,5 +1,12 @@
 import {
-  TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_SYN_RECV,
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_CLOSING,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LAST_ACK,
+  TCP_SYN_RECV,
 } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
 import { ACK_NO_CHALLENGE, ACK_UPDATE_TS, tcpAck } from './ack.ts';
@@ -45,8 +52,13 @@ export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void
 /** Steps 1 to 4 and PAWS before them (tcp_validate_incoming). */
 export function validateIncoming(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   cx.env.trace('tcp_validate_incoming', seg.skb);
-  return step0Paws(cx, sk, seg) && step1Sequence(cx, sk, seg) && step2Rst(cx, sk, seg) && step3Security()
-    && step4Syn(cx, sk, seg);
+  return (
+    step0Paws(cx, sk, seg) &&
+    step1Sequence(cx, sk, seg) &&
+    step2Rst(cx, sk, seg) &&
+    step3Security() &&
+    step4Syn(cx, sk, seg)
+  );
 }
 
 /** R1 of RFC 7323 5.3: a segment older than the newest timestamp is a duplicate from long ago. */
@@ -92,8 +104,12 @@ function step3Security(): boolean {
 /** Fourth, check the SYN bit (RFC 5961 4.2). The SYN-ACK of a simultaneous open may come again in SYN-RECEIVED. */
 function step4Syn(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   if (!seg.syn) return true;
-  const synAckAgain = sk.state === TCP_SYN_RECV && seg.hasAck && seg.seq + 1 === seg.endSeq
-    && seg.seq + 1 === sk.rcvNxt && seg.ack === sk.sndNxt;
+  const synAckAgain =
+    sk.state === TCP_SYN_RECV &&
+    seg.hasAck &&
+    seg.seq + 1 === seg.endSeq &&
+    seg.seq + 1 === sk.rcvNxt &&
+    seg.ack === sk.sndNxt;
   if (synAckAgain) return true;
   synChallenge(cx, sk, seg);
   return false;
@@ -205,8 +221,9 @@ function synChallenge(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 
 /** tcp_reset_check(): some stacks reset with the sequence number of their FIN. */
 function resetCheck(sk: TcpSock, seg: Segment): boolean {
-  return seg.seq === sk.rcvNxt - 1
-    && (sk.state === TCP_CLOSE_WAIT || sk.state === TCP_LAST_ACK || sk.state === TCP_CLOSING);
+  return (
+    seg.seq === sk.rcvNxt - 1 && (sk.state === TCP_CLOSE_WAIT || sk.state === TCP_LAST_ACK || sk.state === TCP_CLOSING)
+  );
 }
 
 /** With data out of order the peer's next number may be the end of what we have SACKed. */

@@ -1,8 +1,15 @@
 import {
-  CHECKSUM_NONE, PACKET_HOST, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_SENT, TCP_TIME_WAIT,
+  CHECKSUM_NONE,
+  PACKET_HOST,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  TCP_LISTEN,
+  TCP_NEW_SYN_RECV,
+  TCP_SYN_SENT,
+  TCP_TIME_WAIT,
   type SkBuff,
 } from '@skbus/skb';
-import { get16, TCP_HLEN, tcpChecksumOk } from '@skbus/wire';
+import { TCP_HLEN, tcpChecksumOk } from '@skbus/wire';
 import { checkReq } from './check-req.ts';
 import { rcvEstablished } from './established.ts';
 import type { TcpContext } from './context.ts';
@@ -14,7 +21,7 @@ import type { Segment } from './segment.ts';
 import { fromWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { rcvSynSent } from './synsent.ts';
-import { killTimeWait, timeWaitRcv, type TimeWaitSock } from './timewait.ts';
+import { killTimeWait, timeWaitAck, timeWaitRcv, type TimeWaitSock } from './timewait.ts';
 
 /** tcp_v4_rcv(): checks the segment, finds who it is for and hands it over. The skb's life ends below here. */
 export function tcpRcv(cx: TcpContext, skb: SkBuff): void {
@@ -68,7 +75,8 @@ function readSegment(cx: TcpContext, skb: SkBuff): Segment | undefined {
 /** __inet_lookup_skb(): the connection, else a listener. */
 function lookup(cx: TcpContext, seg: Segment): TcpSock | RequestSock | TimeWaitSock | undefined {
   cx.env.trace('__inet_lookup_skb', seg.skb);
-  const found = cx.ehash.find(seg.daddr, seg.dport, seg.saddr, seg.sport) ?? cx.ports.findListener(seg.daddr, seg.dport);
+  const found =
+    cx.ehash.find(seg.daddr, seg.dport, seg.saddr, seg.sport) ?? cx.ports.findListener(seg.daddr, seg.dport);
   return found as TcpSock | RequestSock | TimeWaitSock | undefined;
 }
 
@@ -121,14 +129,11 @@ function rcvTimeWait(cx: TcpContext, tw: TimeWaitSock, seg: Segment): void {
   const listener = cx.ports.findListener(seg.daddr, seg.dport);
   if (listener === undefined) {
     // nobody listens any more: what a TIME-WAIT says to a segment out of window
-    cx.env.drop(seg.skb, 'NO_SOCKET');
+    timeWaitAck(cx, tw, seg);
+    cx.env.consume(seg.skb);
     return;
   }
   killTimeWait(cx, tw);
   locate(listener, seg);
   rcvListen(cx, listener, seg, verdict.newIsn);
 }
-
-/** For ICMP errors: the ports in the first bytes of a quoted TCP header. */
-export const quotedPorts = (b: Uint8Array, at: number): { sport: number; dport: number } =>
-  ({ sport: get16(b, at), dport: get16(b, at + 2) });

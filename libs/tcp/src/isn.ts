@@ -7,12 +7,14 @@ import { SipHash } from './siphash.ts';
  */
 export class Secrets {
   private readonly sip: SipHash;
+  private readonly mix: number;
 
   constructor(rng: Rng, secret?: Uint8Array) {
     const key = new Uint8Array(16);
     if (secret !== undefined) key.set(secret.subarray(0, 16));
     else for (let i = 0; i < 16; i++) key[i] = rng.u32();
     this.sip = new SipHash(key);
+    this.mix = this.sip.hash4(0, 0, 0, 0x6d6978) | 0;
   }
 
   /** RFC 6528: a keyed hash of the four-tuple plus a clock of 4 µs. */
@@ -33,17 +35,9 @@ export class Secrets {
 
   /** Spreads the established hash, so that nobody can aim at one chain. */
   tupleHash(laddr: Ipv4Addr, lport: number, raddr: Ipv4Addr, rport: number): number {
-    let h = (laddr ^ this.mix) | 0;
-    h = Math.imul(h ^ raddr, 0x9e3779b1);
-    h = Math.imul((h ^ (h >>> 15)) + ((lport << 16) | rport), 0x85ebca6b);
+    let h = Math.imul(laddr ^ this.mix ^ raddr, 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15) ^ ((lport << 16) | rport), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13) ^ this.mix, 0xc2b2ae35);
-    return (h ^ (h >>> 16)) >>> 0;
+    return (h ^ (h >>> 16)) & 0x7fffffff;
   }
-
-  private get mix(): number {
-    if (this.mixValue === undefined) this.mixValue = this.sip.hash4(0, 0, 0, 0x6d6978);
-    return this.mixValue;
-  }
-
-  private mixValue: number | undefined = undefined;
 }

@@ -42,9 +42,10 @@ export function keepaliveTimer(cx: TcpContext, sk: TcpSock): void {
     armKeepalive(cx, sk, cx.now + idleMs(cx, sk) - elapsed);
     return;
   }
-  const givenUp = sk.userTimeoutMs > 0
-    ? elapsed >= sk.userTimeoutMs && sk.probesOut > 0
-    : sk.probesOut >= (sk.keepCnt || cx.sysctl.tcpKeepaliveProbes);
+  const givenUp =
+    sk.userTimeoutMs > 0
+      ? elapsed >= sk.userTimeoutMs && sk.probesOut > 0
+      : sk.probesOut >= (sk.keepCnt || cx.sysctl.tcpKeepaliveProbes);
   if (givenUp) {
     sendActiveReset(cx, sk);
     writeErr(cx, sk);

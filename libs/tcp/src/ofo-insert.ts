@@ -26,7 +26,12 @@ export function queueOfo(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   sk.rcvOoopack += Math.max(1, seg.skb.gsoSegs);
   eventDataRecv(cx, sk, seg);
   const s: OfoSeg = {
-    seq: seg.seq, end: seg.endSeq, skb: seg.skb, hlen: seg.hlen, base: seg.seq, fin: seg.fin,
+    seq: seg.seq,
+    end: seg.endSeq,
+    skb: seg.skb,
+    hlen: seg.hlen,
+    base: seg.seq,
+    fin: seg.fin,
   };
   let i = sk.ofo.findAfter(s.seq);
   const left = segs[i];

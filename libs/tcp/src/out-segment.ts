@@ -1,8 +1,14 @@
+import { CHECKSUM_PARTIAL, IPPROTO_TCP, SKB_GSO_TCPV4, type Ipv4Addr, type SkBuff } from '@skbus/skb';
 import {
-  CHECKSUM_PARTIAL, IPPROTO_TCP, SKB_GSO_TCPV4, type Ipv4Addr, type SkBuff,
-} from '@skbus/skb';
-import {
-  emitTcpOptions, fold, pseudoHeaderSum, put16, put32, TCP_CSUM_OFFSET, TCP_HLEN, tcpOptionsLen, type TcpOptions,
+  emitTcpOptions,
+  fold,
+  pseudoHeaderSum,
+  put16,
+  put32,
+  TCP_CSUM_OFFSET,
+  TCP_HLEN,
+  tcpOptionsLen,
+  type TcpOptions,
 } from '@skbus/wire';
 import type { LayerEnv, Millis } from '@skbus/skb';
 
@@ -61,7 +67,13 @@ export class OutSegment {
     skb.csumStart = at;
     skb.csumOffset = TCP_CSUM_OFFSET;
     skb.flow = {
-      saddr: this.saddr, daddr: this.daddr, proto: IPPROTO_TCP, tos: this.tos, ttl: this.ttl, df: true, oif: this.oif,
+      saddr: this.saddr,
+      daddr: this.daddr,
+      proto: IPPROTO_TCP,
+      tos: this.tos,
+      ttl: this.ttl,
+      df: true,
+      oif: this.oif,
     };
     if (payloadLen > this.mss && this.mss > 0) {
       skb.gsoSize = this.mss;

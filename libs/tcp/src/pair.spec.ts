@@ -88,10 +88,16 @@ describe('two hosts', () => {
   });
 
   test.each([1, 2, 3, 4])('without SACK, timestamps and scaling, seed %i', (seed) => {
-    exchange({
-      seed, latencyMs: 5, gro: false, net: { loss: 0.03, dup: 0.02, reorder: 0.05 },
-      sysctl: { tcpSack: false, tcpTimestamps: false, tcpWindowScaling: false },
-    }, 200_000);
+    exchange(
+      {
+        seed,
+        latencyMs: 5,
+        gro: false,
+        net: { loss: 0.03, dup: 0.02, reorder: 0.05 },
+        sysctl: { tcpSack: false, tcpTimestamps: false, tcpWindowScaling: false },
+      },
+      200_000,
+    );
   });
 
   test.each([1, 2, 3, 4, 5, 6])('a seam that loses, doubles and reorders, seed %i', (seed) => {
@@ -101,5 +107,60 @@ describe('two hosts', () => {
   test.each([1, 2, 3, 4])('everything bad at once, seed %i', (seed) => {
     const bad = { loss: 0.05, dup: 0.05, reorder: 0.1 };
     exchange({ seed, latencyMs: 3, seamLatencyMs: 1, gro: seed % 2 === 0, net: bad, seam: bad }, 100_000);
+  });
+
+  test.each([0xffffffff, 0xfffffff0, 0xffff8000, 0x7fffff00])('across the wrap, ISN %i', (isn) => {
+    exchange({ isn, gro: false, latencyMs: 3, net: { loss: 0.02, reorder: 0.05 }, seed: isn & 15 }, 150_000);
+    exchange({ isn, sysctl: { tcpTimestamps: false } }, 100_000);
+  });
+
+  test('a reader that stops closes the window, and memory stays bounded; then it goes on', () => {
+    const p = new Pair({ latencyMs: 2 });
+    const [c, s] = open(p);
+    const data = pattern(3_000_000, 5);
+    s.readTo = 0;
+    p.a.socks.write(c, data);
+    p.runFor(20_000);
+    expect(s.received.length).toBeLessThan(200_000);
+    expect(p.b.tcp.tcpInfo(s.id)!.rcvWnd).toBe(0);
+    expect(p.a.env.mib.get('TcpExtTCPWinProbe')).toBeGreaterThan(3);
+    const at = p.now;
+    s.readTo = undefined;
+    p.b.socks.push(s);
+    p.run(() => s.received.length === data.length);
+    expect(s.received.differsAt(data)).toBe(-1);
+    expect(p.now - at).toBeLessThan(5000);
+    expect(p.a.env.mib.get('TcpRetransSegs')).toBe(0);
+    balanced(p);
+  });
+
+  test('the receive buffer grows with a long path: 8 MB over 40 ms', () => {
+    const p = new Pair({ latencyMs: 20 });
+    const [c, s] = open(p);
+    const data = pattern(8_000_000, 6);
+    const at = p.now;
+    p.a.socks.write(c, data);
+    p.run(() => s.received.length === data.length);
+    expect(s.received.differsAt(data)).toBe(-1);
+    expect(p.b.tcp.tcpInfo(s.id)!.rcvSsthresh).toBeGreaterThan(1_000_000);
+    expect(p.now - at).toBeLessThan(2500);
+    expect(p.a.env.mib.get('TcpRetransSegs')).toBe(0);
+  });
+
+  test('fifty connections at once', () => {
+    const p = new Pair({ latencyMs: 2, net: { loss: 0.01 } });
+    const listener = p.b.socks.listen(80, 100);
+    p.run(() => listener.opAck === 1);
+    const cs = Array.from({ length: 50 }, () => p.a.socks.connect(ADDR_B, 80));
+    p.run(() => cs.every((c) => c.established) && p.b.socks.children(listener).length === 50);
+    cs.forEach((c, i) => p.a.socks.write(c, pattern(5000 + i, i)));
+    const kids = p.b.socks.children(listener);
+    p.run(
+      () =>
+        kids.every((k) => k.received.length >= 5000 && k.view !== undefined) &&
+        cs.every((c, i) => (c.view?.sndUna ?? 0) === 5000 + i),
+    );
+    for (const k of kids) expect(k.received.differsAt(pattern(k.received.length, k.received.length - 5000))).toBe(-1);
+    balanced(p);
   });
 });

@@ -34,7 +34,7 @@ export function hashConnect(cx: TcpContext, sk: TcpSock): number {
   const count = high - low + 1;
   const hash = cx.secrets.portOffset(sk.laddr, sk.raddr, sk.rport);
   const slot = hash & 255;
-  const offset = (cx.portPerturb[slot]! + (hash >>> 8)) % count & ~1;
+  const offset = ((cx.portPerturb[slot]! + (hash >>> 8)) % count) & ~1;
   // even ports first: bind() takes the odd ones
   for (let parity = 0; parity < 2; parity++) {
     for (let i = parity; i < count; i += 2) {

@@ -92,8 +92,16 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
 function sendForced(cx: TcpContext, sk: TcpSock, len: number, fin: boolean): void {
   const seq = sk.sndNxt;
   const rec: TxRec = {
-    seq, end: seq + len + (fin ? 1 : 0), flags: fin ? TCP_FIN : 0, mss: Math.max(len, 1), segs: 1, sentMs: cx.now,
-    everRetrans: false, retrans: false, sacked: false, lost: false,
+    seq,
+    end: seq + len + (fin ? 1 : 0),
+    flags: fin ? TCP_FIN : 0,
+    mss: Math.max(len, 1),
+    segs: 1,
+    sentMs: cx.now,
+    everRetrans: false,
+    retrans: false,
+    sacked: false,
+    lost: false,
   };
   transmit(cx, sk, seq, len, TCP_ACK | TCP_PSH | (fin ? TCP_FIN : 0));
   sk.rtx.push(rec);

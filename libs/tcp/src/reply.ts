@@ -24,7 +24,11 @@ export function sendReset(cx: TcpContext, seg: Segment): void {
   }
   if (env.tracing) {
     env.trace('tcp_send_reset', seg.skb, {
-      sport: seg.dport, dport: seg.sport, saddr: seg.daddr, daddr: seg.saddr, protocol: IPPROTO_TCP,
+      sport: seg.dport,
+      dport: seg.sport,
+      saddr: seg.daddr,
+      daddr: seg.saddr,
+      protocol: IPPROTO_TCP,
     });
   }
   send(cx);
@@ -33,14 +37,18 @@ export function sendReset(cx: TcpContext, seg: Segment): void {
 }
 
 /** tcp_v4_send_ack() */
-export function replyAck(cx: TcpContext, seg: Segment, a: {
-  seq32: number;
-  ack32: number;
-  window: number;
-  ts: { val: number; ecr: number } | undefined;
-  tos: number;
-  ttl: number;
-}): void {
+export function replyAck(
+  cx: TcpContext,
+  seg: Segment,
+  a: {
+    seq32: number;
+    ack32: number;
+    window: number;
+    ts: { val: number; ecr: number } | undefined;
+    tos: number;
+    ttl: number;
+  },
+): void {
   const { env, out } = cx;
   env.trace('tcp_v4_send_ack', seg.skb);
   fillReply(cx, seg);

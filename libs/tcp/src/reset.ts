@@ -9,7 +9,13 @@ import { viewChanged } from './views.ts';
 export function tcpReset(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   cx.env.trace('tcp_reset', seg.skb);
   if (cx.env.tracing) {
-    cx.env.trace('tcp_receive_reset', seg.skb, { sk: sk.id, sport: sk.lport, dport: sk.rport, saddr: sk.laddr, daddr: sk.raddr });
+    cx.env.trace('tcp_receive_reset', seg.skb, {
+      sk: sk.id,
+      sport: sk.lport,
+      dport: sk.rport,
+      saddr: sk.laddr,
+      daddr: sk.raddr,
+    });
   }
   switch (sk.state) {
     case TCP_CLOSE:

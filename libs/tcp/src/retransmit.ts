@@ -45,7 +45,7 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
   const room = sk.sndWndEnd - r.seq;
   // The peer shrank its window below what is in flight: one segment all the same, it is also the probe.
   if (!syn && most > room) most = Math.max(mss, room - (room % mss));
-  r = fit(sk, i, r, mss, most);
+  r = cutTo(sk, i, r, mss, most);
   const fin = (r.flags & TCP_FIN) !== 0;
   const len = r.end - r.seq - (fin ? 1 : 0) - (syn ? 1 : 0);
   let flags = syn ? TCP_SYN : TCP_ACK;
@@ -58,7 +58,7 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
 }
 
 /** Cuts the record so that what is sent again is at most `most` bytes, and counts it in today's segments. */
-function fit(sk: TcpSock, i: number, r: TxRec, mss: number, most: number): TxRec {
+function cutTo(sk: TcpSock, i: number, r: TxRec, mss: number, most: number): TxRec {
   if (r.mss !== mss) {
     const was = r.segs;
     r.mss = mss;
@@ -105,7 +105,13 @@ function accountRetrans(cx: TcpContext, sk: TcpSock, r: TxRec, len: number): voi
   sk.bytesRetrans += len;
   if (env.tracing) {
     env.trace('tcp_retransmit_skb', undefined, {
-      sk: sk.id, sport: sk.lport, dport: sk.rport, saddr: sk.laddr, daddr: sk.raddr, state: sk.state, seq: r.seq,
+      sk: sk.id,
+      sport: sk.lport,
+      dport: sk.rport,
+      saddr: sk.laddr,
+      daddr: sk.raddr,
+      state: sk.state,
+      seq: r.seq,
     });
   }
   if (sk.retransStampMs === 0) sk.retransStampMs = r.sentMs;

@@ -14,6 +14,11 @@ import { orphanRetries, writeErr } from './write-err.ts';
 export function retransmitTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_retransmit_timer');
   if (sk.packetsOut === 0) return;
+  const opening = sk.state === TCP_SYN_SENT || sk.state === TCP_SYN_RECV;
+  if (sk.sndWnd === 0 && !sk.orphan && !opening) {
+    windowTakenBack(cx, sk);
+    return;
+  }
   if (writeTimeout(cx, sk)) return;
   cx.env.mib.inc('TcpExtTCPTimeouts');
   countTimeout(cx, sk);
@@ -22,9 +27,23 @@ export function retransmitTimer(cx: TcpContext, sk: TcpSock): void {
   sk.retransmits++;
   retransmitFirst(cx, sk);
   // tcp_syn_linear_timeouts: the first few SYNs go once per second
-  if (sk.state !== TCP_SYN_SENT || sk.totalRto > cx.sysctl.tcpSynLinearTimeouts) {
-    if (sk.rtt.rtoMs * 2 ** sk.backoff < TCP_RTO_MAX_MS) sk.backoff++;
+  backOff(cx, sk, sk.state !== TCP_SYN_SENT || sk.totalRto > cx.sysctl.tcpSynLinearTimeouts);
+}
+
+/** The peer closed its window over what is in flight. While it answers at all, that is no reason to give up. */
+function windowTakenBack(cx: TcpContext, sk: TcpSock): void {
+  const silentMs = Math.min(cx.now - sk.lastAckMs, sk.retransStampMs > 0 ? cx.now - sk.retransStampMs : 0);
+  if (silentMs > 2 * TCP_RTO_MAX_MS) {
+    writeErr(cx, sk);
+    return;
   }
+  enterLoss(cx, sk);
+  retransmitFirst(cx, sk);
+  backOff(cx, sk, true);
+}
+
+function backOff(cx: TcpContext, sk: TcpSock, double: boolean): void {
+  if (double && sk.rtt.rtoMs * 2 ** sk.backoff < TCP_RTO_MAX_MS) sk.backoff++;
   sk.probing = false;
   sk.timers.set(Timer.Retrans, cx.now + rtoWithBackoff(cx, sk));
   cx.timers.touch(sk);

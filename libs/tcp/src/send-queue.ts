@@ -51,7 +51,8 @@ export class SendQueue {
   dropTo(to: number): void {
     if (to <= this.start) return;
     this.start = to;
-    while (this.head < this.chunks.length && this.starts[this.head]! + this.chunks[this.head]!.length <= to) this.head++;
+    while (this.head < this.chunks.length && this.starts[this.head]! + this.chunks[this.head]!.length <= to)
+      this.head++;
     if (this.head === this.chunks.length) {
       this.clearChunks();
     } else if (this.head > 64 && this.head * 2 > this.chunks.length) {

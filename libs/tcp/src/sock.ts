@@ -141,6 +141,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   rcvWup = 0;
   /** The right edge that was advertised; never moves back. */
   rcvAdv = 0;
+  /** The last ACK offered no window. */
+  advertisedZero = false;
   /** First position the application has not read (copied_seq). */
   rcvRead = 0;
   rcvWscale = 0;

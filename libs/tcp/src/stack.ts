@@ -1,9 +1,17 @@
 import {
-  NEVER, TCP_CLOSE, TCP_LISTEN, type LayerEnv, type Millis, type RouteQuery, type RouteReply, type SkBuff, type SkCmd,
+  NEVER,
+  TCP_CLOSE,
+  TCP_LISTEN,
+  type LayerEnv,
+  type Millis,
+  type RouteQuery,
+  type RouteReply,
+  type SkBuff,
+  type SkCmd,
   type SkEvt,
 } from '@skbus/skb';
 import { delAckTimer, flushAcks } from './ack-output.ts';
-import { close } from './close.ts';
+import { closeAll } from './close.ts';
 import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
 import { tcpErr } from './icmp-err.ts';
@@ -73,10 +81,10 @@ export class TcpStack {
     this.cx.routes.flush();
   }
 
-  /** Another socket layer speaks: the programs behind all sockets are gone, as when a kernel's process dies. */
+  /** Another socket layer speaks: the programs behind all sockets are gone, and so are the connections. */
   onGatewayRestart(now: Millis): void {
     this.cx.now = now;
-    for (const sk of [...this.cx.socks.values()]) if (!sk.orphan) close(this.cx, sk, true, 0);
+    closeAll(this.cx);
   }
 
   /** Once after a batch: sends what became possible, ACKs that are due, and one view per sock that has news. */

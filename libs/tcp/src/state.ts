@@ -1,5 +1,12 @@
 import {
-  IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATE_NAMES, TCP_SYN_RECV, TCP_SYN_SENT,
+  IPPROTO_TCP,
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_ESTABLISHED,
+  TCP_LISTEN,
+  TCP_STATE_NAMES,
+  TCP_SYN_RECV,
+  TCP_SYN_SENT,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
@@ -37,8 +44,14 @@ export function storeState(cx: TcpContext, sk: TcpSock, to: number): void {
   sk.state = to;
   if (cx.env.tracing) {
     cx.env.trace('inet_sock_set_state', undefined, {
-      sk: sk.id, protocol: IPPROTO_TCP, oldstate: `TCP_${TCP_STATE_NAMES[from]}`, newstate: `TCP_${TCP_STATE_NAMES[to]}`,
-      saddr: sk.laddr, daddr: sk.raddr, sport: sk.lport, dport: sk.rport,
+      sk: sk.id,
+      protocol: IPPROTO_TCP,
+      oldstate: `TCP_${TCP_STATE_NAMES[from]}`,
+      newstate: `TCP_${TCP_STATE_NAMES[to]}`,
+      saddr: sk.laddr,
+      daddr: sk.raddr,
+      sport: sk.lport,
+      dport: sk.rport,
     });
   }
   viewChanged(cx, sk);

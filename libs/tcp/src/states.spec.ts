@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import {
-  ERRNO, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_TIME_WAIT,
+  ERRNO,
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_CLOSING,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LAST_ACK,
+  TCP_TIME_WAIT,
 } from '@skbus/skb';
 import { activeOpen, Scripted, SK } from './testing/peer.ts';
 
@@ -33,11 +41,20 @@ const STATES: Record<string, (t: Scripted) => void> = {
 };
 
 const NUMBER: Record<string, number> = {
-  ESTABLISHED: TCP_ESTABLISHED, FIN_WAIT1: TCP_FIN_WAIT1, FIN_WAIT2: TCP_FIN_WAIT2, CLOSING: TCP_CLOSING,
-  CLOSE_WAIT: TCP_CLOSE_WAIT, LAST_ACK: TCP_LAST_ACK,
+  ESTABLISHED: TCP_ESTABLISHED,
+  FIN_WAIT1: TCP_FIN_WAIT1,
+  FIN_WAIT2: TCP_FIN_WAIT2,
+  CLOSING: TCP_CLOSING,
+  CLOSE_WAIT: TCP_CLOSE_WAIT,
+  LAST_ACK: TCP_LAST_ACK,
 };
 const RCV_NXT: Record<string, number> = {
-  ESTABLISHED: 1, FIN_WAIT1: 1, FIN_WAIT2: 1, CLOSING: 2, CLOSE_WAIT: 2, LAST_ACK: 2,
+  ESTABLISHED: 1,
+  FIN_WAIT1: 1,
+  FIN_WAIT2: 1,
+  CLOSING: 2,
+  CLOSE_WAIT: 2,
+  LAST_ACK: 2,
 };
 
 function at(name: string): Scripted {
@@ -60,7 +77,8 @@ describe.each(Object.keys(STATES))('%s', (name) => {
     const t = at(name);
     t.inject('R', nxt, 0);
     expect(t.lastView(SK)).toMatchObject({
-      state: TCP_CLOSE, err: name === 'CLOSE_WAIT' ? ERRNO.EPIPE : ERRNO.ECONNRESET,
+      state: TCP_CLOSE,
+      err: name === 'CLOSE_WAIT' ? ERRNO.EPIPE : ERRNO.ECONNRESET,
     });
     expect(t.sent()).toEqual([]);
     balanced(t);
@@ -142,7 +160,12 @@ describe('closing', () => {
     t.view(SK, { finGot: true });
     expect(t.sentText()).toEqual(['. 2:2 ack 2']);
     expect(t.lastView(SK).state).toBe(TCP_TIME_WAIT);
-    expect(t.tcp.sockets().map((s) => s.state).toSorted()).toEqual([TCP_TIME_WAIT, TCP_CLOSE]);
+    expect(
+      t.tcp
+        .sockets()
+        .map((s) => s.state)
+        .toSorted((a, b) => a - b),
+    ).toEqual([TCP_TIME_WAIT, TCP_CLOSE]);
     t.inject('F.', 1, 2); // our ACK was lost
     expect(t.sentText()).toEqual(['. 2:2 ack 2']);
     t.wait(61_000);
@@ -175,7 +198,7 @@ describe('closing', () => {
     balanced(t);
   });
 
-  test('half-close: we may send after the peer\'s FIN', () => {
+  test("half-close: we may send after the peer's FIN", () => {
     const t = at('CLOSE_WAIT');
     t.cmd({ sk: SK, opSeq: 0, data: { offset: 0, data: new Uint8Array(5) } });
     expect(t.sentText()).toEqual(['P. 1:6 ack 2']);
@@ -243,7 +266,10 @@ describe('closing', () => {
     t.events.length = 0;
     t.cmd({ sk: SK, opSeq: 2, close: { abort: true } });
     t.cmd({ sk: SK, opSeq: 3, shutdown: { how: 2 } });
-    expect(t.events.map((e) => [e.opAck, e.opErrno])).toEqual([[2, 0], [3, 0]]);
+    expect(t.events.map((e) => [e.opAck, e.opErrno])).toEqual([
+      [2, 0],
+      [3, 0],
+    ]);
     t.cmd({ sk: 998, opSeq: 3, shutdown: { how: 2 } });
     expect(t.events.at(-1)).toMatchObject({ sk: 998, unknown: true, opAck: 0 });
   });

@@ -12,7 +12,6 @@ import { pawsReject } from './timestamps.ts';
 import { sendAck, syncMss, transmit } from './transmit.ts';
 import { dataQueue } from './data-queue.ts';
 import { viewChanged } from './views.ts';
-import { toWire } from './sequence.ts';
 
 /** tcp_rcv_synsent_state_process() (RFC 9293 3.10.7.3). Ends the skb. */
 export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
@@ -127,5 +126,3 @@ function echoesOurs(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const age = (seg.tsEcr - first) | 0;
   return age >= 0 && ((cx.tsNow(sk.tsOffset) - seg.tsEcr) | 0) >= 0;
 }
-
-export const sndNxt32 = (sk: TcpSock): number => toWire(sk.iss, sk.sndNxt);

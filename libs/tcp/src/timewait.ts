@@ -114,9 +114,7 @@ export function inWindow(seq: number, end: number, from: number, to: number): bo
   return seq === to && seq === end;
 }
 
-function finWait2Rcv(
-  cx: TcpContext, tw: TimeWaitSock, seg: Segment, end32: number, rst: boolean, paws: boolean,
-): void {
+function finWait2Rcv(cx: TcpContext, tw: TimeWaitSock, seg: Segment, end32: number, rst: boolean, paws: boolean): void {
   if (paws || !inWindow(seg.seq32, end32, tw.rcvNxt32, (tw.rcvNxt32 + tw.rcvWnd) >>> 0)) {
     if (!rst) ackOutOfWindow(cx, tw, seg, 'TcpExtTCPACKSkippedFinWait2');
     return;
@@ -153,16 +151,23 @@ function isNewer(tw: TimeWaitSock, seg: Segment): boolean {
 }
 
 function ackOutOfWindow(
-  cx: TcpContext, tw: TimeWaitSock, seg: Segment, skipped: Parameters<typeof oowRateLimited>[3],
+  cx: TcpContext,
+  tw: TimeWaitSock,
+  seg: Segment,
+  skipped: Parameters<typeof oowRateLimited>[3],
 ): void {
   if (!oowRateLimited(cx, seg, tw, skipped)) timeWaitAck(cx, tw, seg);
 }
 
 /** tcp_v4_timewait_ack() */
-function timeWaitAck(cx: TcpContext, tw: TimeWaitSock, seg: Segment): void {
+export function timeWaitAck(cx: TcpContext, tw: TimeWaitSock, seg: Segment): void {
   replyAck(cx, seg, {
-    seq32: tw.sndNxt32, ack32: tw.rcvNxt32, window: Math.min(tw.rcvWnd >>> tw.rcvWscale, 65_535),
-    ts: tw.tsOk ? { val: cx.tsNow(tw.tsOffset), ecr: tw.tsRecent } : undefined, tos: tw.tos, ttl: tw.ttl,
+    seq32: tw.sndNxt32,
+    ack32: tw.rcvNxt32,
+    window: Math.min(tw.rcvWnd >>> tw.rcvWscale, 65_535),
+    ts: tw.tsOk ? { val: cx.tsNow(tw.tsOffset), ecr: tw.tsRecent } : undefined,
+    tos: tw.tos,
+    ttl: tw.ttl,
   });
 }
 

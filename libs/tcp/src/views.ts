@@ -95,10 +95,19 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   // A TIME-WAIT is an object of its own; the sock it came from is closed.
   const state = sk.state === TCP_CLOSE && sk.inTimeWait ? TCP_TIME_WAIT : sk.state;
   return {
-    state, laddr: sk.laddr, lport: sk.lport, raddr: sk.raddr, rport: sk.rport,
-    sndGot: sk.sendQueue.end, sndUna: sk.sendQueue.start, sndLimit: sk.sndLimit,
-    rcvNxt: Math.max(0, (finRcvd ? sk.finRcvdAt : sk.rcvNxt) - 1), finRcvd, finAcked: sk.finAcked,
-    err: sk.err, softErr: sk.softErr,
+    state,
+    laddr: sk.laddr,
+    lport: sk.lport,
+    raddr: sk.raddr,
+    rport: sk.rport,
+    sndGot: sk.sendQueue.end,
+    sndUna: sk.sendQueue.start,
+    sndLimit: sk.sndLimit,
+    rcvNxt: Math.max(0, (finRcvd ? sk.finRcvdAt : sk.rcvNxt) - 1),
+    finRcvd,
+    finAcked: sk.finAcked,
+    err: sk.err,
+    softErr: sk.softErr,
   };
 }
 

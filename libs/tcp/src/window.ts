@@ -10,7 +10,12 @@ export const windowFromSpace = (space: number): number => Math.floor(space / 2);
 
 /** tcp_select_initial_window(): what the SYN or SYN-ACK offers, and the shift that lets it grow to tcp_rmem[2]. */
 export function selectInitialWindow(
-  cx: TcpContext, rcvbuf: number, locked: boolean, clamp: number, mss: number, wscaleOk: boolean,
+  cx: TcpContext,
+  rcvbuf: number,
+  locked: boolean,
+  clamp: number,
+  mss: number,
+  wscaleOk: boolean,
 ): { wnd: number; wscale: number } {
   let space = windowFromSpace(rcvbuf);
   if (clamp > 0) space = Math.min(space, clamp);
@@ -58,8 +63,9 @@ export function selectWindow(cx: TcpContext, sk: TcpSock): number {
   if (keep && edge > sk.rcvRead + capacity(sk)) cx.env.mib.inc('TcpExtTCPWantZeroWindowAdv');
   field = Math.min(field, U16_MAX);
   const advertised = sk.rcvAck + field * unit;
-  if (field === 0 && had > 0) cx.env.mib.inc('TcpExtTCPToZeroWindowAdv');
-  else if (field > 0 && had <= 0) cx.env.mib.inc('TcpExtTCPFromZeroWindowAdv');
+  if (field === 0 && !sk.advertisedZero) cx.env.mib.inc('TcpExtTCPToZeroWindowAdv');
+  else if (field > 0 && sk.advertisedZero) cx.env.mib.inc('TcpExtTCPFromZeroWindowAdv');
+  sk.advertisedZero = field === 0;
   if (advertised > sk.rcvAdv) sk.rcvAdv = advertised;
   sk.rcvWup = sk.rcvAck;
   return field;

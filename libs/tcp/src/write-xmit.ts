@@ -39,7 +39,7 @@ function writeXmit(cx: TcpContext, sk: TcpSock): void {
     sendNew(cx, sk, len, fin && len === avail && sk.sndNxt + len < sk.sndWndEnd, mss);
     sent = true;
   }
-  if (sent || cwndLimited) cwndValidate(cx, sk, cwndLimited);
+  if (sent || cwndLimited) cwndValidate(sk, cwndLimited);
 }
 
 /** tcp_cwnd_test(): segments that may still leave, but never more than half a window in one piece. */
@@ -78,8 +78,16 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, fin: boolean, mss: nu
   if (seq + len === sk.sndTail && len > 0) flags |= TCP_PSH;
   if (fin) flags |= TCP_FIN;
   const rec: TxRec = {
-    seq, end: seq + len + (fin ? 1 : 0), flags: flags & TCP_FIN, mss, segs: Math.max(1, Math.ceil(len / mss)),
-    sentMs: cx.now, everRetrans: false, retrans: false, sacked: false, lost: false,
+    seq,
+    end: seq + len + (fin ? 1 : 0),
+    flags: flags & TCP_FIN,
+    mss,
+    segs: Math.max(1, Math.ceil(len / mss)),
+    sentMs: cx.now,
+    everRetrans: false,
+    retrans: false,
+    sacked: false,
+    lost: false,
   };
   transmit(cx, sk, seq, len, flags);
   if (len % mss !== 0) sk.sndSml = rec.end;
@@ -99,8 +107,9 @@ export function eventNewDataSent(cx: TcpContext, sk: TcpSock, rec: TxRec): void 
 }
 
 /** tcp_cwnd_validate(): the window only grows while it is what limits us (RFC 2861, RFC 7661). */
-function cwndValidate(_cx: TcpContext, sk: TcpSock, limited: boolean): void {
-  if (sk.cwndUsageSeq < sk.sndUna || (limited && !sk.cwndLimited) || sk.packetsOut > sk.maxPacketsOut) {
+function cwndValidate(sk: TcpSock, limited: boolean): void {
+  const newWindow = sk.sndUna >= sk.cwndUsageSeq;
+  if (newWindow || limited || (!sk.cwndLimited && sk.packetsOut > sk.maxPacketsOut)) {
     sk.cwndLimited = limited;
     sk.maxPacketsOut = sk.packetsOut;
     sk.cwndUsageSeq = sk.sndNxt;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +11,9 @@ import { measureConnections, program } from './measure.mjs';
 
 const SKBUS = fileURLToPath(new URL('../../../tools/skbus.mjs', import.meta.url));
 const HOST = '10.77.0.2';
-const PEER_NETNS = 'skbus-peer';
+/** A stack of our own: whatever runs already is somebody else's and is left alone. */
+const NAME = 'bench';
+const PEER_NETNS = 'skbus-bench';
 const IN_PEER = ['ip', 'netns', 'exec', PEER_NETNS];
 const IDLE_CONNECTIONS = 1_000;
 /** Bytes of the first, unmeasured transfer: its speed decides how much the measured one moves. */
@@ -34,13 +37,17 @@ export class Stack {
 
   /** @param {'offload' | 'plain'} kind @param {import('./stats.mjs').Samples} samples @param {{ ms: number }} opts */
   async measure(kind, samples, opts) {
-    const down = () => run([process.execPath, SKBUS, 'down'], { timeoutMs: 20_000 });
+    const down = () => skbus(['down', '--stack', NAME], 20_000);
     const flags = kind === 'plain' ? ['--no-offload'] : [];
     const forget = this.#cleanup.add(down);
     try {
-      await run([process.execPath, SKBUS, 'up', '-d', '--nic', 'tap', ...flags], { timeoutMs: 60_000 });
+      const ports = ['--api-port', String(await freePort()), '--socks-port', '0'];
+      await skbus(
+        ['up', '-d', '--stack', NAME, '--nic', 'tap', '--peer-netns', PEER_NETNS, ...ports, ...flags],
+        60_000,
+      );
     } catch (e) {
-      // Whatever runs already is somebody else's; what `up` started it has taken down again itself.
+      // What `up` started before it failed it has taken down again itself; a second one of ours stays untouched.
       forget();
       throw e;
     }
@@ -58,13 +65,13 @@ export class Stack {
     }
   }
 
-  /** The services by `skbus status`; and everything they belong to, for pinning. */
+  /** The layers and their orchestrator, for memory; and everything they belong to, for pinning. */
   async #findProcesses() {
-    const status = JSON.parse(await run([process.execPath, SKBUS, 'status', '--json']));
-    this.#services = status.services
-      .map((/** @type {{ pid: number }} */ s) => s.pid)
-      .filter((/** @type {number} */ p) => p > 0);
-    this.#all = descendants(pidsIn(status));
+    /** @type {{ pid: number, services: { pid: number, rssBytes?: number }[] }} */
+    const status = JSON.parse(await skbus(['status', '--stack', NAME, '--json']));
+    const layers = status.services.filter((s) => s.rssBytes !== undefined);
+    this.#services = [status.pid, ...layers.map((s) => s.pid)];
+    this.#all = descendants([status.pid, ...status.services.map((s) => s.pid)].filter((pid) => pid > 0));
   }
 
   /** @param {string} kind @param {import('./stats.mjs').Samples} samples @param {number} ms */
@@ -160,12 +167,20 @@ export class Stack {
 /** What `bitsPerSecond` moves in `ms`, within bounds that keep every transfer below its five seconds. @param {number} bitsPerSecond @param {number} ms */
 const sizeFor = (bitsPerSecond, ms) => Math.max(1 << 20, Math.round((bitsPerSecond / 8) * (Math.min(ms, 2_500) / 1e3)));
 
-/** Every `pid` anywhere in a status report. @param {unknown} value @returns {number[]} */
-function pidsIn(value) {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, v]) =>
-    key === 'pid' && typeof v === 'number' && v > 0 ? [v] : pidsIn(v),
-  );
+/** @param {string[]} args @param {number} [timeoutMs] */
+const skbus = (args, timeoutMs) =>
+  run([process.execPath, SKBUS, ...args], timeoutMs === undefined ? {} : { timeoutMs });
+
+/** A port that was free a moment ago, on loopback. @returns {Promise<number>} */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
 }
 
 /** The processes and all that they started. @param {number[]} roots @returns {number[]} */

@@ -19,7 +19,11 @@ export async function dmesg(o: { stack?: string; follow?: boolean; json?: boolea
   }
   const stop = new AbortController();
   for (const sig of ['SIGINT', 'SIGTERM'] as const) process.once(sig, () => stop.abort());
-  await api.lines('/dmesg?follow=1', (row) => (o.json ? printJson(row) : show(row as Row | { lost: number })), stop.signal);
+  await api.lines(
+    '/dmesg?follow=1',
+    (row) => (o.json ? printJson(row) : show(row as Row | { lost: number })),
+    stop.signal,
+  );
 }
 
 function show(row: Row | { lost: number }): void {

@@ -16,15 +16,26 @@ interface Check {
 }
 
 export async function doctor(o: { json?: boolean }): Promise<void> {
-  const checks = await Promise.all([
-    node(), build(), natsServer(), tun(), rootRights(), program('ip', 'iproute2', 'needed for the TAP; without it use --nic wire', ['-V']),
-    program('ping', 'iputils-ping', 'needed by some tests only', ['-V']), program('curl', 'curl', 'needed by some tests only', ['-V']),
-    program('tshark', 'tshark', 'needed by some tests only', ['-v']), program('iperf3', 'iperf3', 'needed by some tests only', ['-v']),
-    port(7070, 'control API', '--api-port'), port(1080, 'SOCKS5', '--socks-port'),
+  const checks = [node(), build(), tun(), rootRights()];
+  const asked = await Promise.all([
+    natsServer(),
+    program('ip', 'iproute2', 'needed for the TAP; without it use --nic wire', ['-V']),
+    program('ping', 'iputils-ping', 'needed by some tests only', ['-V']),
+    program('curl', 'curl', 'needed by some tests only', ['-V']),
+    program('tshark', 'tshark', 'needed by some tests only', ['-v']),
+    program('iperf3', 'iperf3', 'needed by some tests only', ['-v']),
+    port(7070, 'control API', '--api-port'),
+    port(1080, 'SOCKS5', '--socks-port'),
   ]);
+  checks.push(...asked);
   if (o.json) printJson(checks);
   else {
-    const rows = checks.map((c) => [c.ok ? 'ok' : c.required ? 'MISSING' : 'missing', c.name, c.found, c.ok ? '' : c.fix]);
+    const rows = checks.map((c) => [
+      c.ok ? 'ok' : c.required ? 'MISSING' : 'missing',
+      c.name,
+      c.found,
+      c.ok ? '' : c.fix,
+    ]);
     for (const line of table(rows)) {
       const style = line.startsWith('ok') ? 'green' : line.startsWith('MISSING') ? 'red' : 'yellow';
       const end = line.indexOf(' ');
@@ -48,12 +59,19 @@ function build(): Check {
 async function natsServer(): Promise<Check> {
   const bin = find('nats-server');
   const found = bin ? `${await firstLine(bin, ['-v'])} (${bin})` : '';
-  return { name: 'nats-server', ok: bin !== undefined, required: false, found, fix: 'apt-get install nats-server; without it: skbus up --inproc' };
+  return {
+    name: 'nats-server',
+    ok: bin !== undefined,
+    required: false,
+    found,
+    fix: 'apt-get install nats-server; without it: skbus up --inproc',
+  };
 }
 
 function tun(): Check {
   const base = { name: '/dev/net/tun', required: false };
-  if (!existsSync('/dev/net/tun')) return { ...base, ok: false, found: '', fix: 'modprobe tun; without it: skbus up --nic wire' };
+  if (!existsSync('/dev/net/tun'))
+    return { ...base, ok: false, found: '', fix: 'modprobe tun; without it: skbus up --nic wire' };
   try {
     closeSync(openSync('/dev/net/tun', 'r+'));
     return { ...base, ok: true, found: 'can be opened', fix: '' };
@@ -97,19 +115,30 @@ function isFree(n: number): Promise<boolean> {
 }
 
 function find(name: string): string | undefined {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin', '/usr/bin', '/bin'];
-  return dirs.map((d) => join(d, name)).find((p) => {
-    try {
-      accessSync(p, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  const dirs = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/sbin',
+    '/sbin',
+    '/usr/local/sbin',
+    '/usr/bin',
+    '/bin',
+  ];
+  return dirs
+    .map((d) => join(d, name))
+    .find((p) => {
+      try {
+        accessSync(p, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }
 
 function firstLine(bin: string, args: string[]): Promise<string> {
   return new Promise((resolve) => {
-    execFile(bin, args, { timeout: 5_000 }, (_e, stdout, stderr) => resolve((stdout || stderr).split('\n')[0]!.slice(0, 60).trim()));
+    execFile(bin, args, { timeout: 5_000 }, (_e, stdout, stderr) =>
+      resolve((stdout || stderr).split('\n')[0]!.slice(0, 60).trim()),
+    );
   });
 }

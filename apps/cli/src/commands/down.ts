@@ -26,11 +26,15 @@ export async function down(o: { stack?: string; all?: boolean }): Promise<void> 
 async function stop(s: FoundStack, running: readonly FoundStack[]): Promise<void> {
   const together = running.filter((r) => r.orchestrator.pid === s.orchestrator.pid);
   if (together.length > 1) say(`skbus: stacks ${together.map((r) => r.stack).join(' and ')} go down together`);
-  const asked = await new Api(s.stack).send('POST', '/shutdown', undefined, 3_000).then(() => true, () => false);
+  const asked = await new Api(s.stack).send('POST', '/shutdown', undefined, 3_000).then(
+    () => true,
+    () => false,
+  );
   if (!asked) kill(s.orchestrator.pid, 'SIGTERM');
   if (!(await gone(s, GRACE_MS))) {
     kill(s.orchestrator.pid, 'SIGKILL');
-    if (!(await gone(s, 2_000))) throw new CliError(`the orchestrator of stack ${s.stack} (pid ${s.orchestrator.pid}) cannot be stopped`);
+    if (!(await gone(s, 2_000)))
+      throw new CliError(`the orchestrator of stack ${s.stack} (pid ${s.orchestrator.pid}) cannot be stopped`);
   }
   for (const r of together) if (existsSync(join(r.runDir, 'stack.json'))) await sweepFolder(r.runDir);
 }

@@ -2,8 +2,21 @@ import { parseCidr, parseIpv4, parseMac } from '@skbus/skb';
 import { Api, ApiError } from '../api-client.ts';
 import { CliError, UsageError } from '../errors.ts';
 import {
-  addrJson, addrText, linkJson, linkText, neighJson, neighText, routeGetJson, routeGetText, routeJson, routeText, type AddrRow,
-  type LinkRow, type NeighRow, type RouteGetRow, type RouteRow,
+  addrJson,
+  addrText,
+  linkJson,
+  linkText,
+  neighJson,
+  neighText,
+  routeGetJson,
+  routeGetText,
+  routeJson,
+  routeText,
+  type AddrRow,
+  type LinkRow,
+  type NeighRow,
+  type RouteGetRow,
+  type RouteRow,
 } from '../format/ip-format.ts';
 import { NUD, PROTOCOLS, SCOPES, TABLES, TYPES, valueOf } from '../format/rtnl.ts';
 import { intOption } from '../options.ts';
@@ -39,7 +52,8 @@ export async function ip(argv: readonly string[], stack: string | undefined): Pr
   try {
     await run(words, look);
   } catch (e) {
-    if (e instanceof ApiError && e.errno !== 0) throw new CliError(`RTNETLINK answers: ${e.strerror}${e.message === e.strerror ? '' : ` (${e.message})`}`);
+    if (e instanceof ApiError && e.errno !== 0)
+      throw new CliError(`RTNETLINK answers: ${e.strerror}${e.message === e.strerror ? '' : ` (${e.message})`}`);
     throw e;
   }
 }
@@ -69,7 +83,12 @@ function options(argv: readonly string[], stack: string | undefined): { look: Lo
 }
 
 /** JSON, or lines. */
-function out<T>(look: Look, rows: readonly T[], json: (row: T) => unknown, text: (row: T) => readonly string[] | string): void {
+function out<T>(
+  look: Look,
+  rows: readonly T[],
+  json: (row: T) => unknown,
+  text: (row: T) => readonly string[] | string,
+): void {
   if (look.json) printJson(rows.map(json), look.pretty);
   else for (const r of rows) for (const line of [text(r)].flat()) print(line);
 }
@@ -81,7 +100,12 @@ async function addr(w: Words, look: Look): Promise<void> {
     const dev = w.deviceFilter();
     const [links, addrs] = await Promise.all([api.get<LinkRow[]>('/link'), api.get<AddrRow[]>('/addr')]);
     const of = (l: LinkRow): AddrRow[] => addrs.filter((a) => a.ifindex === l.ifindex);
-    out(look, chosen(links, dev), (l) => addrJson(l, of(l), look), (l) => addrText(l, of(l), look));
+    out(
+      look,
+      chosen(links, dev),
+      (l) => addrJson(l, of(l), look),
+      (l) => addrText(l, of(l), look),
+    );
     return;
   }
   if (cmd === 'flush') {
@@ -94,7 +118,8 @@ async function addr(w: Words, look: Look): Promise<void> {
     else if (/^b(rd|roadcast)$/.test(word)) body.broadcast = broadcast(w.value('brd'), body.address as string);
     else if (word === 'scope') body.scope = named(SCOPES, 'scope', w.value('scope'));
     else if (word === 'label') body.label = w.value('label');
-    else if (/^(local|peer|valid_lft|preferred_lft)$/.test(word) && word !== 'local') throw new UsageError(`ip address: "${word}" is not available here`);
+    else if (/^(local|peer|valid_lft|preferred_lft)$/.test(word) && word !== 'local')
+      throw new UsageError(`ip address: "${word}" is not available here`);
     else {
       const text = word === 'local' ? w.value('local') : word;
       if (!parseCidr(text)) throw new UsageError(`any valid prefix is expected rather than "${text}".`);
@@ -124,7 +149,12 @@ async function link(w: Words, look: Look): Promise<void> {
   if (cmd !== 'set') {
     const dev = w.deviceFilter();
     const o = { ...look, mode: true };
-    out(look, chosen(await api.get<LinkRow[]>('/link'), dev), (l) => linkJson(l, o), (l) => linkText(l, o));
+    out(
+      look,
+      chosen(await api.get<LinkRow[]>('/link'), dev),
+      (l) => linkJson(l, o),
+      (l) => linkText(l, o),
+    );
     return;
   }
   const body: Record<string, unknown> = {};
@@ -142,7 +172,11 @@ async function link(w: Words, look: Look): Promise<void> {
 }
 
 async function route(w: Words, look: Look): Promise<void> {
-  const cmd = w.command(['add', 'append', 'replace', 'change', 'delete', 'get', 'show', 'list', 'lst'], 'ip route', 'show');
+  const cmd = w.command(
+    ['add', 'append', 'replace', 'change', 'delete', 'get', 'show', 'list', 'lst'],
+    'ip route',
+    'show',
+  );
   if (cmd === 'get') return routeGet(w, look);
   if (cmd === 'show' || cmd === 'list' || cmd === 'lst') return routeShow(w, look);
   const body: Record<string, unknown> = {};
@@ -153,7 +187,8 @@ async function route(w: Words, look: Look): Promise<void> {
     else if (word === 'table') body.table = named(TABLES, 'table', w.value('table'));
     else if (/^proto(col)?$/.test(word)) body.protocol = named(PROTOCOLS, 'proto', w.value('proto'));
     else if (word === 'scope') body.scope = named(SCOPES, 'scope', w.value('scope'));
-    else if (/^(metric|preference|priority)$/.test(word)) body.metric = intOption('metric', w.value('metric'), 0, 0xffff_ffff);
+    else if (/^(metric|preference|priority)$/.test(word))
+      body.metric = intOption('metric', w.value('metric'), 0, 0xffff_ffff);
     else if (/^(tos|dsfield)$/.test(word)) body.tos = Number(w.value('tos'));
     else if (word === 'mtu') body.mtu = intOption('mtu', w.value('mtu'), 68, 65_535);
     else if (TYPES.some(([, name]) => name === word) && body.dst === undefined) body.type = valueOf(TYPES, word);
@@ -177,8 +212,15 @@ async function routeShow(w: Words, look: Look): Promise<void> {
   }
   const want = dst === undefined ? undefined : dst === 'default' ? { dst: '0.0.0.0', dstLen: 0 } : cidr(dst);
   const all = await new Api(look.stack).get<RouteRow[]>(`/route?table=${table}`);
-  const rows = all.filter((r) => (!dev || r.dev === dev) && (!want || (r.dst === want.dst && r.dstLen === want.dstLen)));
-  out(look, rows, (r) => routeJson(r, table === 0), (r) => routeText(r, table === 0));
+  const rows = all.filter(
+    (r) => (!dev || r.dev === dev) && (!want || (r.dst === want.dst && r.dstLen === want.dstLen)),
+  );
+  out(
+    look,
+    rows,
+    (r) => routeJson(r, table === 0),
+    (r) => routeText(r, table === 0),
+  );
 }
 
 async function routeGet(w: Words, look: Look): Promise<void> {
@@ -192,7 +234,12 @@ async function routeGet(w: Words, look: Look): Promise<void> {
   if (!q.has('to')) throw new UsageError('need at least a destination address');
   const r = await new Api(look.stack).get<RouteGetRow>(`/route/get?${q.toString()}`);
   const uid = process.getuid?.() ?? 0;
-  out(look, [r], (x) => routeGetJson(x, uid), (x) => routeGetText(x, uid));
+  out(
+    look,
+    [r],
+    (x) => routeGetJson(x, uid),
+    (x) => routeGetText(x, uid),
+  );
 }
 
 async function neigh(w: Words, look: Look): Promise<void> {
@@ -211,12 +258,21 @@ async function neigh(w: Words, look: Look): Promise<void> {
   }
   if (cmd === 'show' || cmd === 'list' || cmd === 'lst') {
     const rows = (await api.get<NeighRow[]>('/neigh')).filter(
-      (n) => (!body.dev || n.dev === body.dev) && (!body.address || n.addr === body.address) && (body.state === undefined ? n.state !== 0x40 : body.state === -1 || n.state === body.state),
+      (n) =>
+        (!body.dev || n.dev === body.dev) &&
+        (!body.address || n.addr === body.address) &&
+        (body.state === undefined ? n.state !== 0x40 : body.state === -1 || n.state === body.state),
     );
-    out(look, rows, (n) => neighJson(n, look.stats), (n) => neighText(n, look.stats));
+    out(
+      look,
+      rows,
+      (n) => neighJson(n, look.stats),
+      (n) => neighText(n, look.stats),
+    );
     return;
   }
-  if (body.address === undefined || body.dev === undefined) throw new UsageError('Device and destination are required arguments.');
+  if (body.address === undefined || body.dev === undefined)
+    throw new UsageError('Device and destination are required arguments.');
   if (cmd === 'delete') await api.send('DELETE', '/neigh', body);
   else await api.send('POST', '/neigh', { ...body, ...(cmd === 'add' ? {} : { replace: true }) });
 }
@@ -239,7 +295,8 @@ function mac(text: string): string {
 }
 
 function destination(text: string): string {
-  if (text !== 'default' && !parseCidr(text)) throw new UsageError(`any valid prefix is expected rather than "${text}".`);
+  if (text !== 'default' && !parseCidr(text))
+    throw new UsageError(`any valid prefix is expected rather than "${text}".`);
   return text;
 }
 

@@ -16,7 +16,8 @@ interface Options {
 /** As nstat(8): increments since the last call, which a file of the run folder remembers. */
 export async function nstat(patterns: readonly string[], o: Options): Promise<void> {
   const now = await new Api(o.stack).get<Record<string, number>>('/nstat');
-  const history = process.env.NSTAT_HISTORY || (process.env.SKBUS_API ? undefined : join(findStack(o.stack).runDir, 'nstat.json'));
+  const history =
+    process.env.NSTAT_HISTORY || (process.env.SKBUS_API ? undefined : join(findStack(o.stack).runDir, 'nstat.json'));
   if (o.reset && history) rmSync(history, { force: true });
   const before = o.ignore || !history ? {} : recall(history);
   const rows: Record<string, number> = {};
@@ -46,7 +47,10 @@ function recall(file: string): Record<string, number> {
 function matches(name: string, patterns: readonly string[]): boolean {
   if (patterns.length === 0) return true;
   return patterns.some((p) => {
-    const body = p.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '.*').replaceAll('?', '.');
+    const body = p
+      .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.');
     return new RegExp(`^${body}$`, 'i').test(name);
   });
 }

@@ -33,10 +33,22 @@ const EAGAIN = 11;
 const ICMP_HLEN = 8;
 const IP_HLEN = 20;
 const UNREACH = [
-  'Destination Net Unreachable', 'Destination Host Unreachable', 'Destination Protocol Unreachable', 'Destination Port Unreachable',
-  'Frag needed and DF set', 'Source Route Failed', 'Destination Net Unknown', 'Destination Host Unknown', 'Source Host Isolated',
-  'Destination Net Prohibited', 'Destination Host Prohibited', 'Destination Net Unreachable for Type of Service',
-  'Destination Host Unreachable for Type of Service', 'Packet filtered', 'Precedence Violation', 'Precedence Cutoff',
+  'Destination Net Unreachable',
+  'Destination Host Unreachable',
+  'Destination Protocol Unreachable',
+  'Destination Port Unreachable',
+  'Frag needed and DF set',
+  'Source Route Failed',
+  'Destination Net Unknown',
+  'Destination Host Unknown',
+  'Source Host Isolated',
+  'Destination Net Prohibited',
+  'Destination Host Prohibited',
+  'Destination Net Unreachable for Type of Service',
+  'Destination Host Unreachable for Type of Service',
+  'Packet filtered',
+  'Precedence Violation',
+  'Precedence Cutoff',
 ];
 
 /** Looks like iputils' ping; exits 1 without a single answer, 2 on other errors. */
@@ -56,9 +68,9 @@ export async function ping(host: string, o: Options): Promise<void> {
   process.once('SIGINT', () => stop());
   const id = process.pid & 0xffff;
   let failure: CliError | undefined;
-  let over = false;
-  void stopped.then(() => (over = true));
-  for (let seq = 1; seq <= count && !over; seq++) {
+  const over = { yes: false };
+  void stopped.then(() => (over.yes = true));
+  for (let seq = 1; seq <= count && !over.yes; seq++) {
     tally.sent++;
     const body = { address, id, seq: seq & 0xffff, size, ttl, timeoutMs: Math.round(timeoutMs) };
     const one = api.send<Reply>('POST', '/ping', body, timeoutMs + 5_000).then(
@@ -103,12 +115,19 @@ class Tally {
     if (r.errno === 0 && r.type === 0) {
       this.received++;
       this.rtts.push(r.rttMs);
-      this.line(`${r.bytes + (r.bytes < ICMP_HLEN ? ICMP_HLEN : 0)} bytes from ${r.from}: icmp_seq=${seq} ttl=${r.ttl} time=${shortMs(r.rttMs)} ms`);
+      this.line(
+        `${r.bytes + (r.bytes < ICMP_HLEN ? ICMP_HLEN : 0)} bytes from ${r.from}: icmp_seq=${seq} ttl=${r.ttl} time=${shortMs(r.rttMs)} ms`,
+      );
       return undefined;
     }
     if (r.type === 3 || r.type === 11) {
       this.errors++;
-      const what = r.type === 11 ? (r.code === 0 ? 'Time to live exceeded' : 'Frag reassembly time exceeded') : (UNREACH[r.code] ?? `Destination Unreachable, Bad Code: ${r.code}`);
+      const what =
+        r.type === 11
+          ? r.code === 0
+            ? 'Time to live exceeded'
+            : 'Frag reassembly time exceeded'
+          : (UNREACH[r.code] ?? `Destination Unreachable, Bad Code: ${r.code}`);
       this.line(`From ${r.from} icmp_seq=${seq} ${what}`);
       return undefined;
     }
@@ -121,13 +140,25 @@ class Tally {
     const loss = this.sent === 0 ? 0 : ((this.sent - this.received) * 100) / this.sent;
     const { min, avg, max, mdev } = stats(this.rtts);
     if (this.json) {
-      printJson({ host: this.host, transmitted: this.sent, received: this.received, errors: this.errors, lossPercent: loss, timeMs: ms, rttMs: { min, avg, max, mdev }, replies: this.rows });
+      printJson({
+        host: this.host,
+        transmitted: this.sent,
+        received: this.received,
+        errors: this.errors,
+        lossPercent: loss,
+        timeMs: ms,
+        rttMs: { min, avg, max, mdev },
+        replies: this.rows,
+      });
       return;
     }
     print(`\n--- ${this.host} ping statistics ---`);
     const errors = this.errors > 0 ? `+${this.errors} errors, ` : '';
-    print(`${this.sent} packets transmitted, ${this.received} received, ${errors}${String(+loss.toPrecision(6))}% packet loss, time ${ms}ms`);
-    if (this.rtts.length > 0) print(`rtt min/avg/max/mdev = ${[min, avg, max, mdev].map((x) => x.toFixed(3)).join('/')} ms`);
+    print(
+      `${this.sent} packets transmitted, ${this.received} received, ${errors}${String(+loss.toPrecision(6))}% packet loss, time ${ms}ms`,
+    );
+    if (this.rtts.length > 0)
+      print(`rtt min/avg/max/mdev = ${[min, avg, max, mdev].map((x) => x.toFixed(3)).join('/')} ms`);
     else print('');
   }
 

@@ -18,8 +18,19 @@ const CLOSE = 7;
 const TIME_WAIT = 6;
 /** misc/ss.c:sstate_name */
 const STATES = [
-  'UNKNOWN', 'ESTAB', 'SYN-SENT', 'SYN-RECV', 'FIN-WAIT-1', 'FIN-WAIT-2', 'TIME-WAIT', 'UNCONN', 'CLOSE-WAIT', 'LAST-ACK', 'LISTEN',
-  'CLOSING', 'SYN-RECV',
+  'UNKNOWN',
+  'ESTAB',
+  'SYN-SENT',
+  'SYN-RECV',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'TIME-WAIT',
+  'UNCONN',
+  'CLOSE-WAIT',
+  'LAST-ACK',
+  'LISTEN',
+  'CLOSING',
+  'SYN-RECV',
 ];
 
 interface Line {
@@ -34,7 +45,8 @@ export async function ss(o: Options): Promise<void> {
   if (o.udp || both) for (const row of udp) lines.push({ netid: 'udp', row });
   if (o.tcp || both) for (const row of tcp) lines.push({ netid: 'tcp', row });
   const shown = lines.filter((l) => isShown(l, o));
-  if (o.json) printJson(shown.map(({ netid, row }) => ({ netid, ...row, state: STATES[row.state] ?? String(row.state) })));
+  if (o.json)
+    printJson(shown.map(({ netid, row }) => ({ netid, ...row, state: STATES[row.state] ?? String(row.state) })));
   else render(shown, both, o);
 }
 
@@ -48,13 +60,18 @@ function isShown({ netid, row }: Line, o: Options): boolean {
 
 function render(lines: readonly Line[], netid: boolean, o: Options): void {
   const cells = lines.map(({ netid: id, row: r }) => [
-    ...(netid ? [id] : []), STATES[r.state] ?? String(r.state), String(r.rqueue), String(r.wqueue),
-    `${r.laddr}:${r.lport || '*'}`, `${r.raddr}:${r.rport || '*'}`,
+    ...(netid ? [id] : []),
+    STATES[r.state] ?? String(r.state),
+    String(r.rqueue),
+    String(r.wqueue),
+    `${r.laddr}:${r.lport || '*'}`,
+    `${r.raddr}:${r.rport || '*'}`,
   ]);
   const head = [...(netid ? ['Netid'] : []), 'State', 'Recv-Q', 'Send-Q', 'Local Address:Port', 'Peer Address:Port'];
   const widths = head.map((h, i) => Math.max(h.length, ...cells.map((c) => c[i]!.length)));
   const right = head.length - 2;
-  const lay = (c: readonly string[]): string => c.map((x, i) => (i >= right ? x.padStart(widths[i]!) : x.padEnd(widths[i]!))).join(' ');
+  const lay = (c: readonly string[]): string =>
+    c.map((x, i) => (i >= right ? x.padStart(widths[i]!) : x.padEnd(widths[i]!))).join(' ');
   if (o.header !== false) print(`${lay(head)} Process`);
   for (const [i, c] of cells.entries()) {
     const { netid: id, row } = lines[i]!;

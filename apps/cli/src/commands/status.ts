@@ -43,9 +43,25 @@ export async function status(o: { stack?: string; json?: boolean }): Promise<voi
     printJson(s);
     return;
   }
-  print(`${paint('bold', `stack ${s.stack}`)}  ${s.state}  nic ${s.backend}  ${s.address}${s.peer ? ` ⇄ ${s.peer}${s.peerNetns ? ` in ${s.peerNetns}` : ''}` : ''}`);
-  print(`api ${s.api}  nats ${s.nats || 'none (in one process)'}  socks5 ${s.socksPort ? `127.0.0.1:${s.socksPort}` : 'off'}  run folder ${s.runDir}`);
-  const head = ['SERVICE', 'PID', 'STATE', 'RESTARTS', 'UPTIME', 'RSS', 'SKBS IN', 'OUT', 'QUEUED', 'DROPPED', 'MISSING'];
+  print(
+    `${paint('bold', `stack ${s.stack}`)}  ${s.state}  nic ${s.backend}  ${s.address}${s.peer && s.backend === 'tap' ? ` ⇄ ${s.peer}${s.peerNetns ? ` in ${s.peerNetns}` : ''}` : ''}`,
+  );
+  print(
+    `api ${s.api}  nats ${s.nats || 'none (in one process)'}  socks5 ${s.socksPort ? `127.0.0.1:${s.socksPort}` : 'off'}  run folder ${s.runDir}`,
+  );
+  const head = [
+    'SERVICE',
+    'PID',
+    'STATE',
+    'RESTARTS',
+    'UPTIME',
+    'RSS',
+    'SKBS IN',
+    'OUT',
+    'QUEUED',
+    'DROPPED',
+    'MISSING',
+  ];
   for (const line of table([head, ...s.services.map(row)])) print(line);
   const drops = Object.entries(s.skbs.dropped).filter(([, n]) => n > 0);
   if (drops.length > 0) print(`dropped: ${drops.map(([reason, n]) => `${reason} ${n}`).join(', ')}`);
@@ -54,7 +70,13 @@ export async function status(o: { stack?: string; json?: boolean }): Promise<voi
 function row(s: Service): string[] {
   const l = s.ledger;
   const skbs = l
-    ? [l.received + l.created, l.passed + l.consumed, l.queued, Object.values(l.dropped).reduce((a, b) => a + b, 0), l.imbalance].map(String)
+    ? [
+        l.received + l.created,
+        l.passed + l.consumed,
+        l.queued,
+        Object.values(l.dropped).reduce((a, b) => a + b, 0),
+        l.imbalance,
+      ].map(String)
     : ['-', '-', '-', '-', '-'];
   const mib = s.rssBytes ? `${Math.round(s.rssBytes / 1048576)}M` : '-';
   return [s.name, s.pid ? String(s.pid) : '-', s.state, String(s.restarts), duration(s.uptimeMs), mib, ...skbs];

@@ -1,4 +1,11 @@
-import { formatFtrace, formatJsonLine, formatPwru, formatPwruHeader, type PrintedEvent, type PrintOptions } from '@skbus/trace';
+import {
+  formatFtrace,
+  formatJsonLine,
+  formatPwru,
+  formatPwruHeader,
+  type PrintedEvent,
+  type PrintOptions,
+} from '@skbus/trace';
 import { Api } from '../api-client.ts';
 import { UsageError } from '../errors.ts';
 import type { LinkRow } from '../format/ip-format.ts';
@@ -21,17 +28,25 @@ const QUIET_MS = 400;
 
 export async function trace(o: Options): Promise<void> {
   const format = o.json ? 'json' : o.format;
-  if (!['pwru', 'ftrace', 'json'].includes(format)) throw new UsageError(`--format ${format}: expected pwru, ftrace or json`);
+  if (!['pwru', 'ftrace', 'json'].includes(format))
+    throw new UsageError(`--format ${format}: expected pwru, ftrace or json`);
   const follow = o.follow === undefined ? 0 : skbId(o.follow);
   const count = o.count === undefined ? Number.POSITIVE_INFINITY : intOption('-c', o.count, 1, 1e9);
   const api = new Api(o.stack);
-  const [{ stack }, links] = await Promise.all([api.get<Status>('/status'), api.get<LinkRow[]>('/link').catch(() => [])]);
+  const [{ stack }, links] = await Promise.all([
+    api.get<Status>('/status'),
+    api.get<LinkRow[]>('/link').catch(() => []),
+  ]);
   const opts: PrintOptions = {
-    netns: stack, ifname: (i) => links.find((l) => l.ifindex === i)?.name, mtuOf: (i) => links.find((l) => l.ifindex === i)?.mtu,
+    netns: stack,
+    ifname: (i) => links.find((l) => l.ifindex === i)?.name,
+    mtuOf: (i) => links.find((l) => l.ifindex === i)?.mtu,
   };
   const stop = new AbortController();
   for (const sig of ['SIGINT', 'SIGTERM'] as const) process.once(sig, () => stop.abort());
-  const sorter = new Sorter(printer(format, opts), format === 'ftrace' ? QUIET_MS : SETTLE_MS, count, () => stop.abort());
+  const sorter = new Sorter(printer(format, opts), format === 'ftrace' ? QUIET_MS : SETTLE_MS, count, () =>
+    stop.abort(),
+  );
   if (format === 'pwru') print(formatPwruHeader(opts));
   await api.lines(`/trace?follow=${follow}`, (row) => sorter.add(row as PrintedEvent & { lost?: number }), stop.signal);
   sorter.flush();
@@ -87,6 +102,7 @@ class Sorter {
 /** An skb id as the formats print it: `0x10000a2f`, or a plain number. */
 function skbId(text: string): number {
   const n = Number(text);
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || n < 1 || n > 0xffff_ffff) throw new UsageError(`--follow ${text}: expected the id of an skb, such as 0x10000a2f`);
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || n < 1 || n > 0xffff_ffff)
+    throw new UsageError(`--follow ${text}: expected the id of an skb, such as 0x10000a2f`);
   return n;
 }

@@ -47,18 +47,22 @@ type Message =
 export async function up(o: UpOptions): Promise<void> {
   const env = upEnv(o);
   const main = join(orchestratorDir, 'main.js');
-  if (!existsSync(main)) throw new CliError(`${relative(process.cwd(), main)} is missing; build it with "npm run build"`);
+  if (!existsSync(main))
+    throw new CliError(`${relative(process.cwd(), main)} is missing; build it with "npm run build"`);
   await (o.detach ? detached(main, env, o) : foreground(main, env));
 }
 
 /** Options as the orchestrator's environment. Throws UsageError naming the option. */
 export function upEnv(o: UpOptions): Record<string, string> {
   const stack = o.stack ?? (process.env.SKBUS_STACK || 'a');
-  if (!/^[a-z0-9_-]{1,32}$/.test(stack)) throw new UsageError(`--stack ${stack}: expected 1 to 32 of a–z, 0–9, _ and -`);
-  if (o.nic !== undefined && !['tap', 'wire', 'udp'].includes(o.nic)) throw new UsageError(`--nic ${o.nic}: expected tap, wire or udp`);
+  if (!/^[a-z0-9_-]{1,32}$/.test(stack))
+    throw new UsageError(`--stack ${stack}: expected 1 to 32 of a–z, 0–9, _ and -`);
+  if (o.nic !== undefined && !['tap', 'wire', 'udp'].includes(o.nic))
+    throw new UsageError(`--nic ${o.nic}: expected tap, wire or udp`);
   const env: Record<string, string> = { SKBUS_NETNS: stack, SKBUS_RUN_DIR: join(runRoot(), stack) };
   if (o.nic) env.SKBUS_NIC_BACKEND = o.nic;
-  if (o.nic === 'udp' && !(o.udpLocal && o.udpPeer)) throw new UsageError('--nic udp needs --udp-local and --udp-peer, each host:port');
+  if (o.nic === 'udp' && !(o.udpLocal && o.udpPeer))
+    throw new UsageError('--nic udp needs --udp-local and --udp-peer, each host:port');
   for (const [name, value, variable] of [
     ['--udp-local', o.udpLocal, 'SKBUS_NIC_UDP_LOCAL'],
     ['--udp-peer', o.udpPeer, 'SKBUS_NIC_UDP_PEER'],
@@ -69,7 +73,8 @@ export function upEnv(o: UpOptions): Record<string, string> {
     env[variable] = value;
   }
   if (o.peerNetns !== undefined) {
-    if (!/^[\w.-]{1,64}$/.test(o.peerNetns)) throw new UsageError(`--peer-netns ${o.peerNetns}: expected a name of letters, digits, _ . and -, or host`);
+    if (!/^[\w.-]{1,64}$/.test(o.peerNetns))
+      throw new UsageError(`--peer-netns ${o.peerNetns}: expected a name of letters, digits, _ . and -, or host`);
     env.SKBUS_PEER_NETNS = o.peerNetns;
   }
   if (o.append !== undefined) env.SKBUS_APPEND = checkedCmdline(o.append);
@@ -84,7 +89,10 @@ export function upEnv(o: UpOptions): Record<string, string> {
     if (value !== undefined) env[variable] = String(intOption(name, value, 0, 65_535));
   }
   // A further stack on the wire joins the segment of those that are there: their broker carries it.
-  const other = o.nic === 'wire' && stack !== 'a' ? listStacks().find((s) => s.running && s.backend === 'wire' && s.nats !== '') : undefined;
+  const other =
+    o.nic === 'wire' && stack !== 'a'
+      ? listStacks().find((s) => s.running && s.backend === 'wire' && s.nats !== '')
+      : undefined;
   if (other) env.SKBUS_NATS_URL = other.nats;
   return env;
 }
@@ -100,14 +108,18 @@ function checkedCmdline(text: string): string {
 }
 
 const childEnv = (env: Record<string, string>): NodeJS.ProcessEnv => {
-  const inherited = Object.entries(process.env).filter(([k]) => !k.startsWith('SKBUS_') || k === 'SKBUS_LOG_LEVEL' || k === 'SKBUS_APPS_DIR' || k === 'SKBUS_DEMO');
+  const inherited = Object.entries(process.env).filter(
+    ([k]) => !k.startsWith('SKBUS_') || k === 'SKBUS_LOG_LEVEL' || k === 'SKBUS_APPS_DIR' || k === 'SKBUS_DEMO',
+  );
   return { ...Object.fromEntries(inherited), ...env };
 };
 
 /** Ctrl-C comes to us alone: the orchestrator has a session of its own and is told by SIGTERM. */
 async function foreground(main: string, env: Record<string, string>): Promise<void> {
   const child = spawn(process.execPath, ['--enable-source-maps', main], {
-    env: childEnv(env), stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true,
+    env: childEnv(env),
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    detached: true,
   });
   let failed: string | undefined;
   let stopping = 0;
@@ -146,10 +158,14 @@ async function detached(main: string, env: Record<string, string>, o: UpOptions)
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     fd = openSync(log, 'a', 0o600);
   } catch (e) {
-    throw new CliError(`cannot write to the run folder ${dir}: ${(e as Error).message}; set SKBUS_RUN_ROOT to another one`);
+    throw new CliError(
+      `cannot write to the run folder ${dir}: ${(e as Error).message}; set SKBUS_RUN_ROOT to another one`,
+    );
   }
   const child = spawn(process.execPath, ['--enable-source-maps', main], {
-    env: childEnv({ ...env, SKBUS_DETACH: '1' }), stdio: ['ignore', fd, fd, 'ipc'], detached: true,
+    env: childEnv({ ...env, SKBUS_DETACH: '1' }),
+    stdio: ['ignore', fd, fd, 'ipc'],
+    detached: true,
   });
   closeSync(fd);
   const giveUp = (): void => void child.kill('SIGTERM');
@@ -193,9 +209,14 @@ function stopWhenNpmIsGone(stop: () => void): NodeJS.Timeout | undefined {
 export function whatNext(stacks: readonly ReadyStack[], ms: number): string[] {
   const skbus = `node ${join(root, 'tools/skbus.mjs')}`;
   const [a, b] = stacks;
-  const head = stacks.map((s) => `stack ${s.stack} is ${s.address || 'without an address'} (${s.services} services, nic ${s.backend})`);
+  const head = stacks.map(
+    (s) => `stack ${s.stack} is ${s.address || 'without an address'} (${s.services} services, nic ${s.backend})`,
+  );
   const lines = ['', paint('bold', `skbus is up after ${(ms / 1000).toFixed(1)} s: ${head.join(', ')}.`)];
-  lines.push(`Control API ${a!.api}/api, SOCKS5 ${a!.socksPort ? `127.0.0.1:${a!.socksPort}` : 'off'}.`, 'Try next, in another terminal:');
+  lines.push(
+    `Control API ${a!.api}/api, SOCKS5 ${a!.socksPort ? `127.0.0.1:${a!.socksPort}` : 'off'}.`,
+    'Try next, in another terminal:',
+  );
   return [...lines, ...commandsFor(a!, b, skbus).map((c) => `  ${c}`), ''];
 }
 
@@ -211,7 +232,9 @@ function commandsFor(a: ReadyStack, b: ReadyStack | undefined, skbus: string): s
   if (b) {
     return [
       `${skbus} ping ${pick} -c 3 ${b.address}`,
-      a.socksPort ? `curl -s --socks5-hostname 127.0.0.1:${a.socksPort} http://${b.address}/` : `${skbus} ss ${pick} -a`,
+      a.socksPort
+        ? `curl -s --socks5-hostname 127.0.0.1:${a.socksPort} http://${b.address}/`
+        : `${skbus} ss ${pick} -a`,
       `${skbus} dmesg ${pick}`,
     ];
   }

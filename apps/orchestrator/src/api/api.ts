@@ -28,10 +28,17 @@ export interface Api {
 
 /** The control API of one stack: REST at `/`, OpenAPI at `/api` and `/api-json`. */
 export async function serveApi(stack: Stack, host: string, port: number, shutdown: () => void): Promise<Api> {
-  const app = await NestFactory.create<NestExpressApplication>(apiModule(stack, shutdown), { logger: ['error'], abortOnError: false });
+  const app = await NestFactory.create<NestExpressApplication>(apiModule(stack, shutdown), {
+    logger: ['error'],
+    abortOnError: false,
+  });
   app.disable('x-powered-by');
   app.use(onlyLocal);
-  const doc = new DocumentBuilder().setTitle('skbus').setDescription(`Control API of stack ${stack.netns}`).setVersion(stack.opts.version).build();
+  const doc = new DocumentBuilder()
+    .setTitle('skbus')
+    .setDescription(`Control API of stack ${stack.netns}`)
+    .setVersion(stack.opts.version)
+    .build();
   SwaggerModule.setup('api', app, () => SwaggerModule.createDocument(app, doc), { jsonDocumentUrl: 'api-json' });
   await app.listen(port, host);
   const server = app.getHttpServer() as Server;

@@ -26,7 +26,11 @@ export class Ctl {
     }
   }
 
-  async net(layer: 'nic' | 'ip' | 'neigh', verb: string, r: skbus.v1.NetRequest.$Properties): Promise<skbus.v1.NetReply> {
+  async net(
+    layer: 'nic' | 'ip' | 'neigh',
+    verb: string,
+    r: skbus.v1.NetRequest.$Properties,
+  ): Promise<skbus.v1.NetReply> {
     const reply = pb.NetReply.decode(await this.request(layer, verb, pb.NetRequest.encode(r).finish()));
     if (reply.errno !== 0) throw refusal(reply.errno, reply.message);
     return reply as skbus.v1.NetReply;
@@ -45,7 +49,12 @@ export class Ctl {
 }
 
 const STATUS: Record<number, number> = {
-  [ERRNO.ENOENT]: 404, [ERRNO.ESRCH]: 404, [ERRNO.ENODEV]: 404, [ERRNO.ENXIO]: 404, [ERRNO.EEXIST]: 409, [ERRNO.EBUSY]: 409,
+  [ERRNO.ENOENT]: 404,
+  [ERRNO.ESRCH]: 404,
+  [ERRNO.ENODEV]: 404,
+  [ERRNO.ENXIO]: 404,
+  [ERRNO.EEXIST]: 409,
+  [ERRNO.EBUSY]: 409,
   [ERRNO.EADDRINUSE]: 409,
 };
 

@@ -3,13 +3,36 @@ import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { monotonicMs } from '@skbus/nest-kit';
 import { addrFromPb, devFromPb, macToBytes, neighFromPb, pb, routeFromPb, type skbus } from '@skbus/contracts';
 import {
-  formatIpv4, formatMac, IFF_UP, maskOf, NUD_PERMANENT, NUD_REACHABLE, parseCidr, parseIpv4, parseMac, RT_SCOPE_HOST, RT_SCOPE_LINK,
-  RT_SCOPE_UNIVERSE, type NetDevice,
+  formatIpv4,
+  formatMac,
+  IFF_UP,
+  maskOf,
+  NUD_PERMANENT,
+  NUD_REACHABLE,
+  parseCidr,
+  parseIpv4,
+  parseMac,
+  RT_SCOPE_HOST,
+  RT_SCOPE_LINK,
+  RT_SCOPE_UNIVERSE,
+  type NetDevice,
 } from '@skbus/skb';
 import { Ctl } from './ctl.ts';
 import {
-  addrBody, flushBody, linkBody, neighBody, routeBody, routeGetQuery, routeListQuery, type AddrBody, type FlushBody, type LinkBody, type NeighBody,
-  type RouteBody, type RouteGetQuery, type RouteListQuery,
+  addrBody,
+  flushBody,
+  linkBody,
+  neighBody,
+  routeBody,
+  routeGetQuery,
+  routeListQuery,
+  type AddrBody,
+  type FlushBody,
+  type LinkBody,
+  type NeighBody,
+  type RouteBody,
+  type RouteGetQuery,
+  type RouteListQuery,
 } from './schemas.ts';
 import { openApi, ZodPipe } from './zod-pipe.ts';
 
@@ -39,7 +62,10 @@ export class NetController {
     const d = await this.ctl.device(name);
     const flags = b.up === undefined ? d.flags : b.up ? d.flags | IFF_UP : d.flags & ~IFF_UP;
     const mac = macToBytes(b.address === undefined ? d.mac : parseMac(b.address));
-    await this.ctl.net('nic', 'link', { op: Op.SET, dev: { ifindex: d.ifindex, name, mac, mtu: b.mtu ?? d.mtu, flags } });
+    await this.ctl.net('nic', 'link', {
+      op: Op.SET,
+      dev: { ifindex: d.ifindex, name, mac, mtu: b.mtu ?? d.mtu, flags },
+    });
     return { ok: true };
   }
 
@@ -48,7 +74,10 @@ export class NetController {
   async addrs(): Promise<unknown> {
     const [reply, devs] = await Promise.all([this.ctl.net('ip', 'addr', { op: Op.SHOW }), this.ctl.devices()]);
     return (reply.addrs as skbus.v1.IfAddr[]).map(addrFromPb).map((a) => ({
-      ...a, dev: nameOf(devs, a.ifindex), local: formatIpv4(a.local), broadcast: a.broadcast ? formatIpv4(a.broadcast) : '',
+      ...a,
+      dev: nameOf(devs, a.ifindex),
+      local: formatIpv4(a.local),
+      broadcast: a.broadcast ? formatIpv4(a.broadcast) : '',
     }));
   }
 
@@ -72,9 +101,15 @@ export class NetController {
   @Get('route')
   @ApiOperation({ summary: 'Routes of one table, or of all (table=0)' })
   async routes(@Query(new ZodPipe(routeListQuery)) q: RouteListQuery): Promise<unknown> {
-    const [reply, devs] = await Promise.all([this.ctl.net('ip', 'route', { op: Op.SHOW, table: q.table }), this.ctl.devices()]);
+    const [reply, devs] = await Promise.all([
+      this.ctl.net('ip', 'route', { op: Op.SHOW, table: q.table }),
+      this.ctl.devices(),
+    ]);
     return (reply.routes as skbus.v1.Route[]).map(routeFromPb).map((r) => ({
-      ...r, dst: formatIpv4(r.dst), gateway: r.gateway ? formatIpv4(r.gateway) : '', dev: nameOf(devs, r.oif),
+      ...r,
+      dst: formatIpv4(r.dst),
+      gateway: r.gateway ? formatIpv4(r.gateway) : '',
+      dev: nameOf(devs, r.oif),
       prefsrc: r.prefsrc ? formatIpv4(r.prefsrc) : '',
     }));
   }
@@ -105,8 +140,13 @@ export class NetController {
     const { reply } = await this.ctl.net('ip', 'route', { op: Op.GET, query });
     const r = reply as skbus.v1.RouteReply;
     return {
-      dst: formatIpv4(r.daddr), gateway: r.gateway && r.gateway !== r.daddr ? formatIpv4(r.gateway) : '', dev: nameOf(devs, r.oif),
-      prefsrc: formatIpv4(r.saddr), mtu: r.mtu, type: r.type, from: q.from ?? '',
+      dst: formatIpv4(r.daddr),
+      gateway: r.gateway && r.gateway !== r.daddr ? formatIpv4(r.gateway) : '',
+      dev: nameOf(devs, r.oif),
+      prefsrc: formatIpv4(r.saddr),
+      mtu: r.mtu,
+      type: r.type,
+      from: q.from ?? '',
     };
   }
 
@@ -115,9 +155,15 @@ export class NetController {
   async neighs(): Promise<unknown> {
     const [reply, devs] = await Promise.all([this.ctl.net('neigh', 'neigh', { op: Op.SHOW }), this.ctl.devices()]);
     return (reply.neighs as skbus.v1.NeighEntry[]).map(neighFromPb).map((n) => ({
-      ifindex: n.ifindex, dev: nameOf(devs, n.ifindex), addr: formatIpv4(n.addr),
-      lladdr: n.lladdr === undefined ? '' : formatMac(n.lladdr), state: n.state, probes: n.probes,
-      usedAgoMs: ago(n.usedMs), confirmedAgoMs: ago(n.confirmedMs), updatedAgoMs: ago(n.updatedMs),
+      ifindex: n.ifindex,
+      dev: nameOf(devs, n.ifindex),
+      addr: formatIpv4(n.addr),
+      lladdr: n.lladdr === undefined ? '' : formatMac(n.lladdr),
+      state: n.state,
+      probes: n.probes,
+      usedAgoMs: ago(n.usedMs),
+      confirmedAgoMs: ago(n.confirmedMs),
+      updatedAgoMs: ago(n.updatedMs),
     }));
   }
 
@@ -143,7 +189,10 @@ export class NetController {
   @ApiBody({ schema: openApi(flushBody) })
   async flushAddrs(@Body(new ZodPipe(flushBody)) b: FlushBody): Promise<unknown> {
     const { ifindex } = await this.ctl.device(b.dev);
-    await this.ctl.net('ip', 'addr', { op: Op.FLUSH, addr: { ifindex, local: 0, prefixLen: 0, broadcast: 0, scope: 0, label: '' } });
+    await this.ctl.net('ip', 'addr', {
+      op: Op.FLUSH,
+      addr: { ifindex, local: 0, prefixLen: 0, broadcast: 0, scope: 0, label: '' },
+    });
     return { ok: true };
   }
 
@@ -153,7 +202,10 @@ export class NetController {
   @ApiBody({ schema: openApi(flushBody) })
   async flushNeighs(@Body(new ZodPipe(flushBody)) b: FlushBody): Promise<unknown> {
     const { ifindex } = await this.ctl.device(b.dev);
-    await this.ctl.net('neigh', 'neigh', { op: Op.FLUSH, neigh: { ifindex, addr: 0, lladdr: new Uint8Array(0), state: 0 } });
+    await this.ctl.net('neigh', 'neigh', {
+      op: Op.FLUSH,
+      neigh: { ifindex, addr: 0, lladdr: new Uint8Array(0), state: 0 },
+    });
     return { ok: true };
   }
 
@@ -169,9 +221,18 @@ export class NetController {
     const to = b.dst === 'default' ? { addr: 0, len: 0 } : parseCidr(b.dst)!;
     const oif = b.dev === undefined ? 0 : (await this.ctl.device(b.dev)).ifindex;
     return {
-      dst: (to.addr & maskOf(to.len)) >>> 0, dstLen: to.len, gateway: ip(b.via), oif, prefsrc: ip(b.src), table: b.table ?? 0,
-      type: b.type ?? 0, scope: b.scope ?? (b.via === undefined && b.type === undefined ? RT_SCOPE_LINK : 0),
-      protocol: b.protocol ?? 0, metric: b.metric ?? 0, tos: b.tos ?? 0, mtu: b.mtu ?? 0,
+      dst: (to.addr & maskOf(to.len)) >>> 0,
+      dstLen: to.len,
+      gateway: ip(b.via),
+      oif,
+      prefsrc: ip(b.src),
+      table: b.table ?? 0,
+      type: b.type ?? 0,
+      scope: b.scope ?? (b.via === undefined && b.type === undefined ? RT_SCOPE_LINK : 0),
+      protocol: b.protocol ?? 0,
+      metric: b.metric ?? 0,
+      tos: b.tos ?? 0,
+      mtu: b.mtu ?? 0,
     };
   }
 

@@ -90,7 +90,10 @@ export const sysctlBody = z.strictObject({
 });
 export type SysctlBody = z.infer<typeof sysctlBody>;
 
-export const dmesgQuery = z.object({ since: u32Text.default(0), follow: z.enum(['0', '1', 'true', 'false']).optional() });
+export const dmesgQuery = z.object({
+  since: u32Text.default(0),
+  follow: z.enum(['0', '1', 'true', 'false']).optional(),
+});
 export type DmesgQuery = z.infer<typeof dmesgQuery>;
 
 export const traceQuery = z.object({ follow: u32Text.default(0) });

@@ -3,12 +3,22 @@ import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { LAYERS, pb, type skbus } from '@skbus/contracts';
 import { ERRNO, errnoName, errnoText, formatIpv4, parseIpv4 } from '@skbus/skb';
 import { Ctl, refusal } from './ctl.ts';
-import { exposeBody, pingBody, sysctlBody, sysctlQuery, type ExposeBody, type PingBody, type SysctlBody, type SysctlQuery } from './schemas.ts';
+import {
+  exposeBody,
+  pingBody,
+  sysctlBody,
+  sysctlQuery,
+  type ExposeBody,
+  type PingBody,
+  type SysctlBody,
+  type SysctlQuery,
+} from './schemas.ts';
 import { openApi, ZodPipe } from './zod-pipe.ts';
 
 type SockRow = Record<string, unknown> & { laddr: number; raddr: number };
 
-const withTextAddresses = (r: SockRow): SockRow => ({ ...r, laddr: formatIpv4(r.laddr), raddr: formatIpv4(r.raddr) }) as unknown as SockRow;
+const withTextAddresses = (r: SockRow): SockRow =>
+  ({ ...r, laddr: formatIpv4(r.laddr), raddr: formatIpv4(r.raddr) }) as unknown as SockRow;
 
 /** Sockets and what is done with them. */
 @ApiTags('sockets')
@@ -57,8 +67,16 @@ export class SockController {
     const request = pb.PingRequest.encode({ daddr: parseIpv4(b.address)!, id, seq, size, ttl, timeoutMs }).finish();
     const r = pb.PingReply.decode(await this.ctl.request('ip', 'ping', request, timeoutMs + 2_000));
     return {
-      errno: r.errno, error: r.errno ? errnoName(r.errno) : '', strerror: r.errno ? errnoText(r.errno) : '',
-      from: r.from ? formatIpv4(r.from) : '', ttl: r.ttl, rttMs: r.rttMs, type: r.type, code: r.code, bytes: r.bytes, seq: r.seq,
+      errno: r.errno,
+      error: r.errno ? errnoName(r.errno) : '',
+      strerror: r.errno ? errnoText(r.errno) : '',
+      from: r.from ? formatIpv4(r.from) : '',
+      ttl: r.ttl,
+      rttMs: r.rttMs,
+      type: r.type,
+      code: r.code,
+      bytes: r.bytes,
+      seq: r.seq,
     };
   }
 
@@ -80,15 +98,23 @@ export class SockController {
   }
 
   private async expose(r: skbus.v1.ExposeRequest.$Properties): Promise<unknown> {
-    const reply = pb.ExposeReply.decode(await this.ctl.request('socket', 'expose', pb.ExposeRequest.encode(r).finish()));
+    const reply = pb.ExposeReply.decode(
+      await this.ctl.request('socket', 'expose', pb.ExposeRequest.encode(r).finish()),
+    );
     if (reply.errno !== 0) throw refusal(reply.errno, reply.message);
     return (reply.exposed as skbus.v1.Exposed[]).map((e) => ({
-      port: e.port, host: e.targetHost, targetPort: e.targetPort, connections: e.connections,
+      port: e.port,
+      host: e.targetHost,
+      targetPort: e.targetPort,
+      connections: e.connections,
     }));
   }
 
   /** Asks every service; each answers for the names it has. */
-  private async sysctl(name: string, value: string): Promise<{ values: Record<string, string>; refused: skbus.v1.SysctlReply | undefined }> {
+  private async sysctl(
+    name: string,
+    value: string,
+  ): Promise<{ values: Record<string, string>; refused: skbus.v1.SysctlReply | undefined }> {
     const values: Record<string, string> = {};
     let refused: skbus.v1.SysctlReply | undefined;
     const request = pb.SysctlRequest.encode({ name: name.replaceAll('/', '.'), value }).finish();

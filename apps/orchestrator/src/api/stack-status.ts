@@ -25,7 +25,9 @@ export async function statsOf(stack: Stack): Promise<Stats> {
     LAYERS.map(async (layer) => {
       try {
         const request = pb.StatsRequest.encode({}).finish();
-        all[layer] = pb.StatsReply.decode(await stack.bus.request(subjects.ctl(stack.netns, layer, 'stats'), request, STATS_WITHIN_MS)) as skbus.v1.StatsReply;
+        all[layer] = pb.StatsReply.decode(
+          await stack.bus.request(subjects.ctl(stack.netns, layer, 'stats'), request, STATS_WITHIN_MS),
+        ) as skbus.v1.StatsReply;
       } catch {
         // It is away; `services` says how.
       }
@@ -36,7 +38,15 @@ export async function statsOf(stack: Stack): Promise<Stats> {
 
 export function ledgerOf(s: skbus.v1.StatsReply): LedgerView {
   const { received, created, passed, consumed, queued, dropped } = s;
-  return { received, created, passed, consumed, queued, dropped, imbalance: received + created - passed - consumed - queued - sum(dropped) };
+  return {
+    received,
+    created,
+    passed,
+    consumed,
+    queued,
+    dropped,
+    imbalance: received + created - passed - consumed - queued - sum(dropped),
+  };
 }
 
 export function statusOf(stack: Stack, stats: Stats): Record<string, unknown> {
@@ -46,11 +56,27 @@ export function statusOf(stack: Stack, stats: Stats): Record<string, unknown> {
     return st ? { ...s, pid: s.pid ?? st.pid, rssBytes: st.rssBytes, ledger: ledgerOf(st) } : s;
   });
   return {
-    stack: stack.netns, state: stack.state, version, pid: process.pid, uptimeMs: Date.now() - stack.startedAt,
-    api: stack.opts.apiUrl(), nats: plan.natsUrl, backend: plan.backend, spawn: config.spawn, runDir: run.dir, sock: plan.sock,
-    address: plan.addressing?.address ?? '', peer: plan.addressing?.peer ?? '', peerNetns: plan.peerNetns,
-    kernelIfname: plan.backend === 'tap' ? plan.kernelIfname : '', socksPort: plan.socksPort, httpProxyPort: plan.httpProxyPort,
-    cmdline: config.cmdline.text, services, skbs: conservation(stats), bus: busTotals(stats),
+    stack: stack.netns,
+    state: stack.state,
+    version,
+    pid: process.pid,
+    uptimeMs: Date.now() - stack.startedAt,
+    api: stack.opts.apiUrl(),
+    nats: plan.natsUrl,
+    backend: plan.backend,
+    spawn: config.spawn,
+    runDir: run.dir,
+    sock: plan.sock,
+    address: plan.addressing?.address ?? '',
+    peer: plan.addressing?.peer ?? '',
+    peerNetns: plan.peerNetns,
+    kernelIfname: plan.backend === 'tap' ? plan.kernelIfname : '',
+    socksPort: plan.socksPort,
+    httpProxyPort: plan.httpProxyPort,
+    cmdline: config.cmdline.text,
+    services,
+    skbs: conservation(stats),
+    bus: busTotals(stats),
   };
 }
 
@@ -68,7 +94,8 @@ function conservation(stats: Stats): LedgerView {
 /** Between the services: what was published, received and lost on each subject since the services started. */
 function busTotals(stats: Stats): Record<string, { sent: number; got: number; lost: number }> {
   const bus: Record<string, { sent: number; got: number; lost: number }> = {};
-  const row = (subject: string): { sent: number; got: number; lost: number } => (bus[subject] ??= { sent: 0, got: 0, lost: 0 });
+  const row = (subject: string): { sent: number; got: number; lost: number } =>
+    (bus[subject] ??= { sent: 0, got: 0, lost: 0 });
   for (const s of Object.values(stats)) {
     for (const [subject, n] of Object.entries(s.sent)) row(subject).sent += n;
     for (const [subject, n] of Object.entries(s.got)) row(subject).got += n;
@@ -83,8 +110,11 @@ export function mibOf(stats: Stats): Record<string, number> {
   for (const s of Object.values(stats)) for (const [k, v] of Object.entries(s.mib)) sums.set(k, (sums.get(k) ?? 0) + v);
   const mib: Record<string, number> = {};
   for (const file of ['snmp', 'netstat'] as const) {
-    for (const group of MIB_FILES[file]) for (const name of MIB_GROUPS[group]) mib[`${group}${name}`] = sums.get(`${group}${name}`) ?? 0;
-    if (file === 'snmp') for (const [k, v] of [...sums].sort()) if (k.startsWith('IcmpMsg')) mib[k] = v;
+    for (const group of MIB_FILES[file])
+      for (const name of MIB_GROUPS[group]) mib[`${group}${name}`] = sums.get(`${group}${name}`) ?? 0;
+    if (file === 'netstat') continue;
+    // One row per ICMP type that was seen.
+    for (const k of [...sums.keys()].filter((name) => name.startsWith('IcmpMsg')).toSorted()) mib[k] = sums.get(k)!;
   }
   return mib;
 }

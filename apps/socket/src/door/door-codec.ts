@@ -11,7 +11,14 @@ export function toSysRequest(m: DoorCall, data: readonly Uint8Array[]): SysReque
     const { fd, len, flags } = m.recvfrom;
     return { call: 'recvfrom', fd: fd ?? 0, len: Math.min(len ?? 0, FRAME_DATA_MAX), flags: flags ?? 0 };
   }
-  if (m.sendto) return { call: 'sendto', fd: m.sendto.fd ?? 0, flags: m.sendto.flags ?? 0, data, to: m.sendto.to ? addr(m.sendto.to) : undefined };
+  if (m.sendto)
+    return {
+      call: 'sendto',
+      fd: m.sendto.fd ?? 0,
+      flags: m.sendto.flags ?? 0,
+      data,
+      to: m.sendto.to ? addr(m.sendto.to) : undefined,
+    };
   return rareRequest(m);
 }
 
@@ -31,14 +38,21 @@ export function toDoorReply(id: number, r: SysReply): Reply {
 function rareRequest(m: DoorCall): SysRequest | undefined {
   if (m.accept) return { call: 'accept', fd: m.accept.fd ?? 0, flags: m.accept.flags ?? 0 };
   if (m.close) return { call: 'close', fd: m.close.fd ?? 0 };
-  if (m.socket) return { call: 'socket', domain: m.socket.domain ?? 0, type: m.socket.type ?? 0, protocol: m.socket.protocol ?? 0 };
+  if (m.socket)
+    return { call: 'socket', domain: m.socket.domain ?? 0, type: m.socket.type ?? 0, protocol: m.socket.protocol ?? 0 };
   if (m.connect) return { call: 'connect', fd: m.connect.fd ?? 0, addr: addr(m.connect.addr) };
   if (m.shutdown) return { call: 'shutdown', fd: m.shutdown.fd ?? 0, how: m.shutdown.how ?? 0 };
   if (m.setsockopt) {
     const { fd, level, name, value } = m.setsockopt;
     return { call: 'setsockopt', fd: fd ?? 0, level: level ?? 0, name: name ?? 0, value: fromValue(value) };
   }
-  if (m.getsockopt) return { call: 'getsockopt', fd: m.getsockopt.fd ?? 0, level: m.getsockopt.level ?? 0, name: m.getsockopt.name ?? 0 };
+  if (m.getsockopt)
+    return {
+      call: 'getsockopt',
+      fd: m.getsockopt.fd ?? 0,
+      level: m.getsockopt.level ?? 0,
+      name: m.getsockopt.name ?? 0,
+    };
   if (m.bind) return { call: 'bind', fd: m.bind.fd ?? 0, addr: addr(m.bind.addr) };
   if (m.listen) return { call: 'listen', fd: m.listen.fd ?? 0, backlog: m.listen.backlog ?? 0 };
   if (m.getsockname) return { call: 'getsockname', fd: m.getsockname.fd ?? 0 };

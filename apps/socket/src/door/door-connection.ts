@@ -25,7 +25,12 @@ export class DoorConnection {
   private over = false;
   private now: Millis = 0;
 
-  constructor(unix: UnixSocket, gateway: Gateway, markDirty: (c: DoorConnection) => void, onEnd: (c: DoorConnection) => void) {
+  constructor(
+    unix: UnixSocket,
+    gateway: Gateway,
+    markDirty: (c: DoorConnection) => void,
+    onEnd: (c: DoorConnection) => void,
+  ) {
     this.unix = unix;
     this.gateway = gateway;
     this.markDirty = markDirty;

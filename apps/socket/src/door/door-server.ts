@@ -18,7 +18,12 @@ export class DoorServer {
   constructor(gateway: Gateway, path: string) {
     this.path = path;
     this.server = createServer((unix) => {
-      const c = new DoorConnection(unix, gateway, (d) => this.dirty.push(d), (d) => this.open.delete(d));
+      const c = new DoorConnection(
+        unix,
+        gateway,
+        (d) => this.dirty.push(d),
+        (d) => this.open.delete(d),
+      );
       this.open.add(c);
     });
     this.server.maxConnections = PROGRAMS_MAX;
@@ -32,10 +37,13 @@ export class DoorServer {
   /** Rejects with one sentence: what is in the way. */
   async listen(): Promise<void> {
     if (Buffer.byteLength(this.path) > PATH_MAX_BYTES) {
-      throw new Error(`the door's path ${this.path} is longer than ${PATH_MAX_BYTES} bytes; set SKBUS_SOCK to a shorter one`);
+      throw new Error(
+        `the door's path ${this.path} is longer than ${PATH_MAX_BYTES} bytes; set SKBUS_SOCK to a shorter one`,
+      );
     }
     mkdirSync(dirname(this.path), { recursive: true });
-    if (await answers(this.path)) throw new Error(`another socket service listens at ${this.path}; stop it, or set SKBUS_SOCK`);
+    if (await answers(this.path))
+      throw new Error(`another socket service listens at ${this.path}; stop it, or set SKBUS_SOCK`);
     rmSync(this.path, { force: true });
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', (e) => reject(new Error(`cannot open the door ${this.path}: ${e.message}`)));

@@ -4,7 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { MSG_PEEK, SOCK_DGRAM, SOCK_STREAM, Sys, type UnixDoor, connectDoor, connector, dgram, httpAgent, net, serveHttp } from '@skbus/net';
+import {
+  MSG_PEEK,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  Sys,
+  type UnixDoor,
+  connectDoor,
+  connector,
+  dgram,
+  httpAgent,
+  net,
+  serveHttp,
+} from '@skbus/net';
 import { Agent, fetch } from 'undici';
 import { LoopStack } from '../testing/loop-stack.ts';
 import { DoorServer } from './door-server.ts';
@@ -47,7 +59,13 @@ describe('sys', () => {
     await sys.close(c);
     expect((await sys.recv(fd, 100)).toString()).toBe('llo');
     expect(await sys.recv(fd, 100)).toHaveLength(0);
-    await expect(sys.connect(await sys.socket(2, SOCK_STREAM), { address: HERE, port: 9 })).rejects.toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: HERE, port: 9 });
+    await expect(sys.connect(await sys.socket(2, SOCK_STREAM), { address: HERE, port: 9 })).rejects.toMatchObject({
+      code: 'ECONNREFUSED',
+      errno: -111,
+      syscall: 'connect',
+      address: HERE,
+      port: 9,
+    });
     await expect(sys.recv(99, 1)).rejects.toMatchObject({ code: 'EBADF' });
   });
 
@@ -92,7 +110,14 @@ describe('net', () => {
   test('a refused connection is the error Node gives', async () => {
     const d = net.connect({ port: 81, host: HERE, door });
     const [e] = await once(d, 'error');
-    expect(e).toMatchObject({ code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: HERE, port: 81, message: `connect ECONNREFUSED ${HERE}:81` });
+    expect(e).toMatchObject({
+      code: 'ECONNREFUSED',
+      errno: -111,
+      syscall: 'connect',
+      address: HERE,
+      port: 81,
+      message: `connect ECONNREFUSED ${HERE}:81`,
+    });
   });
 
   test('a port in use', async () => {
@@ -141,10 +166,16 @@ describe('http', () => {
     });
     expect(body).toBe('GET /a 0');
     const dispatcher = new Agent({ connect: connector({ door }) as never });
-    const answers = await Promise.all([1, 2, 3].map(async (i) => (await fetch(`http://${HERE}/${i}`, { method: 'POST', body: Buffer.alloc(500_000 * i), dispatcher })).text()));
+    const answers = await Promise.all(
+      [1, 2, 3].map(async (i) =>
+        (await fetch(`http://${HERE}/${i}`, { method: 'POST', body: Buffer.alloc(500_000 * i), dispatcher })).text(),
+      ),
+    );
     expect(answers).toEqual(['POST /1 500000', 'POST /2 1000000', 'POST /3 1500000']);
     const put = await new Promise<number>((resolve) => {
-      const r = request({ host: HERE, port: 80, path: '/b', method: 'PUT', agent }, (res) => resolve(res.statusCode ?? 0));
+      const r = request({ host: HERE, port: 80, path: '/b', method: 'PUT', agent }, (res) =>
+        resolve(res.statusCode ?? 0),
+      );
       r.end('x');
     });
     expect(put).toBe(200);
@@ -189,4 +220,13 @@ describe('garbage at the door', () => {
     for await (const d of raw) got.push(d as Buffer);
     expect(Buffer.concat(got).toString('latin1')).toMatch(says);
   });
+});
+
+test('the example of docs/DOOR.md', async () => {
+  const { connect } = await import('node:net');
+  const raw = connect({ path: server.path });
+  raw.write(Buffer.from('0000000c00000008' + '08011204' + '08041002', 'hex'));
+  const [answer] = await once(raw, 'data');
+  expect((answer as Buffer).toString('hex')).toBe('0000000800000004' + '08011806');
+  raw.destroy();
 });

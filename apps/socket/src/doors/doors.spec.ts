@@ -54,7 +54,11 @@ async function read(s: TcpSocket): Promise<Buffer> {
 }
 
 function socksRequest(host: string, port: number): Buffer {
-  return Buffer.concat([Buffer.from([5, 1, 0, 5, 1, 0, 3, host.length]), Buffer.from(host), Buffer.from([port >> 8, port & 255])]);
+  return Buffer.concat([
+    Buffer.from([5, 1, 0, 5, 1, 0, 3, host.length]),
+    Buffer.from(host),
+    Buffer.from([port >> 8, port & 255]),
+  ]);
 }
 
 describe('SOCKS5', () => {
@@ -77,7 +81,9 @@ describe('SOCKS5', () => {
   });
 
   test.each([
-    ['refused', HERE, 81, 5], ['no such name', 'no-such-host.invalid', 80, 4], ['an IPv6 address', '::1', 80, 8],
+    ['refused', HERE, 81, 5],
+    ['no such name', 'no-such-host.invalid', 80, 4],
+    ['an IPv6 address', '::1', 80, 8],
   ])('%s: the reply says so', async (_name, host, to, status) => {
     const c = connect({ port, host: '127.0.0.1' });
     c.write(socksRequest(host, to));
@@ -87,7 +93,12 @@ describe('SOCKS5', () => {
   });
 
   test('garbage and hang-ups do no harm', async () => {
-    for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([5]), Buffer.from([5, 0]), Buffer.alloc(3000, 255)]) {
+    for (const bytes of [
+      Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+      Buffer.from([5]),
+      Buffer.from([5, 0]),
+      Buffer.alloc(3000, 255),
+    ]) {
       const c = connect({ port, host: '127.0.0.1' });
       c.on('error', () => {});
       c.end(bytes);
@@ -101,7 +112,9 @@ describe('SOCKS5', () => {
   });
 
   test('a port in use is one sentence', async () => {
-    await expect(new SocksDoor(door).listen(port, '127.0.0.1')).rejects.toThrow(/SOCKS5: port \d+ on 127\.0\.0\.1 is in use; free it or choose another/);
+    await expect(new SocksDoor(door).listen(port, '127.0.0.1')).rejects.toThrow(
+      /SOCKS5: port \d+ on 127\.0\.0\.1 is in use; free it or choose another/,
+    );
   });
 });
 
@@ -123,7 +136,11 @@ describe('HTTP CONNECT', () => {
     expect(text).toMatch(/\/z 0$/);
   });
 
-  test.each([[`${HERE}:81`, 502], ['nonsense', 400], [`${HERE}:99999`, 400]])('CONNECT %s: %d', async (path, status) => {
+  test.each([
+    [`${HERE}:81`, 502],
+    ['nonsense', 400],
+    [`${HERE}:99999`, 400],
+  ])('CONNECT %s: %d', async (path, status) => {
     const r = request({ port, host: '127.0.0.1', method: 'CONNECT', path }).end();
     const [res] = await once(r, 'connect');
     expect((res as { statusCode: number }).statusCode).toBe(status);
@@ -158,6 +175,8 @@ describe('expose', () => {
 
   test('a port in use is refused', async () => {
     await stackHttp();
-    await expect(new Exposer(door).add({ port: 80, host: '127.0.0.1', targetPort: 1 })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(new Exposer(door).add({ port: 80, host: '127.0.0.1', targetPort: 1 })).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+    });
   });
 });

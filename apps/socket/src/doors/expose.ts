@@ -23,7 +23,12 @@ export class Exposer {
   }
 
   list(): (ExposedPort & { connections: number })[] {
-    return [...this.byPort.values()].map(({ port, host, targetPort, connections }) => ({ port, host, targetPort, connections }));
+    return [...this.byPort.values()].map(({ port, host, targetPort, connections }) => ({
+      port,
+      host,
+      targetPort,
+      connections,
+    }));
   }
 
   /** Rejects with the error of listen(). A port that is exposed already gets the new target. */

@@ -29,16 +29,21 @@ export class HttpConnectDoor {
   private onConnect(door: Door, req: IncomingMessage, client: TcpSocket, head: Buffer): void {
     client.on('error', () => {});
     const target = /^([^:[\]]+):(\d{1,5})$/.exec(req.url ?? '');
-    if (target === null || Number(target[2]) > 65_535) return answer(client, '400 Bad Request', 'CONNECT wants HOST:PORT (IPv4 or a name)');
+    if (target === null || Number(target[2]) > 65_535)
+      return answer(client, '400 Bad Request', 'CONNECT wants HOST:PORT (IPv4 or a name)');
     const out = new net.Socket({ door, allowHalfOpen: true });
-    const failed = (e: NodeJS.ErrnoException): void => answer(client, CODE[e.code ?? ''] ?? '502 Bad Gateway', e.message);
+    const failed = (e: NodeJS.ErrnoException): void =>
+      answer(client, CODE[e.code ?? ''] ?? '502 Bad Gateway', e.message);
     const gone = (): void => void out.destroy();
     out.once('error', failed);
     client.once('close', gone);
     out.connect({ port: Number(target[2]), host: target[1], noDelay: true }, () => {
       out.removeListener('error', failed);
       client.removeListener('close', gone);
-      if (client.destroyed) return void out.destroy();
+      if (client.destroyed) {
+        out.destroy();
+        return;
+      }
       client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
       if (head.length > 0) client.unshift(head);
       relay(client, out);
@@ -47,5 +52,7 @@ export class HttpConnectDoor {
 }
 
 function answer(client: TcpSocket, status: string, text: string): void {
-  client.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text) + 1}\r\nConnection: close\r\n\r\n${text}\n`);
+  client.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text) + 1}\r\nConnection: close\r\n\r\n${text}\n`,
+  );
 }

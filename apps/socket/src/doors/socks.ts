@@ -9,13 +9,25 @@ const GREETING_MS = 10_000;
 const CLIENTS_MAX = 4096;
 
 /** RFC 1928 reply codes, in the library's words. */
-type Status = 'REQUEST_GRANTED' | 'GENERAL_FAILURE' | 'NETWORK_UNREACHABLE' | 'HOST_UNREACHABLE' | 'CONNECTION_REFUSED'
-  | 'TTL_EXPIRED' | 'ADDRESS_TYPE_NOT_SUPPORTED' | 'COMMAND_NOT_SUPPORTED';
+type Status =
+  | 'REQUEST_GRANTED'
+  | 'GENERAL_FAILURE'
+  | 'NETWORK_UNREACHABLE'
+  | 'HOST_UNREACHABLE'
+  | 'CONNECTION_REFUSED'
+  | 'TTL_EXPIRED'
+  | 'ADDRESS_TYPE_NOT_SUPPORTED'
+  | 'COMMAND_NOT_SUPPORTED';
 
 const STATUS: Record<string, Status> = {
-  ECONNREFUSED: 'CONNECTION_REFUSED', EHOSTUNREACH: 'HOST_UNREACHABLE', EHOSTDOWN: 'HOST_UNREACHABLE',
-  ENOTFOUND: 'HOST_UNREACHABLE', EAI_AGAIN: 'HOST_UNREACHABLE', ENETUNREACH: 'NETWORK_UNREACHABLE',
-  ENETDOWN: 'NETWORK_UNREACHABLE', ETIMEDOUT: 'TTL_EXPIRED',
+  ECONNREFUSED: 'CONNECTION_REFUSED',
+  EHOSTUNREACH: 'HOST_UNREACHABLE',
+  EHOSTDOWN: 'HOST_UNREACHABLE',
+  ENOTFOUND: 'HOST_UNREACHABLE',
+  EAI_AGAIN: 'HOST_UNREACHABLE',
+  ENETUNREACH: 'NETWORK_UNREACHABLE',
+  ENETDOWN: 'NETWORK_UNREACHABLE',
+  ETIMEDOUT: 'TTL_EXPIRED',
 };
 
 /** SOCKS5 on a loopback port: `curl --socks5-hostname 127.0.0.1:1080` goes out through the stack. */
@@ -43,7 +55,10 @@ export class SocksDoor {
       out.connect({ port: client.destPort, host: client.destAddress, noDelay: true }, () => {
         out.removeListener('error', failed);
         tcp.removeListener('close', gone);
-        if (tcp.destroyed) return void out.destroy();
+        if (tcp.destroyed) {
+          out.destroy();
+          return;
+        }
         sendStatus('REQUEST_GRANTED');
         relay(tcp, out);
       });

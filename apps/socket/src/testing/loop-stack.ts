@@ -75,12 +75,15 @@ export class LoopStack implements Gateway {
     clearTimeout(this.timer);
     const at = Math.min(this.layer.pollTimeout(), this.tcp.pollTimeout());
     if (at === NEVER) return;
-    this.timer = setTimeout(() => {
-      this.run((t) => {
-        this.layer.handleTimeout(t);
-        this.tcp.handleTimeout(t);
-      });
-    }, Math.max(1, at - now));
+    this.timer = setTimeout(
+      () => {
+        this.run((t) => {
+          this.layer.handleTimeout(t);
+          this.tcp.handleTimeout(t);
+        });
+      },
+      Math.max(1, at - now),
+    );
     this.timer.unref();
   }
 }

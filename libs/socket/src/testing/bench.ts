@@ -10,7 +10,11 @@ export interface LinkFaults {
   jitterMs: Millis;
 }
 
-interface Due { at: Millis; order: number; run: (now: Millis) => void }
+interface Due {
+  at: Millis;
+  order: number;
+  run: (now: Millis) => void;
+}
 
 /** A socket layer and the model transport with a link between them, on one virtual clock. */
 export class Bench {
@@ -102,7 +106,7 @@ export class Bench {
       const at = this.now + (jitterMs > 0 ? (below(this.rng, 1000) / 1000) * jitterMs : 0);
       const entry = { at, order: this.order++, run };
       let j = this.due.length;
-      while (j > 0 && (this.due[j - 1]!.at > at)) j--;
+      while (j > 0 && this.due[j - 1]!.at > at) j--;
       this.due.splice(j, 0, entry);
     }
   }

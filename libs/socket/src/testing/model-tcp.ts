@@ -1,5 +1,23 @@
-import { ERRNO, type Millis, NEVER, type ProtoView, type Rng, type SkCmd, type SkEvt, type SkId, TCP_CLOSE, TCP_CLOSE_WAIT,
-  TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_TIME_WAIT, below } from '@skbus/skb';
+import {
+  ERRNO,
+  type Millis,
+  NEVER,
+  type ProtoView,
+  type Rng,
+  type SkCmd,
+  type SkEvt,
+  type SkId,
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_CLOSING,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LAST_ACK,
+  TCP_LISTEN,
+  TCP_TIME_WAIT,
+  below,
+} from '@skbus/skb';
 
 const LADDR = 0x0a4d0002;
 const REPEAT_MS = 200;
@@ -122,6 +140,7 @@ export class ModelTcp {
     for (const s of this.socks.values()) {
       if (s.repeatAt > now) continue;
       s.repeatAt = NEVER;
+      if (!this.owed(s)) continue;
       for (const u of s.unconfirmed) this.emit({ sk: s.id, opAck: s.opSeq, opErrno: s.opErrno, data: u });
       this.say(s, now);
     }
@@ -239,7 +258,14 @@ export class ModelTcp {
     const finSent = s.finAt >= 0 && p.finRcvd;
     const acked = finSent && (p.finGot || p.closed);
     const was = s.state;
-    if (finSent && s.finRcvd) s.state = acked ? (s.state === TCP_LAST_ACK ? TCP_CLOSE : TCP_TIME_WAIT) : s.state === TCP_CLOSE_WAIT || s.state === TCP_LAST_ACK ? TCP_LAST_ACK : TCP_CLOSING;
+    if (finSent && s.finRcvd)
+      s.state = acked
+        ? s.state === TCP_LAST_ACK
+          ? TCP_CLOSE
+          : TCP_TIME_WAIT
+        : s.state === TCP_CLOSE_WAIT || s.state === TCP_LAST_ACK
+          ? TCP_LAST_ACK
+          : TCP_CLOSING;
     else if (finSent) s.state = acked ? TCP_FIN_WAIT2 : TCP_FIN_WAIT1;
     else if (s.finRcvd && s.state === TCP_ESTABLISHED) s.state = TCP_CLOSE_WAIT;
     if (s.state !== was) this.say(s, now);
@@ -253,16 +279,34 @@ export class ModelTcp {
     const una = this.una(s);
     s.saidUna = una;
     const view: ProtoView = {
-      state: s.state, laddr: LADDR, lport: s.lport, raddr: s.rport === 0 ? 0 : LADDR, rport: s.rport,
-      sndGot: s.sndGot, sndUna: una, sndLimit: una + SND_WINDOW, rcvNxt: s.rcvNxt, finRcvd: s.finRcvd,
+      state: s.state,
+      laddr: LADDR,
+      lport: s.lport,
+      raddr: s.rport === 0 ? 0 : LADDR,
+      rport: s.rport,
+      sndGot: s.sndGot,
+      sndUna: una,
+      sndLimit: una + SND_WINDOW,
+      rcvNxt: s.rcvNxt,
+      finRcvd: s.finRcvd,
       finAcked: s.finAt >= 0 && s.peer !== undefined && (s.peer.finGot || s.peer.closed) && s.peer.finRcvd,
-      err: s.err, softErr: 0,
+      err: s.err,
+      softErr: 0,
     };
     const child = s.listener !== 0 && !s.haveChild ? { listener: s.listener } : undefined;
     this.emit({ sk: s.id, opAck: s.opSeq, opErrno: s.opErrno, view, ...(child ? { child } : {}) });
-    const owed = s.unconfirmed.length > 0 || child !== undefined || (s.finRcvd && !s.finGot && !s.closed)
-      || (s.state !== TCP_LISTEN && !s.closed && s.err !== 0);
-    s.repeatAt = owed ? now + REPEAT_MS : NEVER;
-    if (s.closed && (s.state === TCP_CLOSE || s.state === TCP_TIME_WAIT) && s.unconfirmed.length === 0) this.socks.delete(s.id);
+    s.repeatAt = this.owed(s) ? now + REPEAT_MS : NEVER;
+    if (s.closed && (s.state === TCP_CLOSE || s.state === TCP_TIME_WAIT) && s.unconfirmed.length === 0)
+      this.socks.delete(s.id);
+  }
+
+  /** Waits for the socket layer to confirm something. */
+  private owed(s: ModelSock): boolean {
+    return (
+      s.unconfirmed.length > 0 ||
+      (s.listener !== 0 && !s.haveChild) ||
+      (s.finRcvd && !s.finGot && !s.closed) ||
+      (s.state !== TCP_LISTEN && !s.closed && s.err !== 0)
+    );
   }
 }

@@ -71,15 +71,35 @@ export class ModelUdp {
       return;
     }
     const charge = d.data.length + 256;
-    this.emit({ sk: to.id, opAck: to.opSeq, opErrno: to.opErrno,
-      dgram: { addr: LADDR, port: s.lport, offset: to.offset, charge, data: d.data.slice(), daddr: LADDR } });
+    this.emit({
+      sk: to.id,
+      opAck: to.opSeq,
+      opErrno: to.opErrno,
+      dgram: { addr: LADDR, port: s.lport, offset: to.offset, charge, data: d.data.slice(), daddr: LADDR },
+    });
     to.offset += charge;
   }
 
   private say(s: ModelDgramSock, err: number): void {
-    this.emit({ sk: s.id, opAck: s.opSeq, opErrno: s.opErrno, view: {
-      state: s.rport === 0 ? TCP_CLOSE : TCP_ESTABLISHED, laddr: LADDR, lport: s.lport, raddr: s.raddr, rport: s.rport,
-      sndGot: 0, sndUna: 0, sndLimit: 0, rcvNxt: s.offset, finRcvd: false, finAcked: false, err, softErr: 0,
-    } });
+    this.emit({
+      sk: s.id,
+      opAck: s.opSeq,
+      opErrno: s.opErrno,
+      view: {
+        state: s.rport === 0 ? TCP_CLOSE : TCP_ESTABLISHED,
+        laddr: LADDR,
+        lport: s.lport,
+        raddr: s.raddr,
+        rport: s.rport,
+        sndGot: 0,
+        sndUna: 0,
+        sndLimit: 0,
+        rcvNxt: s.offset,
+        finRcvd: false,
+        finAcked: false,
+        err,
+        softErr: 0,
+      },
+    });
   }
 }

@@ -1,6 +1,14 @@
 import {
-  TCP_CLOSE, TCP_ESTABLISHED, TCP_TIME_WAIT, type Millis, type ProtoView, type SkCmd, type SkEvt, type SkId,
-  type SkOptions, type SkView,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  TCP_TIME_WAIT,
+  type Millis,
+  type ProtoView,
+  type SkCmd,
+  type SkEvt,
+  type SkId,
+  type SkOptions,
+  type SkView,
 } from '@skbus/skb';
 
 /** A stream from its first byte on. */
@@ -216,8 +224,14 @@ export class MiniSocketLayer {
     const old = s.view;
     // Offsets only grow; a view that is behind was overtaken.
     if (old !== undefined && (v.sndUna < old.sndUna || v.sndGot < old.sndGot || v.rcvNxt < old.rcvNxt)) return false;
-    if (old !== undefined && (old.state === TCP_CLOSE || old.state === TCP_TIME_WAIT) && old.lport === v.lport && v.state !== old.state
-      && old.rport !== 0) return false;
+    if (
+      old !== undefined &&
+      (old.state === TCP_CLOSE || old.state === TCP_TIME_WAIT) &&
+      old.lport === v.lport &&
+      v.state !== old.state &&
+      old.rport !== 0
+    )
+      return false;
     s.view = v;
     if (v.finRcvd && v.rcvNxt === s.received.length) {
       s.finGot = true;
@@ -257,8 +271,12 @@ export class MiniSocketLayer {
 
   private viewOf(s: MiniSock): SkView {
     return {
-      sndTo: s.written.length, rcvGot: s.received.length, rcvRead: s.readTo ?? s.received.length, finGot: s.finGot,
-      haveChild: s.haveChild, accepted: s.accepted,
+      sndTo: s.written.length,
+      rcvGot: s.received.length,
+      rcvRead: s.readTo ?? s.received.length,
+      finGot: s.finGot,
+      haveChild: s.haveChild,
+      accepted: s.accepted,
     };
   }
 }

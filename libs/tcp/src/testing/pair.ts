@@ -1,10 +1,21 @@
 import {
-  LayerEnv, NEVER, RTN_LOCAL, RTN_UNICAST, SeededRng, SkBuff, type HandOver, type Millis, type RouteQuery, type Rng,
-  type SkCmd, type SkEvt,
+  LayerEnv,
+  NEVER,
+  RTN_LOCAL,
+  RTN_UNICAST,
+  SeededRng,
+  SkBuff,
+  type HandOver,
+  type Millis,
+  type RouteQuery,
+  type Rng,
+  type SkCmd,
+  type SkEvt,
 } from '@skbus/skb';
 import { emitIpv4Header, IPV4_HLEN } from '@skbus/wire';
 import { TcpStack, type TcpStackOptions } from '../stack.ts';
 import { MiniSocketLayer } from './mini-socket.ts';
+import { pinIsn } from './pin-isn.ts';
 
 /** What happens to what is sent; probabilities. */
 export interface Faults {
@@ -22,8 +33,9 @@ export interface PairOptions {
   seamLatencyMs?: Millis;
   mtu?: number;
   sysctl?: TcpStackOptions['sysctl'];
-  /** Fixed initial sequence numbers of both sides are made by a clock offset; see `clockMs`. */
   startMs?: Millis;
+  /** All connections start with this initial sequence number. */
+  isn?: number;
   /** Segments above the MSS stay whole up to the receiver (GRO); else the link cuts them. */
   gro?: boolean;
 }
@@ -50,22 +62,34 @@ export class Host {
   constructor(pair: Pair, addr: number, opts: PairOptions, seed: number) {
     this.addr = addr;
     this.env = new LayerEnv({
-      layer: 'tcp', rng: new SeededRng(seed), out: { pass: (to: HandOver, skb: SkBuff) => pair.transmit(this, to, skb) },
+      layer: 'tcp',
+      rng: new SeededRng(seed),
+      out: { pass: (to: HandOver, skb: SkBuff) => pair.transmit(this, to, skb) },
     });
     this.tcp = new TcpStack(this.env, {
       emit: (e: SkEvt) => pair.seam(() => this.socks.onEvent(e)),
       ask: (q: RouteQuery) => pair.after(0, () => this.answer(q, opts.mtu ?? 1500, pair.now)),
       sysctl: opts.sysctl,
     });
+    if (opts.isn !== undefined) pinIsn(this.tcp, opts.isn);
     this.socks = new MiniSocketLayer((cmd: SkCmd) => pair.seam(() => this.tcp.onCommand(cmd, pair.now)));
   }
 
   private answer(q: RouteQuery, mtu: number, now: Millis): void {
     const local = q.daddr === this.addr;
-    this.tcp.onRouteReply({
-      id: q.id, errno: 0, daddr: q.daddr, saddr: q.saddr !== 0 ? q.saddr : this.addr, oif: 2, mtu, gateway: 0,
-      type: local ? RTN_LOCAL : RTN_UNICAST,
-    }, now);
+    this.tcp.onRouteReply(
+      {
+        id: q.id,
+        errno: 0,
+        daddr: q.daddr,
+        saddr: q.saddr !== 0 ? q.saddr : this.addr,
+        oif: 2,
+        mtu,
+        gateway: 0,
+        type: local ? RTN_LOCAL : RTN_UNICAST,
+      },
+      now,
+    );
   }
 }
 
@@ -206,10 +230,23 @@ function arrive(wire: Wire, sent: SkBuff): SkBuff {
   const flow = sent.flow!;
   const skb = SkBuff.alloc(0, IPV4_HLEN + wire.tcp.length);
   skb.put(IPV4_HLEN + wire.tcp.length);
-  emitIpv4Header({
-    hlen: IPV4_HLEN, tos: 0, totalLen: Math.min(65_535, IPV4_HLEN + wire.tcp.length), id: 0, df: true, mf: false,
-    fragOffset: 0, ttl: 64, proto: 6, saddr: flow.saddr, daddr: flow.daddr,
-  }, skb.buf, 0);
+  emitIpv4Header(
+    {
+      hlen: IPV4_HLEN,
+      tos: 0,
+      totalLen: Math.min(65_535, IPV4_HLEN + wire.tcp.length),
+      id: 0,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 6,
+      saddr: flow.saddr,
+      daddr: flow.daddr,
+    },
+    skb.buf,
+    0,
+  );
   skb.buf.set(wire.tcp, IPV4_HLEN);
   skb.networkHeader = 0;
   skb.transportHeader = IPV4_HLEN;

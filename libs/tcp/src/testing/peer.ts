@@ -1,12 +1,36 @@
 import {
-  LayerEnv, RTN_LOCAL, RTN_UNICAST, SeededRng, SkBuff, type Millis, type ProtoData, type ProtoView, type RouteQuery,
-  type SkCmd, type SkEvt, type SkView, type TraceEvent,
+  LayerEnv,
+  RTN_LOCAL,
+  RTN_UNICAST,
+  SeededRng,
+  SkBuff,
+  type Millis,
+  type ProtoData,
+  type ProtoView,
+  type RouteQuery,
+  type SkCmd,
+  type SkEvt,
+  type SkView,
+  type TraceEvent,
 } from '@skbus/skb';
 import {
-  emitIpv4Header, emitTcp, emitTcpOptions, IPV4_HLEN, parseTcp, parseTcpOptions, TCP_ACK, TCP_FIN, TCP_HLEN, TCP_PSH,
-  TCP_RST, TCP_SYN, tcpOptionsLen, type TcpOptions,
+  emitIpv4Header,
+  emitTcp,
+  emitTcpOptions,
+  IPV4_HLEN,
+  parseTcp,
+  parseTcpOptions,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_HLEN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  tcpOptionsLen,
+  type TcpOptions,
 } from '@skbus/wire';
 import { TcpStack, type TcpStackOptions } from '../stack.ts';
+import { pinIsn } from './pin-isn.ts';
 
 export const US = 0x0a4d0002;
 export const THEM = 0x0a4d0001;
@@ -22,11 +46,18 @@ export interface Seg {
 }
 
 const LETTERS: readonly (readonly [string, number])[] = [
-  ['S', TCP_SYN], ['F', TCP_FIN], ['R', TCP_RST], ['P', TCP_PSH], ['.', TCP_ACK],
+  ['S', TCP_SYN],
+  ['F', TCP_FIN],
+  ['R', TCP_RST],
+  ['P', TCP_PSH],
+  ['.', TCP_ACK],
 ];
 
 const flagBits = (text: string): number => LETTERS.reduce((n, [c, bit]) => (text.includes(c) ? n | bit : n), 0);
-const flagText = (bits: number): string => LETTERS.filter(([, bit]) => (bits & bit) !== 0).map(([c]) => c).join('');
+const flagText = (bits: number): string =>
+  LETTERS.filter(([, bit]) => (bits & bit) !== 0)
+    .map(([c]) => c)
+    .join('');
 
 /** One stack, a peer that sends what a test says, and the socket layer's end of the seam in the test's hands. */
 export class Scripted {
@@ -48,10 +79,14 @@ export class Scripted {
   constructor(opts: { sysctl?: TcpStackOptions['sysctl']; isn?: number; theirIsn?: number; seed?: number } = {}) {
     this.theirIsn = opts.theirIsn ?? 0;
     this.env = new LayerEnv({
-      layer: 'tcp', rng: new SeededRng(opts.seed ?? 7), out: { pass: (_to, skb) => this.capture(skb) },
+      layer: 'tcp',
+      rng: new SeededRng(opts.seed ?? 7),
+      out: { pass: (_to, skb) => this.capture(skb) },
     });
     this.tcp = new TcpStack(this.env, {
-      emit: (e) => this.events.push(e), ask: (q) => this.route(q), sysctl: opts.sysctl,
+      emit: (e) => this.events.push(e),
+      ask: (q) => this.route(q),
+      sysctl: opts.sysctl,
     });
     if (opts.isn !== undefined) pinIsn(this.tcp, opts.isn);
   }
@@ -76,9 +111,21 @@ export class Scripted {
   }
 
   /** The peer sends a segment. */
-  inject(flags: string, seq: number, ack: number, o: Partial<{
-    len: number; win: number; opts: TcpOptions; sport: number; dport: number; gsoSize: number; data: Uint8Array; noFlush: boolean;
-  }> = {}): void {
+  inject(
+    flags: string,
+    seq: number,
+    ack: number,
+    o: Partial<{
+      len: number;
+      win: number;
+      opts: TcpOptions;
+      sport: number;
+      dport: number;
+      gsoSize: number;
+      data: Uint8Array;
+      noFlush: boolean;
+    }> = {},
+  ): void {
     const payload = o.data ?? new Uint8Array(o.len ?? 0).fill(seq & 255);
     this.env.ledger.received++;
     this.tcp.onSegment(this.build(flagBits(flags), seq, ack, payload, o), this.now);
@@ -90,9 +137,20 @@ export class Scripted {
     const skb = SkBuff.alloc(0, IPV4_HLEN + TCP_HLEN);
     skb.put(IPV4_HLEN + TCP_HLEN);
     ip(skb.buf, US, THEM, 500);
-    emitTcp({
-      sport: this.ourPort, dport: this.theirPort, seq: (this.ourIsn + seq) >>> 0, ack: 0, hlen: TCP_HLEN, flags: 0, window: 0, urgent: 0,
-    }, skb.buf, IPV4_HLEN);
+    emitTcp(
+      {
+        sport: this.ourPort,
+        dport: this.theirPort,
+        seq: (this.ourIsn + seq) >>> 0,
+        ack: 0,
+        hlen: TCP_HLEN,
+        flags: 0,
+        window: 0,
+        urgent: 0,
+      },
+      skb.buf,
+      IPV4_HLEN,
+    );
     skb.mark = (type << 8) | code;
     skb.rtMtu = mtu;
     this.env.ledger.received++;
@@ -120,7 +178,9 @@ export class Scripted {
 
   /** As short text: `S. 0:0 ack 1`. */
   sentText(): string[] {
-    return this.sent().map((s) => `${s.flags} ${s.seq}:${s.seq + s.len}${s.flags.includes('.') ? ` ack ${s.ack}` : ''}`);
+    return this.sent().map(
+      (s) => `${s.flags} ${s.seq}:${s.seq + s.len}${s.flags.includes('.') ? ` ack ${s.ack}` : ''}`,
+    );
   }
 
   lastView(sk: number): ProtoView {
@@ -146,29 +206,62 @@ export class Scripted {
       this.ourPort = h.sport;
     }
     this.out.push({
-      flags: flagText(h.flags), seq: (h.seq - this.ourIsn) | 0, ack: (h.ack - this.theirIsn) | 0, win: h.window,
-      len: b.length - h.hlen, opts: parseTcpOptions(b, TCP_HLEN, h.hlen),
+      flags: flagText(h.flags),
+      seq: (h.seq - this.ourIsn) | 0,
+      ack: (h.ack - this.theirIsn) | 0,
+      win: h.window,
+      len: b.length - h.hlen,
+      opts: parseTcpOptions(b, TCP_HLEN, h.hlen),
     });
   }
 
   private route(q: RouteQuery): void {
-    this.tcp.onRouteReply({
-      id: q.id, errno: this.routeErrno, daddr: q.daddr, saddr: q.saddr || US, oif: 2, mtu: 1500, gateway: 0,
-      type: q.daddr === US ? RTN_LOCAL : RTN_UNICAST,
-    }, this.now);
+    this.tcp.onRouteReply(
+      {
+        id: q.id,
+        errno: this.routeErrno,
+        daddr: q.daddr,
+        saddr: q.saddr || US,
+        oif: 2,
+        mtu: 1500,
+        gateway: 0,
+        type: q.daddr === US ? RTN_LOCAL : RTN_UNICAST,
+      },
+      this.now,
+    );
   }
 
-  private build(flags: number, seq: number, ack: number, payload: Uint8Array, o: {
-    win?: number; opts?: TcpOptions; sport?: number; dport?: number; gsoSize?: number;
-  }): SkBuff {
+  private build(
+    flags: number,
+    seq: number,
+    ack: number,
+    payload: Uint8Array,
+    o: {
+      win?: number;
+      opts?: TcpOptions;
+      sport?: number;
+      dport?: number;
+      gsoSize?: number;
+    },
+  ): SkBuff {
     const hlen = TCP_HLEN + tcpOptionsLen(o.opts ?? {});
     const skb = SkBuff.alloc(0, IPV4_HLEN + hlen + payload.length);
     skb.put(IPV4_HLEN + hlen + payload.length);
     ip(skb.buf, THEM, US, Math.min(65_535, skb.buf.length));
-    emitTcp({
-      sport: o.sport ?? this.theirPort, dport: o.dport ?? this.ourPort, seq: (this.theirIsn + seq) >>> 0,
-      ack: (flags & TCP_ACK) !== 0 ? (this.ourIsn + ack) >>> 0 : 0, hlen, flags, window: o.win ?? 32_792, urgent: 0,
-    }, skb.buf, IPV4_HLEN);
+    emitTcp(
+      {
+        sport: o.sport ?? this.theirPort,
+        dport: o.dport ?? this.ourPort,
+        seq: (this.theirIsn + seq) >>> 0,
+        ack: (flags & TCP_ACK) !== 0 ? (this.ourIsn + ack) >>> 0 : 0,
+        hlen,
+        flags,
+        window: o.win ?? 32_792,
+        urgent: 0,
+      },
+      skb.buf,
+      IPV4_HLEN,
+    );
     emitTcpOptions(o.opts ?? {}, skb.buf, IPV4_HLEN + TCP_HLEN);
     skb.buf.set(payload, IPV4_HLEN + hlen);
     skb.networkHeader = 0;
@@ -182,16 +275,24 @@ export class Scripted {
   }
 }
 
-/** Makes every connection of a stack start at `isn`: for runs across the wrap of the sequence space. */
-export function pinIsn(tcp: TcpStack, isn: number): void {
-  const inner = tcp as unknown as { cx: { secrets: { isn: () => number } } };
-  inner.cx.secrets.isn = () => isn >>> 0;
-}
-
 function ip(b: Uint8Array, saddr: number, daddr: number, totalLen: number): void {
-  emitIpv4Header({
-    hlen: IPV4_HLEN, tos: 0, totalLen, id: 0, df: true, mf: false, fragOffset: 0, ttl: 64, proto: 6, saddr, daddr,
-  }, b, 0);
+  emitIpv4Header(
+    {
+      hlen: IPV4_HLEN,
+      tos: 0,
+      totalLen,
+      id: 0,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 6,
+      saddr,
+      daddr,
+    },
+    b,
+    0,
+  );
 }
 
 export const SK = 2;

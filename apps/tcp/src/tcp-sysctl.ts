@@ -1,0 +1,76 @@
+import type { TcpSysctl } from '@skbus/tcp';
+
+interface Row {
+  key: keyof TcpSysctl;
+  /** How many numbers the kernel's file has; 0: a yes or no. */
+  numbers: number;
+  min: number;
+  max: number;
+}
+
+const flag = (key: keyof TcpSysctl): Row => ({ key, numbers: 0, min: 0, max: 1 });
+const count = (key: keyof TcpSysctl, max = 0x7fffffff, min = 0): Row => ({ key, numbers: 1, min, max });
+const several = (key: keyof TcpSysctl, numbers: number, min: number, max = 0x7fffffff): Row => ({
+  key,
+  numbers,
+  min,
+  max,
+});
+
+/** The kernel's names of what can be set here. */
+const ROWS: Readonly<Record<string, Row>> = {
+  'net.core.somaxconn': count('somaxconn', 0x7fffffff),
+  'net.ipv4.ip_local_port_range': several('ipLocalPortRange', 2, 1, 65_535),
+  'net.ipv4.tcp_abort_on_overflow': flag('tcpAbortOnOverflow'),
+  'net.ipv4.tcp_challenge_ack_limit': count('tcpChallengeAckLimit'),
+  'net.ipv4.tcp_dsack': flag('tcpDsack'),
+  'net.ipv4.tcp_fin_timeout': count('tcpFinTimeout', 120),
+  'net.ipv4.tcp_invalid_ratelimit': count('tcpInvalidRatelimit'),
+  'net.ipv4.tcp_keepalive_intvl': count('tcpKeepaliveIntvl', 32_767, 1),
+  'net.ipv4.tcp_keepalive_probes': count('tcpKeepaliveProbes', 127, 1),
+  'net.ipv4.tcp_keepalive_time': count('tcpKeepaliveTime', 32_767, 1),
+  'net.ipv4.tcp_max_syn_backlog': count('tcpMaxSynBacklog'),
+  'net.ipv4.tcp_max_tw_buckets': count('tcpMaxTwBuckets'),
+  'net.ipv4.tcp_min_snd_mss': count('tcpMinSndMss', 65_535, 48),
+  'net.ipv4.tcp_moderate_rcvbuf': flag('tcpModerateRcvbuf'),
+  'net.ipv4.tcp_orphan_retries': count('tcpOrphanRetries', 255),
+  'net.ipv4.tcp_reordering': count('tcpReordering', 300, 1),
+  'net.ipv4.tcp_retries1': count('tcpRetries1', 255),
+  'net.ipv4.tcp_retries2': count('tcpRetries2', 255),
+  'net.ipv4.tcp_rfc1337': flag('tcpRfc1337'),
+  'net.ipv4.tcp_rmem': several('tcpRmem', 3, 2304),
+  'net.ipv4.tcp_sack': flag('tcpSack'),
+  'net.ipv4.tcp_slow_start_after_idle': flag('tcpSlowStartAfterIdle'),
+  'net.ipv4.tcp_syn_linear_timeouts': count('tcpSynLinearTimeouts', 127),
+  'net.ipv4.tcp_syn_retries': count('tcpSynRetries', 127, 1),
+  'net.ipv4.tcp_synack_retries': count('tcpSynackRetries', 255),
+  'net.ipv4.tcp_timestamps': flag('tcpTimestamps'),
+  'net.ipv4.tcp_window_scaling': flag('tcpWindowScaling'),
+  'net.ipv4.tcp_wmem': several('tcpWmem', 3, 4608 / 2),
+};
+
+export const sysctlNames = (): string[] => Object.keys(ROWS);
+
+/** The value as the kernel's file shows it; `undefined`: no such name. */
+export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undefined {
+  const row = ROWS[name];
+  if (row === undefined) return undefined;
+  const value = s[row.key];
+  return Array.isArray(value) ? value.join('\t') : String(Number(value));
+}
+
+/** The change a text makes; a string: why it makes none. */
+export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | string {
+  const row = ROWS[name];
+  if (row === undefined) return `no such key: ${name}`;
+  const words = text.trim().split(/\s+/);
+  const numbers = words.map((w) => (/^\d{1,10}$/.test(w) ? Number(w) : Number.NaN));
+  const wanted = Math.max(row.numbers, 1);
+  if (numbers.length !== wanted || !numbers.every((n) => n >= row.min && n <= row.max)) {
+    const what = wanted === 1 ? 'a whole number' : `${wanted} whole numbers`;
+    return `${name}: "${text}" is not ${what} from ${row.min} to ${row.max}`;
+  }
+  if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) return `${name}: "${text}" must not go down`;
+  if (row.numbers === 0) return { [row.key]: numbers[0] === 1 };
+  return { [row.key]: wanted === 1 ? numbers[0] : numbers };
+}

@@ -1,0 +1,272 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  F_SETFL,
+  FIONBIO,
+  FIONREAD,
+  MSG_DONTWAIT,
+  MSG_MORE,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  MSG_WAITALL,
+  O_NONBLOCK,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRBAND,
+  POLLWRNORM,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  SOL_TCP,
+  SO_LINGER,
+  SO_SNDTIMEO,
+  TCP_CORK,
+  TCP_NODELAY,
+} from '@skbus/skb';
+import { Bench } from './testing/bench.ts';
+import { at, connected, listening, name, poll, recv, send, tcp, text } from './testing/calls-kit.ts';
+import type { SysRequest } from './types.ts';
+
+describe('recv() and send()', () => {
+  test('MSG_PEEK, MSG_TRUNC, MSG_WAITALL, FIONREAD', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.sys(send(c, 'abcdef'));
+    expect(text(b.sys(recv(s, 3, MSG_PEEK)))).toBe('abc');
+    expect(b.sys({ call: 'ioctl', fd: s, request: FIONREAD, arg: 0 }).value).toBe(6);
+    expect(b.sys(recv(s, 2, MSG_TRUNC))).toMatchObject({ result: 2, data: [] });
+    const all = b.start(recv(s, 6, MSG_WAITALL));
+    b.run(1);
+    expect(all.reply).toBeUndefined();
+    b.sys(send(c, 'gh'));
+    b.run(1);
+    expect(text(all.reply!)).toBe('cdefgh');
+    expect(name(b.sys(recv(s, 1, MSG_OOB)))).toBe('EINVAL');
+    expect(name(b.sys(send(c, 'x', MSG_OOB)))).toBe('EOPNOTSUPP');
+  });
+
+  test('MSG_WAITALL ends early with what there is when the peer closes', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.sys(send(c, 'ab'));
+    const all = b.start(recv(s, 6, MSG_WAITALL));
+    b.sys({ call: 'close', fd: c });
+    b.run(1);
+    expect(text(all.reply!)).toBe('ab');
+    expect(name(b.sys(recv(s)))).toBe(0);
+    expect(poll(b, s)).toBe(POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM);
+  });
+
+  test('SHUT_RD: what came can be read, then 0; SHUT_WR: EPIPE, and the peer reads 0', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.sys(send(c, 'ab'));
+    b.run(1);
+    b.sys({ call: 'shutdown', fd: s, how: SHUT_RD });
+    expect(text(b.sys(recv(s)))).toBe('ab');
+    expect(name(b.sys(recv(s)))).toBe(0);
+    b.sys({ call: 'shutdown', fd: c, how: SHUT_WR });
+    expect(name(b.sys(send(c, 'x')))).toBe('EPIPE');
+    expect(name(b.sys({ call: 'shutdown', fd: c, how: 3 }))).toBe('EINVAL');
+    b.sys({ call: 'shutdown', fd: s, how: SHUT_RDWR });
+    b.run(1);
+    expect(name(b.sys(recv(c)))).toBe(0);
+    expect(poll(b, c) & (POLLHUP | POLLERR)).toBe(POLLHUP);
+  });
+
+  test('a full send buffer: the blocking writer sleeps, the other gets what fitted, then EAGAIN', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: 7, value: 4096 });
+    b.tcp.stalled = true;
+    const big = (flags: number): SysRequest => ({
+      call: 'sendto',
+      fd: c,
+      data: [new Uint8Array(20_000)],
+      flags,
+      to: undefined,
+    });
+    expect(name(b.sys(big(MSG_DONTWAIT)))).toBe(8192);
+    expect(name(b.sys(big(MSG_DONTWAIT)))).toBe('EAGAIN');
+    expect(poll(b, c)).toBe(0);
+    const waiting = b.start(big(0));
+    b.run(5000);
+    expect(waiting.reply).toBeUndefined();
+    b.tcp.stalled = false;
+    let got = 0;
+    while (got < 28_192) got += b.sys(recv(s, 65_536)).result;
+    expect(name(waiting.reply)).toBe(20_000);
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: SO_SNDTIMEO, value: { sec: 1, usec: 0 } });
+    b.tcp.stalled = true;
+    expect(name(b.sys(big(0)))).toBe(8192);
+    expect(name(b.sys(big(0)))).toBe('EAGAIN');
+  });
+
+  test('MSG_MORE holds a short tail for 200 ms, or until something pushes it', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    const sent = (): number => b.tcpCmds.reduce((n, x) => n + (x.data?.data.length ?? 0), 0);
+    b.sys(send(c, 'ab', MSG_MORE));
+    b.run(199);
+    expect(sent()).toBe(0);
+    b.run(1);
+    expect(text(b.sys(recv(s)))).toBe('ab');
+    b.sys(send(c, 'cd', MSG_MORE));
+    b.sys(send(c, 'ef'));
+    expect(text(b.sys(recv(s)))).toBe('cdef');
+    b.sys(send(c, 'gh', MSG_MORE));
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_TCP, name: TCP_NODELAY, value: 1 });
+    expect(text(b.sys(recv(s)))).toBe('gh');
+    b.sys(send(c, 'x'.repeat(3000), MSG_MORE));
+    b.run(1);
+    expect(sent()).toBe(8 + 2920);
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_TCP, name: TCP_CORK, value: 0 });
+    b.run(1);
+    expect(sent()).toBe(8 + 3000);
+  });
+
+  test('an iovec goes out whole, small pieces put together', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    const data = Array.from({ length: 1000 }, (_, i) => Uint8Array.of(i & 255, i >> 8));
+    expect(name(b.sys({ call: 'sendto', fd: c, data, flags: 0, to: undefined }))).toBe(2000);
+    b.run(1);
+    expect(b.tcpCmds.filter((x) => x.data).length).toBeLessThan(4);
+    expect(b.sys(recv(s, 5000, MSG_WAITALL | MSG_DONTWAIT)).data!.flatMap((d) => [...d])).toEqual(
+      data.flatMap((d) => [...d]),
+    );
+  });
+
+  test('cancel: EINTR, or what was done', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    const waiting = b.start(recv(s));
+    waiting.cancel();
+    expect(name(waiting.reply)).toBe('EINTR');
+    b.sys(send(c, 'ab'));
+    b.run(1);
+    const all = b.start(recv(s, 10, MSG_WAITALL));
+    all.cancel();
+    expect(text(all.reply!)).toBe('ab');
+  });
+});
+
+describe('close()', () => {
+  test('with unread data the peer is reset (RFC 2525 2.17)', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.sys(send(c, 'ab'));
+    b.run(1);
+    b.sys({ call: 'close', fd: s });
+    expect(name(b.sys(recv(c)))).toBe('ECONNRESET');
+    expect(name(b.sys(recv(c)))).toBe(0);
+    expect(name(b.sys(send(c, 'x')))).toBe('EPIPE');
+  });
+
+  test('SO_LINGER 0 resets; SO_LINGER 5 waits for the peer, at most 5 s', () => {
+    const b = new Bench();
+    const { l, c, s } = connected(b);
+    b.sys({ call: 'setsockopt', fd: s, level: SOL_SOCKET, name: SO_LINGER, value: { onoff: 1, linger: 0 } });
+    b.sys({ call: 'close', fd: s });
+    expect(name(b.sys(recv(c)))).toBe('ECONNRESET');
+    b.sys({ call: 'close', fd: c });
+    const d = tcp(b);
+    b.sys({ call: 'connect', fd: d, addr: at(80) });
+    const e = b.sys({ call: 'accept', fd: l, flags: 0 }).result;
+    b.sys({ call: 'setsockopt', fd: d, level: SOL_SOCKET, name: SO_LINGER, value: { onoff: 1, linger: 5 } });
+    b.tcp.stalled = true;
+    b.sys(send(d, 'never'));
+    const before = b.now;
+    expect(name(b.sys({ call: 'close', fd: d }))).toBe(0);
+    expect(b.now - before).toBe(5000);
+    b.tcp.stalled = false;
+    expect(text(b.sys(recv(e)))).toBe('never');
+    const f = tcp(b);
+    b.sys({ call: 'connect', fd: f, addr: at(80) });
+    b.sys({ call: 'accept', fd: l, flags: 0 });
+    b.sys({ call: 'setsockopt', fd: f, level: SOL_SOCKET, name: SO_LINGER, value: { onoff: 1, linger: 5 } });
+    const then = b.now;
+    expect(name(b.sys({ call: 'close', fd: f }))).toBe(0);
+    expect(b.now - then).toBeLessThan(100);
+  });
+
+  test('calls that sleep on the fd end with EBADF; a program that goes away closes everything', () => {
+    const b = new Bench();
+    const { l, c, s } = connected(b);
+    const waiting = b.start(recv(s));
+    const polling = b.start({ call: 'poll', fds: [{ fd: s, events: POLLIN }], timeoutMs: -1 });
+    b.sys({ call: 'close', fd: s });
+    expect(name(waiting.reply)).toBe('EBADF');
+    expect(polling.reply).toMatchObject({ result: 1, revents: [POLLNVAL] });
+    b.start({ call: 'accept', fd: l, flags: 0 });
+    b.start(recv(c, 1000, MSG_WAITALL));
+    b.layer.closeProcess(b.proc, b.now);
+    b.layer.flush(b.now);
+    b.run(10_000);
+    expect(b.layer.gauges).toEqual({ sockets: 0, processes: 0, timers: 0 });
+    expect(b.tcp.socks.size).toBe(0);
+  });
+});
+
+describe('poll()', () => {
+  test.each([
+    ['fresh', POLLOUT | POLLWRNORM | POLLHUP, (b: Bench) => tcp(b)],
+    ['listening', 0, (b: Bench) => listening(b)],
+    ['connected', POLLOUT | POLLWRNORM, (b: Bench) => connected(b).c],
+    ['UDP', POLLOUT | POLLWRNORM | POLLWRBAND, (b: Bench) => tcp(b, SOCK_DGRAM)],
+  ])('%s', (_name, want, make) => {
+    const b = new Bench();
+    expect(poll(b, make(b))).toBe(want);
+  });
+
+  test('several fds, bad ones among them; the time runs out', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    expect(
+      b.sys({
+        call: 'poll',
+        fds: [
+          { fd: c, events: POLLIN },
+          { fd: -1, events: POLLIN },
+          { fd: 99, events: POLLIN },
+        ],
+        timeoutMs: -1,
+      }),
+    ).toMatchObject({ result: 1, revents: [0, 0, POLLNVAL] });
+    expect(b.sys({ call: 'poll', fds: [{ fd: c, events: POLLIN }], timeoutMs: 250 })).toMatchObject({
+      errno: 0,
+      result: 0,
+      revents: [0],
+    });
+    expect(b.now).toBe(250);
+    const waiting = b.start({
+      call: 'poll',
+      fds: [
+        { fd: c, events: POLLIN },
+        { fd: s, events: POLLIN },
+      ],
+      timeoutMs: -1,
+    });
+    b.sys(send(c, 'x'));
+    b.run(1);
+    expect(waiting.reply).toMatchObject({ result: 1, revents: [0, POLLIN] });
+  });
+
+  test('O_NONBLOCK by fcntl and FIONBIO', () => {
+    const b = new Bench();
+    const { s } = connected(b);
+    b.sys({ call: 'fcntl', fd: s, cmd: F_SETFL, arg: O_NONBLOCK });
+    expect(name(b.sys(recv(s)))).toBe('EAGAIN');
+    b.sys({ call: 'ioctl', fd: s, request: FIONBIO, arg: 0 });
+    expect(b.start(recv(s)).reply).toBeUndefined();
+    expect(name(b.sys({ call: 'ioctl', fd: s, request: 1, arg: 0 }))).toBe('ENOTTY');
+    expect(name(b.sys({ call: 'fcntl', fd: s, cmd: 99, arg: 0 }))).toBe('EINVAL');
+  });
+});

@@ -1,0 +1,240 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { NEVER, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATE_NAMES, TCP_TIME_WAIT } from '@skbus/skb';
+import { congAvoidAi, reno, slowStart } from './cong/reno.ts';
+import type { CongestionState } from './cong/cong.ts';
+import { modelTimeoutMs } from './rto.ts';
+import { RttEstimator } from './rtt.ts';
+import { sackAdd, sackRemove, type SackBlock } from './sack-out.ts';
+import { SendQueue } from './send-queue.ts';
+import { after, before, fromWire, toWire } from './sequence.ts';
+import { SipHash } from './siphash.ts';
+import { Timed, Timer, TimerHeap, TimerTable } from './timers.ts';
+import { isLegalTransition, TRANSITIONS, transitionsDot } from './transitions.ts';
+
+describe('sequence', () => {
+  test.each([
+    [0, 1, true],
+    [1, 0, false],
+    [5, 5, false],
+    [0xffffffff, 0, true],
+    [0, 0xffffffff, false],
+    [0x7fffffff, 0xfffffffe, true],
+    [0xfffffff0, 0x10, true],
+  ])('before(%i, %i) is %s', (a, b, want) => {
+    expect(before(a, b)).toBe(want);
+    expect(after(b, a)).toBe(want);
+  });
+
+  test('positions survive the wire, however often it wrapped', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(0xffffffff),
+        fc.double({ min: 0, max: 2 ** 45, noNaN: true }),
+        fc.integer({ min: -(2 ** 30), max: 2 ** 30 }),
+        (isn, near, delta) => {
+          const n = Math.floor(near);
+          expect(fromWire(isn, n, toWire(isn, n + delta))).toBe(n + delta);
+        },
+      ),
+    );
+  });
+});
+
+describe('transitions', () => {
+  test('TIME_WAIT and CLOSE can be reached from every state; nothing leads to itself', () => {
+    for (const [from, tos] of Object.entries(TRANSITIONS)) {
+      expect(tos).not.toContain(Number(from));
+      for (const to of tos) expect(TRANSITIONS[to]).toBeDefined();
+    }
+    expect(isLegalTransition(TCP_CLOSE, TCP_LISTEN)).toBe(true);
+    expect(isLegalTransition(TCP_CLOSE, TCP_ESTABLISHED)).toBe(false);
+    expect(isLegalTransition(TCP_ESTABLISHED, TCP_TIME_WAIT)).toBe(false);
+    expect(Object.keys(TRANSITIONS)).toHaveLength(TCP_STATE_NAMES.length - 1);
+    expect(transitionsDot()).toContain('SYN_SENT -> ESTABLISHED;');
+  });
+});
+
+describe('RTT', () => {
+  test('the first sample: srtt is it, RTO at least 200 ms above', () => {
+    const r = new RttEstimator();
+    expect(r.rtoMs).toBe(1000);
+    r.sample(10, 1, 2);
+    expect(r).toMatchObject({ srttMs: 10, rtoMs: 210, minMs: 10 });
+    const far = new RttEstimator();
+    far.sample(300, 1, 2);
+    expect(far.rtoMs).toBe(900);
+  });
+
+  test('steady samples: RTO settles at srtt + 200 ms; a jump raises it, never above 120 s', () => {
+    const r = new RttEstimator();
+    for (let i = 1; i < 200; i++) r.sample(50, i * 10, i * 10 + 10);
+    expect(r.srttMs).toBeCloseTo(50, 3);
+    expect(r.rtoMs).toBeCloseTo(250, 0);
+    r.sample(500, 3000, 3010);
+    expect(r.rtoMs).toBeGreaterThan(400);
+    for (let i = 0; i < 50; i++) r.sample(1e6, 4000 + i, 4001 + i);
+    expect(r.rtoMs).toBe(120_000);
+  });
+
+  test.each([
+    [3, 200, 3000],
+    [15, 200, 924_600],
+    [6, 1000, 127_000],
+  ])('%i retries from %i ms last %i ms', (n, base, want) => {
+    expect(modelTimeoutMs(n, base)).toBe(want);
+  });
+});
+
+describe('SipHash-2-4', () => {
+  // the vectors of the paper's appendix and reference implementation: key 00 … 0f, input 00, 01, 02 …
+  test.each([
+    [0, 0x726fdb47, 0xdd0e0e31],
+    [1, 0x74f839c5, 0x93dc67fd],
+    [15, 0xa129ca61, 0x49be45e5],
+  ])('%i bytes', (n, high, low) => {
+    const h = new SipHash(Uint8Array.from({ length: 16 }, (_, i) => i));
+    expect(h.hashBytes(Uint8Array.from({ length: n }, (_, i) => i)).toString(16)).toBe((low >>> 0).toString(16));
+    expect(h.high.toString(16)).toBe((high >>> 0).toString(16));
+  });
+
+  test('four words are sixteen bytes', () => {
+    const h = new SipHash(Uint8Array.from({ length: 16 }, (_, i) => i * 3));
+    const b = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
+    const bytes = h.hashBytes(b);
+    const v = new DataView(b.buffer);
+    expect(h.hash4(v.getUint32(0, true), v.getUint32(4, true), v.getUint32(8, true), v.getUint32(12, true))).toBe(
+      bytes,
+    );
+  });
+});
+
+describe('timers', () => {
+  test('the table knows the earliest', () => {
+    const t = new TimerTable();
+    t.set(Timer.Retrans, 50);
+    t.set(Timer.DelAck, 40);
+    expect(t.next).toBe(40);
+    t.set(Timer.DelAck, 60);
+    expect(t.next).toBe(50);
+    t.stop(Timer.Retrans);
+    expect(t.next).toBe(60);
+    t.stop(Timer.DelAck);
+    expect(t.next).toBe(NEVER);
+  });
+
+  class One extends Timed {
+    at = NEVER;
+    override deadline(): number {
+      return this.at;
+    }
+  }
+
+  test('the heap wakes all in order, whatever is moved or stopped', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(9), fc.oneof(fc.nat(1000), fc.constant(NEVER))), { maxLength: 60 }),
+        (moves) => {
+          const heap = new TimerHeap();
+          const all = Array.from({ length: 10 }, () => new One());
+          for (const [i, at] of moves) {
+            all[i]!.at = at;
+            heap.touch(all[i]!);
+            expect(heap.next()).toBe(Math.min(...all.map((x) => x.at)));
+          }
+          let last = -1;
+          for (let t = heap.due(5000) as One | undefined; t; t = heap.due(5000) as One | undefined) {
+            expect(t.at).toBeGreaterThanOrEqual(last);
+            last = t.at;
+            t.at = NEVER;
+          }
+          expect(heap.next()).toBe(NEVER);
+          expect(heap.size).toBe(0);
+        },
+      ),
+    );
+  });
+});
+
+describe('send queue', () => {
+  test('any slices of any writes give the same bytes', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 30 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat())),
+        (writes, cuts) => {
+          const q = new SendQueue();
+          const all: number[] = [];
+          for (const n of writes) {
+            const b = Uint8Array.from({ length: n }, (_, i) => (all.length + i * 7) & 255);
+            all.push(...b);
+            q.append(b);
+          }
+          expect(q.end).toBe(all.length);
+          for (const [x, y] of cuts) {
+            const from = q.start + (q.length === 0 ? 0 : x % q.length);
+            const n = Math.min(y % 5000, q.end - from);
+            const out: Uint8Array[] = [];
+            if (n > 0) q.slice(from, n, out);
+            expect(out.flatMap((p) => [...p])).toEqual(all.slice(from, from + n));
+            q.dropTo(q.start + (x % 50));
+            if (q.start > q.end) return;
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe('SACK blocks', () => {
+  test('the newest first, touching ones merged, at most four', () => {
+    const b: SackBlock[] = [];
+    sackAdd(b, 10, 20);
+    sackAdd(b, 30, 40);
+    expect(b).toEqual([
+      [30, 40],
+      [10, 20],
+    ]);
+    sackAdd(b, 20, 30);
+    expect(b).toEqual([[10, 40]]);
+    for (const s of [50, 70, 90, 110]) sackAdd(b, s, s + 10);
+    expect(b).toEqual([
+      [110, 120],
+      [90, 100],
+      [70, 80],
+      [50, 60],
+    ]);
+    sackRemove(b, 80);
+    expect(b).toEqual([
+      [110, 120],
+      [90, 100],
+    ]);
+  });
+});
+
+describe('Reno', () => {
+  const state = (cwnd: number, ssthresh: number): CongestionState => ({
+    cwnd,
+    ssthresh,
+    cwndCnt: 0,
+    cwndClamp: 1e9,
+    caState: 0,
+    caPriv: undefined,
+  });
+
+  test('slow start to the threshold, then one segment per window', () => {
+    const c = state(10, 15);
+    expect(slowStart(c, 8)).toBe(3);
+    expect(c.cwnd).toBe(15);
+    for (let i = 0; i < 15; i++) congAvoidAi(c, c.cwnd, 1);
+    expect(c.cwnd).toBe(16);
+    reno.congAvoid(c, 16, 0);
+    expect(c.cwnd).toBe(17);
+  });
+
+  test('half the window after a loss, at least two', () => {
+    expect(reno.ssthresh(state(20, 100))).toBe(10);
+    expect(reno.ssthresh(state(1, 100))).toBe(2);
+  });
+});

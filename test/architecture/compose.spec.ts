@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { BOOT_TABLE, bootOrder, registersWith, type BootLayer } from '@skbus/boot';
+import { LAYERS } from '@skbus/contracts';
+import { parse } from 'yaml';
+import { root } from '../support/projects.ts';
+
+interface Service {
+  image?: string;
+  build?: { target: string };
+  environment?: Record<string, string>;
+  depends_on?: Record<string, { condition: string }>;
+  healthcheck?: { test: string[] };
+  read_only?: boolean;
+  cap_drop?: string[];
+  cap_add?: string[];
+  devices?: string[];
+  ports?: string[];
+  networks?: string[];
+}
+
+const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+const { services } = parse(text, { merge: true }) as { services: Record<string, Service> };
+const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8');
+const stages = new Map([...dockerfile.matchAll(/^FROM (\S+) AS (\S+)$/gm)].map((m) => [m[2]!, m[1]!]));
+const dependsOn = (name: string): string[] => Object.keys(services[name]!.depends_on ?? {});
+
+/** Everything that has to be healthy before a service starts. */
+function before(name: string, seen = new Set<string>()): Set<string> {
+  for (const d of dependsOn(name)) {
+    if (seen.has(d)) continue;
+    seen.add(d);
+    before(d, seen);
+  }
+  return seen;
+}
+
+describe('docker-compose.yml and the boot table', () => {
+  test('a service for each owner of an initcall, and one image stage for each service', () => {
+    const owners = new Set(BOOT_TABLE.map((e) => e.owner));
+    expect(Object.keys(services).sort()).toEqual([...owners, 'nats', 'demo'].sort());
+    expect([...bootOrder()].sort()).toEqual([...LAYERS].sort());
+    for (const [name, s] of Object.entries(services)) {
+      if (name === 'nats') continue;
+      expect(s.build?.target).toBe(name);
+      expect(stages.get(name)).toBe('runtime');
+      expect(dockerfile).toContain(`"apps/${name}/dist/main.js"`);
+    }
+    expect(dockerfile).not.toMatch(/^#\s*syntax=/m);
+  });
+
+  test.each(bootOrder().map((l) => [l] as const))(
+    '%s waits for those in whose tables it registers, and for nobody that boots later',
+    (layer) => {
+      const order: string[] = bootOrder();
+      expect(dependsOn(layer)).toEqual(expect.arrayContaining(['nats', ...registersWith(layer)]));
+      for (const d of before(layer)) {
+        if (d === 'nats') continue;
+        expect(order.indexOf(d)).toBeGreaterThanOrEqual(0);
+        expect(order.indexOf(d)).toBeLessThan(order.indexOf(layer as BootLayer));
+      }
+    },
+  );
+
+  test('starting in dependency order is a boot order: whoever is needed first has nothing in front of it', () => {
+    const started: string[] = [];
+    const start = (name: string): void => {
+      if (started.includes(name)) return;
+      for (const d of dependsOn(name)) start(d);
+      started.push(name);
+    };
+    for (const name of Object.keys(services)) start(name);
+    expect(started.filter((n) => bootOrder().includes(n as BootLayer))).toEqual(bootOrder());
+  });
+
+  test('the orchestrator waits for all of them, programs for the orchestrator', () => {
+    expect(dependsOn('orchestrator').sort()).toEqual(['nats', ...LAYERS].sort());
+    expect(dependsOn('demo')).toEqual(['orchestrator']);
+    expect(services.orchestrator!.environment).toMatchObject({ SKBUS_SPAWN: 'none' });
+    for (const s of Object.values(services)) {
+      for (const d of Object.values(s.depends_on ?? {})) expect(d.condition).toBe('service_healthy');
+      expect(s.healthcheck?.test.length).toBeGreaterThan(1);
+    }
+  });
+});
+
+describe('docker-compose.yml and least privilege', () => {
+  test.each(Object.entries(services))('%s can write nowhere and has no capability it does not need', (name, s) => {
+    expect(s.read_only).toBe(true);
+    expect(s.cap_drop).toEqual(['ALL']);
+    expect(s.cap_add).toEqual(name === 'nic' ? ['NET_ADMIN'] : undefined);
+    expect(s.devices).toEqual(name === 'nic' ? ['/dev/net/tun:/dev/net/tun'] : undefined);
+  });
+
+  test('published on this machine only: the control API and SOCKS5', () => {
+    const published = Object.entries(services).flatMap(([name, s]) => (s.ports ?? []).map((p) => `${name} ${p}`));
+    expect(published.sort()).toEqual(['orchestrator 127.0.0.1:7070:7070', 'socket 127.0.0.1:1080:1080']);
+  });
+
+  test('a layer that publishes its health says so where the check looks', () => {
+    for (const layer of LAYERS) {
+      const port = services[layer]!.environment!.SKBUS_HEALTH_PORT;
+      expect(services[layer]!.healthcheck!.test.join(' ')).toContain(`127.0.0.1:${port}/health/live`);
+    }
+  });
+});

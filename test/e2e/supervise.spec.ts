@@ -1,0 +1,185 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { BOOT_TABLE, replayFor } from '@skbus/boot';
+import { LAYERS } from '@skbus/contracts';
+import { freePort } from '../support/nats-server.ts';
+import { root } from '../support/projects.ts';
+import { eventually, run, which, type Result, type ServiceStatus } from '../support/stack.ts';
+
+// The orchestrator and its CLI alone: processes that do nothing but answer their initcalls stand in for the layers.
+
+const CLI = join(root, 'tools/skbus.mjs');
+const suite = which('nats-server') ? describe : describe.skip;
+let dir: string;
+let ports: string[];
+
+/** What a layer's main.js is here; `SKBUS_LOG_LEVEL=fatal` makes tun_init fail. */
+function mainJs(layer: string): string {
+  const names = BOOT_TABLE.filter((e) => e.owner === layer).map((e) => e.name);
+  const kit = pathToFileURL(join(root, 'libs/nest-kit/dist/index.js')).href;
+  const nest = pathToFileURL(join(root, 'node_modules/@nestjs/common/index.js')).href;
+  return `
+import { Inject, Injectable } from ${JSON.stringify(nest)};
+import { Initcall, LAYER_KIT, runLayer } from ${JSON.stringify(kit)};
+class Fake {
+  constructor(kit) { this.kit = kit; }
+  onModuleInit() { this.kit.bind(this, { pollTimeout: () => Infinity, handleTimeout() {} }); }
+  run(call) {
+    call.printk(\`${layer} did \${call.name}\${call.replay ? ' again' : ''}\`);
+    if (call.name === 'tun_init' && process.env.SKBUS_LOG_LEVEL === 'fatal') return { errno: 16, message: 'the device is busy' };
+  }
+}
+Injectable()(Fake);
+Inject(LAYER_KIT)(Fake, undefined, 0);
+Initcall(...${JSON.stringify(names)})(Fake.prototype, 'run', undefined);
+await runLayer({ layer: ${JSON.stringify(layer)}, providers: [Fake], controllers: [] });
+`;
+}
+
+const env = (): Record<string, string> => ({
+  SKBUS_RUN_ROOT: join(dir, 'run'),
+  SKBUS_APPS_DIR: join(dir, 'apps'),
+  SKBUS_DEMO: 'off',
+  SKBUS_STACK: '',
+  SKBUS_API: '',
+});
+
+function skbus(args: readonly string[], more: Record<string, string> = {}): Promise<Result> {
+  return run(process.execPath, [CLI, ...args], { env: { ...env(), ...more }, timeoutMs: 60_000 });
+}
+
+const up = (stack: string, more: string[] = [], vars: Record<string, string> = {}): Promise<Result> =>
+  skbus(
+    [
+      'up',
+      '-d',
+      '--stack',
+      stack,
+      '--nic',
+      'udp',
+      '--udp-local',
+      '127.0.0.1:1',
+      '--udp-peer',
+      '127.0.0.1:2',
+      '--api-port',
+      ports[0]!,
+      '--socks-port',
+      '0',
+      ...more,
+    ],
+    vars,
+  );
+
+async function services(stack: string): Promise<ServiceStatus[]> {
+  return (JSON.parse((await skbus(['status', '--stack', stack, '--json'])).stdout) as { services: ServiceStatus[] })
+    .services;
+}
+
+interface StackFile {
+  orchestrator: { pid: number };
+  processes: Record<string, { pid: number }>;
+}
+const stackFile = (stack: string): StackFile =>
+  JSON.parse(readFileSync(join(dir, 'run', stack, 'stack.json'), 'utf8')) as StackFile;
+const isGone = (pid: number): boolean =>
+  !existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'skbus-sup-'));
+  writeFileSync(join(dir, 'package.json'), '{"type":"module"}');
+  for (const layer of LAYERS) {
+    mkdirSync(join(dir, 'apps', layer, 'dist'), { recursive: true });
+    writeFileSync(join(dir, 'apps', layer, 'dist/main.js'), mainJs(layer));
+  }
+  ports = [String(await freePort()), String(await freePort())];
+});
+afterAll(async () => {
+  await skbus(['down', '--all']);
+  rmSync(dir, { recursive: true, force: true });
+}, 30_000);
+
+suite('processes', () => {
+  test('boot, restart and replay, shutdown without a trace', async () => {
+    expect(await up('s1')).toMatchObject({ code: 0, stdout: '' });
+    const all = await services('s1');
+    expect(all.map((s) => s.name)).toEqual([...LAYERS, 'nats']);
+    expect(new Set(all.map((s) => s.pid)).size).toBe(all.length);
+
+    const ip = all.find((s) => s.name === 'ip')!;
+    process.kill(ip.pid, 'SIGKILL');
+    await eventually('ip runs again', async () => {
+      const now = (await services('s1')).find((s) => s.name === 'ip')!;
+      return now.state === 'running' && now.restarts === 1 && now.pid !== ip.pid;
+    });
+    const log = (await skbus(['dmesg', '--stack', 's1'])).stdout.split('\n').map((l) => l.replace(/^\[.{12}\] /, ''));
+    expect(log.filter((l) => l.endsWith(' again'))).toEqual(
+      replayFor('ip').map((e) => `${e.owner} did ${e.name} again`),
+    );
+    expect(log).toContain('skbus: ip: killed by SIGKILL, restart 1');
+
+    const nats = all.find((s) => s.name === 'nats')!;
+    process.kill(nats.pid, 'SIGKILL');
+    await eventually('nats-server is back and known', async () => {
+      const now = (await services('s1')).find((s) => s.name === 'nats')!;
+      return now.pid !== nats.pid && now.restarts === 1 && stackFile('s1').processes.nats?.pid === now.pid;
+    });
+
+    const { processes, orchestrator } = stackFile('s1');
+    expect(await skbus(['down', '--stack', 's1'])).toMatchObject({ code: 0 });
+    for (const { pid } of [orchestrator, ...Object.values(processes)]) expect(isGone(pid)).toBe(true);
+    expect(existsSync(join(dir, 'run/s1/stack.json'))).toBe(false);
+  }, 60_000);
+
+  test('a second one is refused, a port in use is named', async () => {
+    expect((await up('s2')).code).toBe(0);
+    const again = await up('s2');
+    expect(again.code).toBe(1);
+    expect(again.stderr).toMatch(
+      /^skbus: stack s2 is already running \(pid \d+\); stop it with "skbus down --stack s2"/,
+    );
+    const other = await up('s3');
+    expect(other).toMatchObject({
+      code: 1,
+      stderr: `skbus: port ${ports[0]} on 127.0.0.1 is in use; choose another one with --api-port\n`,
+    });
+    expect((await services('s2')).every((s) => s.state === 'running')).toBe(true);
+    expect((await skbus(['down'])).code).toBe(0);
+  }, 60_000);
+
+  test('what a killed orchestrator leaves goes with down', async () => {
+    expect((await up('s4')).code).toBe(0);
+    const { processes, orchestrator } = stackFile('s4');
+    process.kill(orchestrator.pid, 'SIGKILL');
+    await eventually('the orchestrator is gone', () => isGone(orchestrator.pid));
+    // The data path does not need it.
+    for (const { pid } of Object.values(processes)) expect(isGone(pid)).toBe(false);
+    expect((await skbus(['status'])).stderr).toContain(
+      'the orchestrator of stack s4 was killed; "skbus down" removes what it has left',
+    );
+    expect((await skbus(['down'])).code).toBe(0);
+    for (const { pid } of Object.values(processes)) expect(isGone(pid)).toBe(true);
+  }, 60_000);
+
+  test('an initcall that fails: which one, why, exit code 1, nothing left', async () => {
+    const r = await up('s5', [], { SKBUS_LOG_LEVEL: 'fatal' });
+    expect(r.code).toBe(1);
+    expect(r.stderr).toMatch(
+      /^skbus: boot stopped: tun_init of the nic service failed with EBUSY: the device is busy; its log is .*nic\.log\n$/,
+    );
+    expect(existsSync(join(dir, 'run/s5/stack.json'))).toBe(false);
+  }, 60_000);
+
+  test('a layer that cannot start is named with its last words', async () => {
+    const main = join(dir, 'apps/udp/dist/main.js');
+    writeFileSync(main, 'throw new Error("no luck today");');
+    const r = await up('s6');
+    writeFileSync(main, mainJs('udp'));
+    expect(r.code).toBe(1);
+    expect(r.stderr).toMatch(
+      /the udp service does not start: udp ended \d+ times \(exit code 1\); its log ends with: .*no luck today/,
+    );
+  }, 60_000);
+});

@@ -1,0 +1,60 @@
+import { expect, test } from '@jest/globals';
+import { below, SeededRng, TCP_LISTEN } from '@skbus/skb';
+import type { HostOptions } from './host.ts';
+import type { LinkModel } from './link.ts';
+import { SeamFaults } from './seam-faults.ts';
+import { twoHosts } from './topologies.ts';
+import { transfer, whole } from './transfer.ts';
+
+// One seed decides the link, the hosts, the workload and the faults. More of them: SIM_SEEDS=1-5000, and a failure names its seed.
+
+interface Plan {
+  link: Partial<LinkModel>;
+  opts: HostOptions & { seed: number; mtu: number };
+  size: number;
+}
+
+function plan(seed: number): Plan {
+  const rng = new SeededRng(seed * 7919);
+  const upTo = (max: number): number => (below(rng, 1_000) / 1_000) * max;
+  const oneIn = (n: number): boolean => below(rng, n) === 0;
+  const link = {
+    latencyMs: 0.1 + upTo(50),
+    loss: upTo(0.12),
+    duplicate: upTo(0.1),
+    reorder: upTo(0.3),
+    reorderMs: upTo(30),
+    bitsPerSecond: oneIn(2) ? 0 : 1e6 + upTo(100e6),
+    queueFrames: 10 + below(rng, 500),
+  };
+  const faults = { loss: upTo(0.2), duplicate: upTo(0.2), late: upTo(0.2), lateMs: upTo(50) };
+  const opts = {
+    seed,
+    busMs: oneIn(2) ? 0 : upTo(3),
+    offload: oneIn(3),
+    mtu: oneIn(2) ? 1500 : 300 + below(rng, 1_200),
+    // Three lost questions in a row would be no error of the stack.
+    neigh: { mcastSolicit: 20 },
+    ...(oneIn(3) ? { seam: new SeamFaults(seed, faults) } : {}),
+  };
+  return { link, opts, size: 1_000 + below(rng, 200_000) };
+}
+
+const [first = 1, last = first + 39] = (process.env['SIM_SEEDS'] ?? '1-40').split('-').map(Number);
+
+test.each(Array.from({ length: last - first + 1 }, (_, i) => first + i))('seed %i', (seed) => {
+  const { link, opts, size } = plan(seed);
+  const two = twoHosts(link, opts);
+  const t = transfer(two, size);
+  expect([t.toServer, t.toClient]).toEqual([whole(size), whole(size)]);
+  expect(two.net.check()).toEqual([]);
+  // The faults end; then so does everything else, but for the listener.
+  two.link.set({ loss: 0, duplicate: 0, reorder: 0 });
+  opts.seam?.heal();
+  two.net.runFor(200_000);
+  expect(two.net.check()).toEqual([]);
+  for (const h of [two.a, two.b]) {
+    const states = [...h.tcp.sockets(), ...h.sockets.sockets()].map((s) => s.state);
+    expect(states).toEqual(h === two.b ? [TCP_LISTEN, TCP_LISTEN] : []);
+  }
+});
