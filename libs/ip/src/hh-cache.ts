@@ -27,6 +27,9 @@ export interface HhEntry {
 
 const ENTRIES_MAX = 8192;
 
+/** Three ARP requests a second apart, and some. */
+const EPOCH_GRACE_MS: Millis = 5 * SECOND;
+
 /**
  * The neighbours' cached headers on IP's side: while an entry is connected, packets go straight to the device
  * (neigh_hh_output) and the neighbour layer only hears now and then that it is in use.
@@ -78,10 +81,7 @@ export class HhCache {
   }
 
   onUpdate(u: NeighUpdate, now: Millis): void {
-    if (u.epoch !== this.epoch) {
-      this.entries.clear();
-      this.epoch = u.epoch;
-    }
+    if (u.epoch !== this.epoch) this.onNewEpoch(u.epoch, now);
     if (u.ifindex === 0) return;
     const e = this.entry(u.ifindex, u.addr);
     e.header = new Uint8Array(ETHERNET_HLEN);
@@ -89,6 +89,18 @@ export class HhCache {
     e.connected = u.connected;
     e.failed = false;
     e.expiresMs = now + u.validMs;
+  }
+
+  /**
+   * The neighbour layer was started anew and knows nobody. What we have is as good as a moment ago and spares every
+   * packet the wait for ARP, but not for long: its next use makes the neighbour layer resolve it again.
+   */
+  private onNewEpoch(epoch: number, now: Millis): void {
+    this.epoch = epoch;
+    for (const e of this.entries.values()) {
+      e.expiresMs = Math.min(e.expiresMs, now + EPOCH_GRACE_MS);
+      e.usedHintMs = Number.NEGATIVE_INFINITY;
+    }
   }
 
   /** The neighbour layer gave up on it. */

@@ -285,7 +285,7 @@ describe('send', () => {
     expect(h.hints.filter((x) => !x.confirm)).toHaveLength(2);
   });
 
-  test('a header is used only while it is connected, young and of the same epoch', () => {
+  test('a header is used only while it is connected and young, and not for long after its neighbour layer died', () => {
     const h = new Host().resolved();
     const goes = (): string => {
       h.xmit(outgoing(pattern(1)));
@@ -297,6 +297,11 @@ describe('send', () => {
     h.resolved();
     expect(goes()).toBe('dev_queue_xmit');
     h.ip.onNeighUpdate({ epoch: 2, ifindex: 0, addr: 0, lladdr: 0, devAddr: 0, connected: false, validMs: 0 }, h.now);
+    // a new neighbour layer: the header serves for a while, and its next use is told at once
+    const hints = h.hints.length;
+    expect(goes()).toBe('dev_queue_xmit');
+    expect(h.hints.length).toBe(hints + 1);
+    h.now += 5_000;
     expect(goes()).toBe('neigh_output');
   });
 

@@ -97,10 +97,17 @@ export class NeighCore {
     return this.slowEventSend(n, skb, now);
   }
 
-  private slowEventSend(n: Neighbour, skb: SkBuff, now: Millis): boolean {
+  /** neigh_event_send(neigh, NULL): somebody is about to send; resolve what is not known yet. */
+  touch(n: Neighbour, now: Millis): void {
+    n.usedMs = now;
+    if (n.state & (NUD_CONNECTED | NUD_DELAY | NUD_PROBE)) return;
+    this.slowEventSend(n, undefined, now);
+  }
+
+  private slowEventSend(n: Neighbour, skb: SkBuff | undefined, now: Millis): boolean {
     this.env.trace('__neigh_event_send', skb);
     if (n.dead) {
-      this.env.drop(skb, 'NEIGH_DEAD');
+      if (skb) this.env.drop(skb, 'NEIGH_DEAD');
       return true;
     }
     let probeNow = false;
@@ -111,7 +118,7 @@ export class NeighCore {
     } else if (n.state !== NUD_INCOMPLETE) {
       if (this.sysctl.mcastSolicit === 0) {
         this.setState(n, NUD_FAILED, now);
-        this.env.drop(skb, 'NEIGH_FAILED');
+        if (skb) this.env.drop(skb, 'NEIGH_FAILED');
         return true;
       }
       n.probes = this.sysctl.ucastSolicit;
@@ -120,7 +127,7 @@ export class NeighCore {
       probeNow = true;
     }
     if (n.state !== NUD_INCOMPLETE) return false;
-    this.enqueue(n, skb);
+    if (skb) this.enqueue(n, skb);
     if (probeNow) this.probe(n, now);
     return true;
   }

@@ -117,8 +117,15 @@ export class NeighTable {
   /** IP used a cached header, or a transport heard from the host. */
   hint(h: NeighHint, now: Millis): void {
     const dev = this.devices.get(h.ifindex);
-    const n = dev && this.core.lookup(dev, this.keyFor(dev, h.addr), false, now);
-    if (n === undefined) return;
+    if (dev === undefined) return;
+    const key = this.keyFor(dev, h.addr);
+    let n = this.core.lookup(dev, key, false, now);
+    if (n === undefined) {
+      // IP uses a header that we know nothing of: this table was started anew. Resolve it before IP's copy runs out.
+      n = this.core.lookup(dev, key, true, now);
+      if (n !== undefined) this.core.touch(n, now);
+      return;
+    }
     n.usedMs = now;
     if (h.confirm) n.confirmedMs = now;
   }

@@ -70,6 +70,17 @@ describe('resolution', () => {
     ]);
   });
 
+  test('a hint about a neighbour it does not know makes it ask: IP still has the header of the table before', () => {
+    const b = new Bench();
+    b.table.hint({ ifindex: 2, addr: PEER, confirm: false }, b.now);
+    expect(b.state()).toBe('INCOMPLETE');
+    expect(b.frames()).toHaveLength(1);
+    b.arp({});
+    expect(b.state()).toBe('REACHABLE');
+    expect(b.updates.at(-1)).toMatchObject({ addr: PEER, connected: true });
+    expect(b.env.ledger.imbalance).toBe(0);
+  });
+
   test('no answer: three broadcasts a second apart, then every waiting packet is reported to IP', () => {
     const b = new Bench();
     b.send();
