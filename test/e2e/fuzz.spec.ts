@@ -7,7 +7,20 @@ import { Stack, whyNoTap, type ServiceStatus } from '../support/stack.ts';
 import { expectConserved } from '../support/conservation.ts';
 
 const suite = whyNoTap() ? describe.skip : describe;
-const VERBS = ['stats', 'initcall', 'sysctl', 'register', 'link', 'neigh', 'addr', 'route', 'route_query', 'ping', 'sock_diag', 'expose'];
+const VERBS = [
+  'stats',
+  'initcall',
+  'sysctl',
+  'register',
+  'link',
+  'neigh',
+  'addr',
+  'route',
+  'route_query',
+  'ping',
+  'sock_diag',
+  'expose',
+];
 const ROUNDS = 150;
 
 interface Status {
@@ -44,8 +57,13 @@ suite('random bytes on every subject and at every door', () => {
     const now = await stack.json<Status>('status');
     const pids = (s: Status): [string, number, number][] => s.services.map((x) => [x.name, x.pid, x.restarts]);
     expect(pids(now)).toEqual(pids(before));
-    expect((await stack.peer('ping', '-c', '2', '-i', '0.2', '-W', '2', '10.77.0.2')).stdout).toMatch(/ 0% packet loss/);
-    expect((await stack.peer('curl', '-sS', '--max-time', '10', '--retry', '5', '--retry-all-errors', 'http://10.77.0.2/')).stdout).toMatch(/skbus/);
+    expect((await stack.peer('ping', '-c', '2', '-i', '0.2', '-W', '2', '10.77.0.2')).stdout).toMatch(
+      / 0% packet loss/,
+    );
+    expect(
+      (await stack.peer('curl', '-sS', '--max-time', '10', '--retry', '5', '--retry-all-errors', 'http://10.77.0.2/'))
+        .stdout,
+    ).toMatch(/skbus/);
   }
 
   test('skbs', async () => {
@@ -69,7 +87,9 @@ suite('random bytes on every subject and at every door', () => {
 
   test('the socket seam', async () => {
     const view = { sndTo: 9, rcvGot: 9, rcvRead: 9, finGot: true, haveChild: true, accepted: true };
-    const cmd = encodeCmds(7, [{ sk: 2, opSeq: 1, connect: { addr: 0x0a4d0001, port: 9 }, view, data: { offset: 0, data: noise(50) } }]);
+    const cmd = encodeCmds(7, [
+      { sk: 2, opSeq: 1, connect: { addr: 0x0a4d0001, port: 9 }, view, data: { offset: 0, data: noise(50) } },
+    ]);
     const evt = encodeEvts(7, [{ sk: 2, opAck: 1, opErrno: 0, data: { offset: 3, data: noise(50) } }]);
     for (let i = 0; i < ROUNDS; i++) {
       for (const t of ['tcp', 'udp'] as const) {
@@ -82,7 +102,8 @@ suite('random bytes on every subject and at every door', () => {
   }, 60_000);
 
   test('control', async () => {
-    const ask = (subject: string, m: Uint8Array): Promise<unknown> => bus.request(subject, m, 2_000).catch((e: unknown) => e);
+    const ask = (subject: string, m: Uint8Array): Promise<unknown> =>
+      bus.request(subject, m, 2_000).catch((e: unknown) => e);
     for (const layer of LAYERS) {
       for (const verb of VERBS) {
         await Promise.all(Array.from({ length: 20 }, () => ask(subjects.ctl(stack.name, layer, verb), noise(60))));
@@ -109,11 +130,26 @@ suite('random bytes on every subject and at every door', () => {
         s.resume();
         s.setTimeout(3_000, () => s.destroy());
       });
-    for (let i = 0; i < 40; i++) await Promise.all([knock({ path: before.sock }), knock({ port: stack.socksPort, host: '127.0.0.1' })]);
-    for (const path of ['/api/routes', '/api/addrs', '/api/ping', '/api/expose', '/api/neigh', '/', '/api/nowhere', '/%ff']) {
+    for (let i = 0; i < 40; i++)
+      await Promise.all([knock({ path: before.sock }), knock({ port: stack.socksPort, host: '127.0.0.1' })]);
+    for (const path of [
+      '/api/routes',
+      '/api/addrs',
+      '/api/ping',
+      '/api/expose',
+      '/api/neigh',
+      '/',
+      '/api/nowhere',
+      '/%ff',
+    ]) {
       for (const body of ['{', '[]', '{"a":1}', '"x"', 'null', Buffer.from(noise(100)).toString('latin1')]) {
-        const res = await fetch(stack.api + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body }).catch((e: unknown) => e);
-        if (res instanceof Response) expect([path, body, res.status >= 400 && res.status < 500]).toEqual([path, body, true]);
+        const res = await fetch(stack.api + path, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        }).catch((e: unknown) => e);
+        if (res instanceof Response)
+          expect([path, body, res.status >= 400 && res.status < 500]).toEqual([path, body, true]);
       }
     }
     await unharmed();

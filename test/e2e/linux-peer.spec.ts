@@ -35,7 +35,8 @@ suite.each([
     await stack?.down();
   }, 30_000);
 
-  const sha256 = async (cmd: string): Promise<string> => (await stack.peer('bash', '-o', 'pipefail', '-c', `${cmd} | sha256sum`)).stdout.slice(0, 64);
+  const sha256 = async (cmd: string): Promise<string> =>
+    (await stack.peer('bash', '-o', 'pipefail', '-c', `${cmd} | sha256sum`)).stdout.slice(0, 64);
 
   test('ping loses nothing', async () => {
     const r = await stack.peer('ping', '-c', '5', '-i', '0.2', '10.77.0.2');
@@ -59,7 +60,10 @@ suite.each([
     const h = createHash('sha256');
     for await (const d of createReadStream(file)) h.update(d as Buffer);
     const want = h.digest('hex');
-    for (const how of [['-T', file], ['-X', 'POST', '--data-binary', `@${file}`]]) {
+    for (const how of [
+      ['-T', file],
+      ['-X', 'POST', '--data-binary', `@${file}`],
+    ]) {
       const r = await stack.peer('curl', '-sS', ...how, 'http://10.77.0.2/sink');
       expect(JSON.parse(r.stdout)).toEqual({ bytes: size, sha256: want });
     }
@@ -67,10 +71,14 @@ suite.each([
   }, 240_000);
 
   test('50 curls at once', async () => {
-    const results = await Promise.all(Array.from({ length: 50 }, () => stack.peer('curl', '-sS', '--max-time', '60', 'http://10.77.0.2/bytes/100000')));
+    const results = await Promise.all(
+      Array.from({ length: 50 }, () => stack.peer('curl', '-sS', '--max-time', '60', 'http://10.77.0.2/bytes/100000')),
+    );
     const want = demoSha256(100_000);
     expect(results.map((r) => r.code)).toEqual(Array(50).fill(0));
-    expect(new Set(results.map((r) => createHash('sha256').update(Buffer.from(r.stdout, 'latin1')).digest('hex')))).toEqual(new Set([want]));
+    expect(
+      new Set(results.map((r) => createHash('sha256').update(Buffer.from(r.stdout, 'latin1')).digest('hex'))),
+    ).toEqual(new Set([want]));
     await expectConserved(stack);
   }, 120_000);
 
@@ -87,15 +95,27 @@ suite.each([
     writeFileSync(join(dir, 'hello.txt'), 'hello from the kernel side\n');
     const server = stack.peerStart(process.execPath, '-e', SERVER, dir);
     await once(server.stdout!, 'data');
-    const r = await run('curl', ['-sS', '--socks5-hostname', `127.0.0.1:${stack.socksPort}`, 'http://10.77.0.1:8000/hello.txt']);
+    const r = await run('curl', [
+      '-sS',
+      '--socks5-hostname',
+      `127.0.0.1:${stack.socksPort}`,
+      'http://10.77.0.1:8000/hello.txt',
+    ]);
     expect(r).toMatchObject({ code: 0, stdout: 'hello from the kernel side\n' });
-    const refused = await run('curl', ['-sS', '--socks5-hostname', `127.0.0.1:${stack.socksPort}`, 'http://10.77.0.1:8001/']);
+    const refused = await run('curl', [
+      '-sS',
+      '--socks5-hostname',
+      `127.0.0.1:${stack.socksPort}`,
+      'http://10.77.0.1:8001/',
+    ]);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toMatch(/\(5\)|refused/);
   }, 30_000);
 
   test('fetch through @skbus/net', async () => {
-    const r = await run(process.execPath, ['test/e2e/fetch-through.mjs', 'http://10.77.0.1:8000/hello.txt'], { env: { SKBUS_SOCK: stack.sock } });
+    const r = await run(process.execPath, ['test/e2e/fetch-through.mjs', 'http://10.77.0.1:8000/hello.txt'], {
+      env: { SKBUS_SOCK: stack.sock },
+    });
     expect(r).toMatchObject({ code: 0, stdout: 'hello from the kernel side\n' });
   }, 30_000);
 
@@ -106,9 +126,14 @@ suite.each([
     expect(JSON.parse(up.stdout)).toMatchObject({ end: { sum_received: { bytes: expect.any(Number) } } });
     await server;
     const again = run('iperf3', ['-s', '-1', '-p', '15201', '-B', '127.0.0.1'], { timeoutMs: 30_000 });
-    await eventually('iperf3 listens again', async () => (await run('ss', ['-Hltn', 'sport', '=', ':15201'])).stdout.length > 0);
+    await eventually(
+      'iperf3 listens again',
+      async () => (await run('ss', ['-Hltn', 'sport', '=', ':15201'])).stdout.length > 0,
+    );
     const down = await stack.peer('iperf3', '-c', '10.77.0.2', '-t', '2', '-R', '-J');
-    expect((JSON.parse(down.stdout) as { end: { sum_received: { bytes: number } } }).end.sum_received.bytes).toBeGreaterThan(MB);
+    expect(
+      (JSON.parse(down.stdout) as { end: { sum_received: { bytes: number } } }).end.sum_received.bytes,
+    ).toBeGreaterThan(MB);
     await again;
     await stack.skbus('expose', '--rm', '5201');
   }, 60_000);
@@ -127,18 +152,52 @@ suite.each([
     capture.kill('SIGINT');
     await once(capture, 'close');
     const bad = [
-      '_ws.malformed', 'ip.checksum.status=="Bad"', 'tcp.short_segment', 'tcp.option.len.invalid', 'tcp.ack.nonzero',
-      'tcp.options.mss.absent', 'tcp.options.mss.present', 'tcp.options.wscale.shift.invalid', 'tcp.analysis.retransmission',
-      'tcp.analysis.fast_retransmission', 'tcp.analysis.spurious_retransmission', 'tcp.analysis.out_of_order', 'tcp.analysis.lost_segment',
+      '_ws.malformed',
+      'ip.checksum.status=="Bad"',
+      'tcp.short_segment',
+      'tcp.option.len.invalid',
+      'tcp.ack.nonzero',
+      'tcp.options.mss.absent',
+      'tcp.options.mss.present',
+      'tcp.options.wscale.shift.invalid',
+      'tcp.analysis.retransmission',
+      'tcp.analysis.fast_retransmission',
+      'tcp.analysis.spurious_retransmission',
+      'tcp.analysis.out_of_order',
+      'tcp.analysis.lost_segment',
       'tcp.analysis.ack_lost_segment',
       // With offload the checksum is the pseudo header's only, by design: the receiving kernel finishes it.
-      ...(mode === 'plain' ? ['tcp.checksum.status=="Bad"', 'udp.checksum.status=="Bad"', 'icmp.checksum.status=="Bad"'] : []),
+      ...(mode === 'plain'
+        ? ['tcp.checksum.status=="Bad"', 'udp.checksum.status=="Bad"', 'icmp.checksum.status=="Bad"']
+        : []),
     ].join(' || ');
-    const options = ['-o', 'ip.check_checksum:TRUE', '-o', `tcp.check_checksum:${mode === 'plain' ? 'TRUE' : 'FALSE'}`, '-o', 'udp.check_checksum:TRUE'];
-    const r = await run('tshark', ['-r', pcap, ...options, '-Y', `ip.src==10.77.0.2 && (${bad}) && !tcp.analysis.zero_window_probe && !tcp.analysis.keep_alive`]);
+    const options = [
+      '-o',
+      'ip.check_checksum:TRUE',
+      '-o',
+      `tcp.check_checksum:${mode === 'plain' ? 'TRUE' : 'FALSE'}`,
+      '-o',
+      'udp.check_checksum:TRUE',
+    ];
+    const r = await run('tshark', [
+      '-r',
+      pcap,
+      ...options,
+      '-Y',
+      `ip.src==10.77.0.2 && (${bad}) && !tcp.analysis.zero_window_probe && !tcp.analysis.keep_alive`,
+    ]);
     expect(r.stderr).not.toMatch(/isn't a valid|cut short/);
     expect(r.stdout.split('\n').slice(0, 20).join('\n')).toBe('');
-    const all = await run('tshark', ['-r', pcap, '-Y', 'tcp && ip.src==10.77.0.2', '-T', 'fields', '-e', 'frame.number']);
+    const all = await run('tshark', [
+      '-r',
+      pcap,
+      '-Y',
+      'tcp && ip.src==10.77.0.2',
+      '-T',
+      'fields',
+      '-e',
+      'frame.number',
+    ]);
     expect(all.stdout.split('\n').length).toBeGreaterThan(500);
   }, 120_000);
 });

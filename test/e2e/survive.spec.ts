@@ -15,27 +15,45 @@ suite('killing a layer in the middle of a transfer only delays it', () => {
     await stack?.down();
   }, 30_000);
 
-  test.each(['ip', 'neigh', 'nic'])('%s, downloading and uploading', async (layer) => {
-    const want = demoSha256(SIZE);
-    const before = await stack.json<{ services: ServiceStatus[] }>('status');
-    const pid = before.services.find((s) => s.name === layer)!.pid;
+  test.each(['ip', 'neigh', 'nic'])(
+    '%s, downloading and uploading',
+    async (layer) => {
+      const want = demoSha256(SIZE);
+      const before = await stack.json<{ services: ServiceStatus[] }>('status');
+      const pid = before.services.find((s) => s.name === layer)!.pid;
 
-    const down = stack.peer('bash', '-o', 'pipefail', '-c', `curl -sS http://10.77.0.2/bytes/${SIZE} | tee >(sha256sum >&2) | wc -c`);
-    await moved(stack, 5_000_000);
-    process.kill(pid, 'SIGKILL');
-    const r = await down;
-    expect(r.stdout.trim()).toBe(String(SIZE));
-    expect(r.stderr).toContain(want);
+      const down = stack.peer(
+        'bash',
+        '-o',
+        'pipefail',
+        '-c',
+        `curl -sS http://10.77.0.2/bytes/${SIZE} | tee >(sha256sum >&2) | wc -c`,
+      );
+      await moved(stack, 5_000_000);
+      process.kill(pid, 'SIGKILL');
+      const r = await down;
+      expect(r.stdout.trim()).toBe(String(SIZE));
+      expect(r.stderr).toContain(want);
 
-    await back(layer, pid);
-    const again = await stack.pidOf(layer);
-    const upload = stack.peer('bash', '-o', 'pipefail', '-c', `curl -sS http://10.77.0.2/bytes/${SIZE} | curl -sS -T - http://10.77.0.2/sink`);
-    await moved(stack, 5_000_000);
-    process.kill(again, 'SIGKILL');
-    expect(JSON.parse((await upload).stdout)).toEqual({ bytes: SIZE, sha256: want });
-    await back(layer, again);
-    expect((await stack.peer('ping', '-c', '3', '-i', '0.2', '-W', '2', '10.77.0.2')).stdout).toMatch(/ 0% packet loss/);
-  }, 180_000);
+      await back(layer, pid);
+      const again = await stack.pidOf(layer);
+      const upload = stack.peer(
+        'bash',
+        '-o',
+        'pipefail',
+        '-c',
+        `curl -sS http://10.77.0.2/bytes/${SIZE} | curl -sS -T - http://10.77.0.2/sink`,
+      );
+      await moved(stack, 5_000_000);
+      process.kill(again, 'SIGKILL');
+      expect(JSON.parse((await upload).stdout)).toEqual({ bytes: SIZE, sha256: want });
+      await back(layer, again);
+      expect((await stack.peer('ping', '-c', '3', '-i', '0.2', '-W', '2', '10.77.0.2')).stdout).toMatch(
+        / 0% packet loss/,
+      );
+    },
+    180_000,
+  );
 
   async function back(layer: string, killed: number): Promise<void> {
     await eventually(`${layer} is back`, async () => {
@@ -50,10 +68,13 @@ suite('killing a layer in the middle of a transfer only delays it', () => {
 async function moved(stack: Stack, bytes: number): Promise<void> {
   const read = async (): Promise<number> => {
     const r = await run('ip', ['netns', 'exec', stack.netns, 'cat', '/proc/net/dev']);
-    return r.stdout.split('\n').filter((l) => /^\s*(?!lo:)\S+:/.test(l)).reduce((n, l) => {
-      const f = l.trim().split(/[:\s]+/);
-      return n + Number(f[1]) + Number(f[9]);
-    }, 0);
+    return r.stdout
+      .split('\n')
+      .filter((l) => /^\s*(?!lo:)\S+:/.test(l))
+      .reduce((n, l) => {
+        const f = l.trim().split(/[:\s]+/);
+        return n + Number(f[1]) + Number(f[9]);
+      }, 0);
   };
   const start = await read();
   await eventually(`${bytes} bytes moved`, async () => (await read()) - start > bytes, 30_000);

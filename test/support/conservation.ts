@@ -2,7 +2,18 @@ import { expect } from '@jest/globals';
 import { eventually, type Stack } from './stack.ts';
 
 interface Ledgers {
-  services: { name: string; ledger?: { received: number; created: number; passed: number; consumed: number; queued: number; dropped: Record<string, number>; imbalance: number } }[];
+  services: {
+    name: string;
+    ledger?: {
+      received: number;
+      created: number;
+      passed: number;
+      consumed: number;
+      queued: number;
+      dropped: Record<string, number>;
+      imbalance: number;
+    };
+  }[];
 }
 
 /**
@@ -12,14 +23,25 @@ interface Ledgers {
 export async function expectConserved(stack: Stack): Promise<void> {
   let last: Ledgers | undefined;
   const off = (): string[] =>
-    (last?.services ?? []).filter((s) => s.ledger && s.ledger.imbalance !== 0).map((s) => `${s.name}: ${JSON.stringify(s.ledger)}`);
+    (last?.services ?? [])
+      .filter((s) => s.ledger && s.ledger.imbalance !== 0)
+      .map((s) => `${s.name}: ${JSON.stringify(s.ledger)}`);
   try {
-    await eventually('skbs in = out + queued + dropped in every service', async () => {
-      last = await stack.json<Ledgers>('status');
-      return off().length === 0;
-    }, 5_000);
+    await eventually(
+      'skbs in = out + queued + dropped in every service',
+      async () => {
+        last = await stack.json<Ledgers>('status');
+        return off().length === 0;
+      },
+      5_000,
+    );
   } catch {
     expect(off()).toEqual([]);
   }
-  expect(last!.services.filter((s) => s.ledger).map((s) => s.name).sort()).toEqual(['ip', 'neigh', 'nic', 'socket', 'tcp', 'udp']);
+  expect(
+    last!.services
+      .filter((s) => s.ledger)
+      .map((s) => s.name)
+      .sort(),
+  ).toEqual(['ip', 'neigh', 'nic', 'socket', 'tcp', 'udp']);
 }

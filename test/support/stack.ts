@@ -26,12 +26,23 @@ export function whyNoTap(): string | undefined {
 }
 
 export const which = (tool: string): string | undefined =>
-  ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].map((d) => join(d, tool)).find((p) => existsSync(p));
+  ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+    .map((d) => join(d, tool))
+    .find((p) => existsSync(p));
 
 /** Runs a command to its end. */
-export function run(cmd: string, args: readonly string[], opts: { input?: string; timeoutMs?: number; env?: Record<string, string> } = {}): Promise<Result> {
+export function run(
+  cmd: string,
+  args: readonly string[],
+  opts: { input?: string; timeoutMs?: number; env?: Record<string, string> } = {},
+): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const child = spawn(cmd, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...opts.env }, timeout: opts.timeoutMs ?? 120_000, killSignal: 'SIGKILL' });
+    const child = spawn(cmd, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...opts.env },
+      timeout: opts.timeoutMs ?? 120_000,
+      killSignal: 'SIGKILL',
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (d: Buffer) => (stdout += d.toString('latin1')));
@@ -73,7 +84,24 @@ export class Stack {
   static async up(name: string, ...args: string[]): Promise<Stack> {
     const [api, socks] = [await freePort(), await freePort()];
     const s = new Stack(name, api, socks);
-    const r = await run(process.execPath, [CLI, 'up', '-d', '--stack', name, '--peer-netns', s.netns, '--api-port', String(api), '--socks-port', String(socks), ...args], { env: s.env, timeoutMs: 60_000 });
+    const r = await run(
+      process.execPath,
+      [
+        CLI,
+        'up',
+        '-d',
+        '--stack',
+        name,
+        '--peer-netns',
+        s.netns,
+        '--api-port',
+        String(api),
+        '--socks-port',
+        String(socks),
+        ...args,
+      ],
+      { env: s.env, timeoutMs: 60_000 },
+    );
     if (r.code !== 0) {
       await s.down();
       throw new Error(`skbus up ended with ${r.code}\n${r.stdout}\n${r.stderr}`);
@@ -121,7 +149,11 @@ export class Stack {
 }
 
 /** Waits for a condition, looking again every few milliseconds; a failure names what was waited for. */
-export async function eventually(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+export async function eventually(
+  what: string,
+  ready: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     if (await ready()) return;
@@ -131,4 +163,6 @@ export async function eventually(what: string, ready: () => boolean | Promise<bo
 }
 
 export const netnsExists = (name: string): boolean =>
-  execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' }).split('\n').some((l) => l.split(' ')[0] === name);
+  execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })
+    .split('\n')
+    .some((l) => l.split(' ')[0] === name);

@@ -6,7 +6,9 @@ import { isAlive, markOf } from './process-mark.ts';
 import { RunFolder, type StackFile } from './run-folder.ts';
 
 let dir: string;
-beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'skbus-run-'))));
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'skbus-run-'));
+});
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const file = (over: Partial<StackFile> = {}): StackFile => ({

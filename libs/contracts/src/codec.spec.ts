@@ -7,22 +7,73 @@ test('an skb comes out as it went in, from its first header on', () => {
   const u = (bits: number) => fc.nat({ max: 2 ** bits - 1 });
   fc.assert(
     fc.property(
-      fc.uint8Array({ minLength: 70, maxLength: 200 }), fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 3 }),
-      u(32), u(16), u(8), fc.nat({ max: 20 }), fc.boolean(),
+      fc.uint8Array({ minLength: 70, maxLength: 200 }),
+      fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 3 }),
+      u(32),
+      u(16),
+      u(8),
+      fc.nat({ max: 20 }),
+      fc.boolean(),
       (head, frags, id, gso, small, at, withFlow) => {
         const skb = new SkBuff(head, at + 34, head.length, frags);
-        Object.assign(skb, { id, parent: (id ^ 5) >>> 0, protocol: 0x800, ifindex: small, pktType: small & 3, mark: id, priority: small });
-        Object.assign(skb, { macHeader: at, networkHeader: at + 14, transportHeader: at + 34, tstampMs: id / 8, rtMtu: gso, confirm: withFlow });
-        Object.assign(skb, { ipSummed: 3, csumStart: at + 34, csumOffset: 6, gsoSize: gso, gsoSegs: gso ? 3 : 0, gsoType: gso ? 1 : 0, nextHop: id });
-        if (withFlow) skb.flow = { saddr: id, daddr: (id ^ 1) >>> 0, proto: 6, tos: small, ttl: small, df: true, oif: small };
+        Object.assign(skb, {
+          id,
+          parent: (id ^ 5) >>> 0,
+          protocol: 0x800,
+          ifindex: small,
+          pktType: small & 3,
+          mark: id,
+          priority: small,
+        });
+        Object.assign(skb, {
+          macHeader: at,
+          networkHeader: at + 14,
+          transportHeader: at + 34,
+          tstampMs: id / 8,
+          rtMtu: gso,
+          confirm: withFlow,
+        });
+        Object.assign(skb, {
+          ipSummed: 3,
+          csumStart: at + 34,
+          csumOffset: 6,
+          gsoSize: gso,
+          gsoSegs: gso ? 3 : 0,
+          gsoType: gso ? 1 : 0,
+          nextHop: id,
+        });
+        if (withFlow)
+          skb.flow = { saddr: id, daddr: (id ^ 1) >>> 0, proto: 6, tos: small, ttl: small, df: true, oif: small };
         const list = decodeSkbList(encodeSkbList(1, 2, 3, [skb]))!;
         expect(list).toMatchObject({ publisher: 1, seq: 2, sentBefore: 3, malformed: 0 });
         const got = list.skbs[0]!;
         expect(got.bytes()).toEqual(skb.bytes());
         expect(got.frags.length).toBe(frags.length);
         expect(got.buf.subarray(got.macHeader, got.tail).slice()).toEqual(head.slice(at));
-        expect([got.networkHeader - got.macHeader, got.transportHeader - got.macHeader, got.csumStart - got.macHeader]).toEqual([14, 34, 34]);
-        for (const k of ['id', 'parent', 'protocol', 'ifindex', 'pktType', 'mark', 'priority', 'ipSummed', 'csumOffset', 'gsoSize', 'gsoSegs', 'gsoType', 'tstampMs', 'nextHop', 'rtMtu', 'confirm', 'flow'] as const) {
+        expect([
+          got.networkHeader - got.macHeader,
+          got.transportHeader - got.macHeader,
+          got.csumStart - got.macHeader,
+        ]).toEqual([14, 34, 34]);
+        for (const k of [
+          'id',
+          'parent',
+          'protocol',
+          'ifindex',
+          'pktType',
+          'mark',
+          'priority',
+          'ipSummed',
+          'csumOffset',
+          'gsoSize',
+          'gsoSegs',
+          'gsoType',
+          'tstampMs',
+          'nextHop',
+          'rtMtu',
+          'confirm',
+          'flow',
+        ] as const) {
           expect([k, got[k]]).toEqual([k, skb[k]]);
         }
       },
@@ -32,14 +83,38 @@ test('an skb comes out as it went in, from its first header on', () => {
 
 test('commands and events round trip with their levels', () => {
   const cmd: SkCmd = {
-    sk: 2, opSeq: 3, options: { nodelay: true, keepIdleMs: 1500.5, congestion: 'reno' }, connect: { addr: 0x0a4d0001, port: 80 },
-    view: { sndTo: 2 ** 40, rcvGot: 1, rcvRead: 0, finGot: true, haveChild: false, accepted: false }, data: { offset: 2 ** 40, data: Uint8Array.of(1, 2) },
+    sk: 2,
+    opSeq: 3,
+    options: { nodelay: true, keepIdleMs: 1500.5, congestion: 'reno' },
+    connect: { addr: 0x0a4d0001, port: 80 },
+    view: { sndTo: 2 ** 40, rcvGot: 1, rcvRead: 0, finGot: true, haveChild: false, accepted: false },
+    data: { offset: 2 ** 40, data: Uint8Array.of(1, 2) },
   };
   const got = decodeCmds(encodeCmds(9, [cmd]))!;
   expect(got.publisher).toBe(9);
   expect(got.cmds[0]).toMatchObject({ ...cmd, data: { offset: 2 ** 40 } });
   expect([...got.cmds[0]!.data!.data]).toEqual([1, 2]);
-  const evt: SkEvt = { sk: 5, opAck: 1, opErrno: 111, child: { listener: 4 }, view: { state: 1, laddr: 1, lport: 2, raddr: 3, rport: 4, sndGot: 5, sndUna: 6, sndLimit: 7, rcvNxt: 8, finRcvd: true, finAcked: false, err: 104, softErr: 0 } };
+  const evt: SkEvt = {
+    sk: 5,
+    opAck: 1,
+    opErrno: 111,
+    child: { listener: 4 },
+    view: {
+      state: 1,
+      laddr: 1,
+      lport: 2,
+      raddr: 3,
+      rport: 4,
+      sndGot: 5,
+      sndUna: 6,
+      sndLimit: 7,
+      rcvNxt: 8,
+      finRcvd: true,
+      finAcked: false,
+      err: 104,
+      softErr: 0,
+    },
+  };
   expect(decodeEvts(encodeEvts(9, [evt]))!.evts[0]).toMatchObject(evt);
 });
 
@@ -50,12 +125,18 @@ test('an option that was not set is absent, not null', () => {
 
 test.each([NaN, -1, Infinity, 0.5, 2 ** 60])('an offset of %p is refused', (offset) => {
   expect(decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset, data: new Uint8Array(1) } }]))).toBeUndefined();
-  expect(decodeEvts(encodeEvts(1, [{ sk: 2, opAck: 0, opErrno: 0, data: { offset, data: new Uint8Array(1) } }]))).toBeUndefined();
+  expect(
+    decodeEvts(encodeEvts(1, [{ sk: 2, opAck: 0, opErrno: 0, data: { offset, data: new Uint8Array(1) } }])),
+  ).toBeUndefined();
 });
 
 test('header offsets beyond the head make the skb malformed, not the list', () => {
   const good = { id: 1, head: new Uint8Array(20), data: 14 };
-  const bad = [{ id: 2, head: new Uint8Array(4), data: 5 }, { id: 3, head: new Uint8Array(4), networkHeader: 6 }, { id: 4, head: new Uint8Array(4), ipSummed: 3, csumStart: 3 }];
+  const bad = [
+    { id: 2, head: new Uint8Array(4), data: 5 },
+    { id: 3, head: new Uint8Array(4), networkHeader: 6 },
+    { id: 4, head: new Uint8Array(4), ipSummed: 3, csumStart: 3 },
+  ];
   const list = decodeSkbList(pb.SkbList.encode({ skbs: [good, ...bad] }).finish())!;
   expect(list.skbs.map((s) => s.id)).toEqual([1]);
   expect(list.malformed).toBe(3);
@@ -64,14 +145,19 @@ test('header offsets beyond the head make the skb malformed, not the list', () =
 test('what is decoded is no Buffer: slice() copies', () => {
   const skb = new SkBuff(new Uint8Array(20), 0, 20, [new Uint8Array(9)]);
   const got = decodeSkbList(Buffer.from(encodeSkbList(1, 1, 1, [skb])))!.skbs[0]!;
-  const cmd = decodeCmds(Buffer.from(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset: 0, data: new Uint8Array(3) } }])))!.cmds[0]!;
+  const cmd = decodeCmds(
+    Buffer.from(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset: 0, data: new Uint8Array(3) } }])),
+  )!.cmds[0]!;
   for (const b of [got.buf, got.frags[0]!, cmd.data!.data]) expect(b.constructor).toBe(Uint8Array);
 });
 
 test('random bytes, and messages with bytes flipped, never throw', () => {
   const skb = new SkBuff(new Uint8Array(80), 34, 80, [new Uint8Array(100)]);
   const valid = encodeSkbList(1, 2, 3, [skb, skb]);
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (b) => void [decodeSkbList(b), decodeCmds(b), decodeEvts(b)]), { numRuns: 1000 });
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (b) => void [decodeSkbList(b), decodeCmds(b), decodeEvts(b)]),
+    { numRuns: 1000 },
+  );
   fc.assert(
     fc.property(fc.nat({ max: valid.length - 1 }), fc.nat({ max: 255 }), (at, v) => {
       const b = valid.slice();

@@ -1,6 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { copySkb, formatIpv4, formatMac, Ledger, LayerEnv, maskOf, parseCidr, parseIpv4, parseMac, SeededRng, SkBuff } from './index.ts';
+import {
+  copySkb,
+  formatIpv4,
+  formatMac,
+  Ledger,
+  LayerEnv,
+  maskOf,
+  parseCidr,
+  parseIpv4,
+  parseMac,
+  SeededRng,
+  SkBuff,
+} from './index.ts';
 
 const filled = (n: number, from = 0): Uint8Array => Uint8Array.from({ length: n }, (_, i) => (from + i) & 255);
 
@@ -61,9 +73,12 @@ describe('SkBuff', () => {
 });
 
 describe('addresses', () => {
-  test.each(['1.2.3', '1.2.3.256', '01.2.3.4', '1.2.3.4.5', '', 'a.b.c.d', '1.2.3.-4', '1.2.3.4 '])('%j is no address', (t) => {
-    expect(parseIpv4(t)).toBeUndefined();
-  });
+  test.each(['1.2.3', '1.2.3.256', '01.2.3.4', '1.2.3.4.5', '', 'a.b.c.d', '1.2.3.-4', '1.2.3.4 '])(
+    '%j is no address',
+    (t) => {
+      expect(parseIpv4(t)).toBeUndefined();
+    },
+  );
   test('round trips', () => {
     fc.assert(fc.property(fc.nat({ max: 0xffffffff }), (a) => expect(parseIpv4(formatIpv4(a))).toBe(a)));
     fc.assert(fc.property(fc.nat({ max: 2 ** 48 - 1 }), (m) => expect(parseMac(formatMac(m))).toBe(m)));

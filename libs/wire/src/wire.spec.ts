@@ -1,12 +1,35 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
-  emitArp, emitEthernet, emitIcmp, emitIpv4Header, emitTcp, emitTcpOptions, emitUdp, fold, icmpChecksumOk, ipv4ChecksumOk,
-  parseArp, parseEthernet, parseIcmp, parseIpv4Header, parseTcp, parseTcpOptions, parseUdp, sumBytes, sumSlices,
-  tcpChecksumOk, tcpOptionsLen, udpChecksum, udpChecksumOk, verifies, type TcpOptions,
+  emitArp,
+  emitEthernet,
+  emitIcmp,
+  emitIpv4Header,
+  emitTcp,
+  emitTcpOptions,
+  emitUdp,
+  fold,
+  icmpChecksumOk,
+  ipv4ChecksumOk,
+  parseArp,
+  parseEthernet,
+  parseIcmp,
+  parseIpv4Header,
+  parseTcp,
+  parseTcpOptions,
+  parseUdp,
+  sumBytes,
+  sumSlices,
+  tcpChecksumOk,
+  tcpOptionsLen,
+  udpChecksum,
+  udpChecksumOk,
+  verifies,
+  type TcpOptions,
 } from './index.ts';
 
-const hex = (s: string): Uint8Array => Uint8Array.from(s.replaceAll(/\s/g, '').match(/../g) ?? [], (h) => Number.parseInt(h, 16));
+const hex = (s: string): Uint8Array =>
+  Uint8Array.from(s.replaceAll(/\s/g, '').match(/../g) ?? [], (h) => Number.parseInt(h, 16));
 const u = (bits: number) => fc.nat({ max: 2 ** bits - 1 });
 
 describe('a real frame, byte by byte', () => {
@@ -19,13 +42,35 @@ describe('a real frame, byte by byte', () => {
   test('parses', () => {
     expect(parseEthernet(frame, 0, frame.length)).toEqual({ dst: 0x02000a4d0002, src: 0x02000a4d0001, type: 0x800 });
     expect(parseIpv4Header(frame, 14, frame.length)).toEqual({
-      hlen: 20, tos: 0, totalLen: 60, id: 0x1c46, df: true, mf: false, fragOffset: 0, ttl: 64, proto: 6,
-      saddr: 0x0a4d0001, daddr: 0x0a4d0002,
+      hlen: 20,
+      tos: 0,
+      totalLen: 60,
+      id: 0x1c46,
+      df: true,
+      mf: false,
+      fragOffset: 0,
+      ttl: 64,
+      proto: 6,
+      saddr: 0x0a4d0001,
+      daddr: 0x0a4d0002,
     });
     expect(parseTcp(frame, 34, frame.length)).toEqual({
-      sport: 50000, dport: 80, seq: 0x3ade68b1, ack: 0, hlen: 40, flags: 2, window: 64240, urgent: 0,
+      sport: 50000,
+      dport: 80,
+      seq: 0x3ade68b1,
+      ack: 0,
+      hlen: 40,
+      flags: 2,
+      window: 64240,
+      urgent: 0,
     });
-    expect(parseTcpOptions(frame, 54, 74)).toEqual({ mss: 1460, sackPermitted: true, tsVal: 60000, tsEcr: 0, wscale: 7 });
+    expect(parseTcpOptions(frame, 54, 74)).toEqual({
+      mss: 1460,
+      sackPermitted: true,
+      tsVal: 60000,
+      tsEcr: 0,
+      wscale: 7,
+    });
   });
 
   test('emits the same bytes', () => {
@@ -98,15 +143,27 @@ describe('emit(parse(x)) = x', () => {
 
   test('ipv4', () => {
     fc.assert(
-      fc.property(u(8), u(16), u(16), fc.boolean(), fc.boolean(), u(13), u(8), u(8), u(32), u(32), (tos, totalLen, id, df, mf, off, ttl, proto, saddr, daddr) => {
-        const repr = { hlen: 20, tos, totalLen, id, df, mf, fragOffset: off * 8, ttl, proto, saddr, daddr };
-        const b = new Uint8Array(64);
-        emitIpv4Header(repr, b, at);
-        expect(parseIpv4Header(b, at, b.length)).toEqual(repr);
-        expect(ipv4ChecksumOk(b, at, 20)).toBe(true);
-        b[at + 8]! ^= 1;
-        expect(ipv4ChecksumOk(b, at, 20)).toBe(false);
-      }),
+      fc.property(
+        u(8),
+        u(16),
+        u(16),
+        fc.boolean(),
+        fc.boolean(),
+        u(13),
+        u(8),
+        u(8),
+        u(32),
+        u(32),
+        (tos, totalLen, id, df, mf, off, ttl, proto, saddr, daddr) => {
+          const repr = { hlen: 20, tos, totalLen, id, df, mf, fragOffset: off * 8, ttl, proto, saddr, daddr };
+          const b = new Uint8Array(64);
+          emitIpv4Header(repr, b, at);
+          expect(parseIpv4Header(b, at, b.length)).toEqual(repr);
+          expect(ipv4ChecksumOk(b, at, 20)).toBe(true);
+          b[at + 8]! ^= 1;
+          expect(ipv4ChecksumOk(b, at, 20)).toBe(false);
+        },
+      ),
     );
   });
 
@@ -124,22 +181,43 @@ describe('emit(parse(x)) = x', () => {
   test('tcp header and options', () => {
     const options: fc.Arbitrary<TcpOptions> = fc.record(
       {
-        mss: fc.integer({ min: 1, max: 65535 }), wscale: fc.nat({ max: 14 }), sackPermitted: fc.constant(true),
-        sack: fc.array(fc.tuple(u(32), u(32)), { minLength: 1, maxLength: 2 }), fastOpen: fc.uint8Array({ maxLength: 8 }),
+        mss: fc.integer({ min: 1, max: 65535 }),
+        wscale: fc.nat({ max: 14 }),
+        sackPermitted: fc.constant(true),
+        sack: fc.array(fc.tuple(u(32), u(32)), { minLength: 1, maxLength: 2 }),
+        fastOpen: fc.uint8Array({ maxLength: 8 }),
       },
       { requiredKeys: [] },
     );
     fc.assert(
-      fc.property(u(16), u(32), u(32), fc.nat({ max: 0x1ff }), u(16), options, fc.option(fc.tuple(u(32), u(32))), (port, seq, ack, flags, window, o, ts) => {
-        const wanted: TcpOptions = ts ? { ...o, tsVal: ts[0], tsEcr: ts[1] } : o;
-        const hlen = 20 + tcpOptionsLen(wanted);
-        const repr = { sport: port, dport: 65535 - port, seq, ack, hlen: Math.min(hlen, 60), flags, window, urgent: 0 };
-        const b = new Uint8Array(at + 80);
-        emitTcp(repr, b, at);
-        emitTcpOptions(wanted, b, at + 20);
-        expect(parseTcp(b, at, b.length)).toEqual(repr);
-        expect(parseTcpOptions(b, at + 20, at + hlen)).toEqual(wanted);
-      }),
+      fc.property(
+        u(16),
+        u(32),
+        u(32),
+        fc.nat({ max: 0x1ff }),
+        u(16),
+        options,
+        fc.option(fc.tuple(u(32), u(32))),
+        (port, seq, ack, flags, window, o, ts) => {
+          const wanted: TcpOptions = ts ? { ...o, tsVal: ts[0], tsEcr: ts[1] } : o;
+          const hlen = 20 + tcpOptionsLen(wanted);
+          const repr = {
+            sport: port,
+            dport: 65535 - port,
+            seq,
+            ack,
+            hlen: Math.min(hlen, 60),
+            flags,
+            window,
+            urgent: 0,
+          };
+          const b = new Uint8Array(at + 80);
+          emitTcp(repr, b, at);
+          emitTcpOptions(wanted, b, at + 20);
+          expect(parseTcp(b, at, b.length)).toEqual(repr);
+          expect(parseTcpOptions(b, at + 20, at + hlen)).toEqual(wanted);
+        },
+      ),
     );
   });
 });
@@ -180,7 +258,8 @@ describe('what is no header', () => {
   test('random bytes never throw', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat({ max: 80 }), (b, from) => {
-        for (const parse of [parseEthernet, parseArp, parseIpv4Header, parseIcmp, parseUdp, parseTcp]) parse(b, Math.min(from, b.length), b.length);
+        for (const parse of [parseEthernet, parseArp, parseIpv4Header, parseIcmp, parseUdp, parseTcp])
+          parse(b, Math.min(from, b.length), b.length);
         parseTcpOptions(b, Math.min(from, b.length), b.length);
         tcpChecksumOk(1, 2, b.length, [b]);
       }),

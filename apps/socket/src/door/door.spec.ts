@@ -225,8 +225,8 @@ describe('garbage at the door', () => {
 test('the example of docs/DOOR.md', async () => {
   const { connect } = await import('node:net');
   const raw = connect({ path: server.path });
-  raw.write(Buffer.from('0000000c00000008' + '08011204' + '08041002', 'hex'));
+  raw.write(Buffer.from('0000000c000000080801120408041002', 'hex'));
   const [answer] = await once(raw, 'data');
-  expect((answer as Buffer).toString('hex')).toBe('0000000800000004' + '08011806');
+  expect((answer as Buffer).toString('hex')).toBe('000000080000000408011806');
   raw.destroy();
 });
