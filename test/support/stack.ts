@@ -78,7 +78,8 @@ export class Stack {
     this.netns = `skbus-${name}`;
     this.api = `http://127.0.0.1:${apiPort}`;
     this.socksPort = socksPort;
-    this.env = { SKBUS_STACK: name, SKBUS_API: this.api };
+    // A run root of its own: a stack that somebody has running beside the tests is none of their business.
+    this.env = { SKBUS_STACK: name, SKBUS_API: this.api, SKBUS_RUN_ROOT: join(this.tmp, 'run') };
   }
 
   static async up(name: string, ...args: string[]): Promise<Stack> {

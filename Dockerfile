@@ -1,0 +1,50 @@
+# One image per service: docker build --target tcp .
+FROM node:20-bookworm-slim AS build
+WORKDIR /skbus
+COPY package.json package-lock.json .npmrc ./
+COPY apps ./apps
+COPY libs ./libs
+COPY proto ./proto
+COPY tools ./tools
+COPY tsconfig.base.json tsconfig.engine.json nx.json ./
+RUN node tools/setup.mjs --no-system && npm prune --omit=dev --no-audit --no-fund
+
+FROM node:20-bookworm-slim AS runtime
+WORKDIR /skbus
+ENV NODE_ENV=production
+COPY --from=build /skbus/package.json ./
+COPY --from=build /skbus/node_modules ./node_modules
+COPY --from=build /skbus/libs ./libs
+COPY --from=build /skbus/apps ./apps
+COPY --from=build /skbus/tools ./tools
+# Where the door's Unix socket is shared between the socket service and programs.
+RUN mkdir -p /run/skbus && chown node:node /run/skbus
+USER node
+
+FROM runtime AS orchestrator
+EXPOSE 7070
+CMD ["node", "--enable-source-maps", "apps/orchestrator/dist/main.js"]
+
+FROM runtime AS socket
+EXPOSE 1080
+CMD ["node", "--enable-source-maps", "apps/socket/dist/main.js"]
+
+FROM runtime AS tcp
+CMD ["node", "--enable-source-maps", "apps/tcp/dist/main.js"]
+
+FROM runtime AS udp
+CMD ["node", "--enable-source-maps", "apps/udp/dist/main.js"]
+
+FROM runtime AS ip
+CMD ["node", "--enable-source-maps", "apps/ip/dist/main.js"]
+
+FROM runtime AS neigh
+CMD ["node", "--enable-source-maps", "apps/neigh/dist/main.js"]
+
+# CAP_NET_ADMIN is effective for root only; everything else is dropped by the compose file.
+FROM runtime AS nic
+USER root
+CMD ["node", "--enable-source-maps", "apps/nic/dist/main.js"]
+
+FROM runtime AS demo
+CMD ["node", "--enable-source-maps", "apps/demo/dist/main.js"]
