@@ -88,6 +88,7 @@ async function main(opts, cleanup) {
   /** @type {string[]} */
   const failures = [];
   for (let round = 1; round <= opts.rounds; round++) {
+    samples.round = round;
     for (const part of parts) {
       say(`round ${round} of ${opts.rounds}: ${part.name}`);
       try {

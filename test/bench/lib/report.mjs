@@ -108,8 +108,7 @@ export const SECTIONS = [
  */
 function evaluate(samples, row) {
   const median = samples.median(row.name);
-  const base = row.over === undefined ? undefined : samples.median(row.over);
-  const ratio = median === undefined || !base ? undefined : median / base;
+  const ratio = row.over === undefined ? undefined : samples.ratio(row.name, row.over);
   const { target } = row;
   const value = target?.of === 'ratio' ? ratio : median;
   const met =
