@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { MemoryHub } from '@skbus/bus';
-import { buckets, decodeSkbList, devFromPb, encodeSkbList, pb, subjects } from '@skbus/contracts';
+import { buckets, decodeSkbList, devFromPb, encodeSkbList, pb, type skbus, subjects } from '@skbus/contracts';
 import { readConfig, startLayer, type RunningLayer } from '@skbus/nest-kit';
 import { ERRNO, ETH_P_ARP, ETH_P_IP, IFF_BROADCAST, IFF_LOOPBACK, IFF_UP, SkBuff } from '@skbus/skb';
 import { emitEthernet } from '@skbus/wire';
@@ -52,7 +52,11 @@ class Nic {
     return pb.InitcallReply.decode(await this.ask('initcall', pb.InitcallRequest.encode({ name, replay }).finish()));
   }
 
-  async register(key: number, handler: string, more: { remove?: boolean; table?: number } = {}): Promise<number> {
+  async register(
+    key: number,
+    handler: string,
+    more: { remove?: boolean; table?: skbus.v1.RegisterRequest.Table } = {},
+  ): Promise<number> {
     const data = pb.RegisterRequest.encode({ key, handler, ...more }).finish();
     return pb.RegisterReply.decode(await this.ask('register', data)).errno;
   }
@@ -195,7 +199,7 @@ describe('control', () => {
     const { b } = await pair();
     expect(await b.register(0, 'ip_rcv')).toBe(ERRNO.EINVAL);
     expect(await b.register(ETH_P_ARP, 'no_such_function')).toBe(ERRNO.EINVAL);
-    expect(await b.register(6, 'ip_rcv', { table: 1 })).toBe(ERRNO.EINVAL);
+    expect(await b.register(6, 'ip_rcv', { table: pb.RegisterRequest.Table.NET_PROTOCOL })).toBe(ERRNO.EINVAL);
     expect(await b.register(ETH_P_ARP, 'arp_rcv')).toBe(0);
     expect(await b.register(ETH_P_ARP, 'arp_rcv', { remove: true })).toBe(0);
   });

@@ -65,7 +65,7 @@ export function run(argv, { timeoutMs = 5_000, okCodes = [0] } = {}) {
         else {
           const why = error?.killed
             ? `not done after ${timeoutMs} ms`
-            : (stderr.trim() || stdout.trim() || String(error)).slice(-300);
+            : (stderr.trim() || stdout.trim() || String(error?.message)).slice(-300);
           reject(new CommandError(`${argv.join(' ')}: ${why}`));
         }
       },
