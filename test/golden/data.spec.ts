@@ -55,7 +55,7 @@ test('receive: with an acknowledgement in the segment, and recv after it', () =>
   onB.must({ call: 'recvfrom', fd: fdB, len: 1000, flags: 0 });
   passed(a);
   onB.must({ call: 'sendto', fd: fdB, data: [pattern(0, 50)], flags: 0, to: undefined });
-  net.runFor(2);
+  net.runFor(4); // the confirmation waits two milliseconds for an answer to travel with
   expect(passed(a)).toEqual(path`
     ${IN}
       // the kernel queues the data before it looks at the ACK, and has no tcp_ack_update_window on this path

@@ -35,6 +35,8 @@ export interface SockHost {
 export const REPEAT_MIN_MS: Millis = 200;
 export const REPEAT_MAX_MS: Millis = 1000;
 /** An orphan that waits for its connection to end asks whether it still exists. */
+/** How long the confirmation of a few bytes waits for an answer to travel with; far below a delayed ACK (40 ms). */
+const VIEW_SOON_MS: Millis = 2;
 const ORPHAN_PROBE_MS: Millis = 5000;
 /** How often a view goes out whose arrival nothing confirms (`accepted`, an opened window). */
 const VIEW_TRIES = 6;
@@ -83,6 +85,8 @@ export abstract class Sock implements Timed {
   /** The transport made it (a child): it knows the socket without an operation of ours. */
   protected isChild: boolean;
   protected viewDirty = false;
+  /** Until then a dirty view may wait for something to travel with. */
+  private viewDueAt: Millis = 0;
   /** Sends left of a view that nobody confirms. */
   private viewTries = 0;
   /** When to say again what is unconfirmed, and how long after the last time. */
@@ -159,7 +163,15 @@ export abstract class Sock implements Timed {
   /** The next flush says where we are; `insist`: and the following ones until it has surely arrived. */
   touchView(insist: boolean): void {
     this.viewDirty = true;
+    this.viewDueAt = 0;
     if (insist && this.viewTries === 0) this.viewTries = VIEW_TRIES;
+    this.host.markDirty(this);
+  }
+
+  /** As touchView(), but an answer of the program that comes at once takes it along and saves a message. */
+  protected touchViewSoon(): void {
+    if (!this.viewDirty) this.viewDueAt = NEVER; // flush() knows the time
+    this.viewDirty = true;
     this.host.markDirty(this);
   }
 
@@ -188,7 +200,8 @@ export abstract class Sock implements Timed {
     }
     if (this.live) {
       this.emitData(now);
-      if (this.viewDirty) this.command({ sk: this.id, opSeq: 0, view: this.view() });
+      if (this.viewDueAt === NEVER) this.viewDueAt = now + VIEW_SOON_MS;
+      if (this.viewDirty && this.viewDueAt <= now) this.command({ sk: this.id, opSeq: 0, view: this.view() });
     }
     this.setTimer(now);
   }
@@ -199,7 +212,7 @@ export abstract class Sock implements Timed {
       this.repeatMs = Math.min(this.repeatMs * 2, REPEAT_MAX_MS);
       if (!this.ops.idle) this.ops.unsent = true;
       this.rewind();
-      if (this.live) this.viewDirty = true;
+      if (this.live) this.touchView(false);
     }
     this.flush(now);
   }
@@ -207,6 +220,7 @@ export abstract class Sock implements Timed {
   protected command(cmd: SkCmd): void {
     if (cmd.view) {
       this.viewDirty = false;
+      this.viewDueAt = 0;
       if (this.viewTries > 0 && --this.viewTries === 0) this.viewSettled();
     }
     this.host.send(this, cmd);
@@ -241,6 +255,7 @@ export abstract class Sock implements Timed {
       this.repeatAt = this.orphan ? now + ORPHAN_PROBE_MS : NEVER;
     }
     this.progress = false;
-    this.host.arm(this, Math.min(this.repeatAt, this.flushAt));
+    const viewAt = this.viewDirty && this.live ? this.viewDueAt : NEVER;
+    this.host.arm(this, Math.min(this.repeatAt, this.flushAt, viewAt));
   }
 }

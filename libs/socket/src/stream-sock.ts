@@ -35,6 +35,8 @@ import { WaitQueue } from './wait.ts';
 const RCV_HARD_MAX = 16 * 1024 * 1024;
 /** A window that opened by less is not worth a message of its own: two segments. */
 const OPENED_MIN = 2920;
+/** Two full segments: what a receiver acknowledges at once (RFC 9293 3.8.6.3). */
+const CONFIRM_NOW = 2 * 1448;
 
 /** socket->state (include/uapi/linux/net.h). */
 export type SocketState = 'SS_UNCONNECTED' | 'SS_CONNECTING' | 'SS_CONNECTED' | 'SS_DISCONNECTING';
@@ -76,6 +78,8 @@ export class StreamSock extends Sock {
   private readInsisted = 0;
   /** rcvRead of the last view. */
   private readSent = 0;
+  /** rcvGot of the last view that went out. */
+  private gotSent = 0;
   /** The number of the connect or listen that the state belongs to; views from before it don't count. */
   private epochSeq = 0;
   private errSeen = false;
@@ -120,7 +124,10 @@ export class StreamSock extends Sock {
   consumed(n: number): void {
     this.rcvRead += n;
     const opened = this.rcvRead - this.readSent;
-    if (this.rcv.length > 0 && opened < Math.min(OPENED_MIN, this.rcvbuf / 4)) return;
+    if (opened < Math.min(OPENED_MIN, this.rcvbuf / 4)) {
+      if (this.rcv.length === 0) this.touchViewSoon();
+      return;
+    }
     this.touchView(false);
     this.viewSettled();
   }
@@ -311,6 +318,7 @@ export class StreamSock extends Sock {
 
   protected view(): SkView {
     this.readSent = this.rcvRead;
+    this.gotSent = this.rcvGot;
     return {
       sndTo: this.snd.visible,
       rcvGot: this.rcvGot,
@@ -396,7 +404,9 @@ export class StreamSock extends Sock {
     this.rcv.append(fresh);
     this.rcvGot += fresh.length;
     this.progress = true;
-    this.touchView(false);
+    // TCP may acknowledge what we confirm. A segment or two can wait for the program's answer; a stream cannot.
+    if (this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewSoon();
+    else this.touchView(false);
     this.trace('sk_data_ready');
     if (this.rcv.length >= this.rcvLowat) {
       this.rd.wake(now);
@@ -447,7 +457,7 @@ export class StreamSock extends Sock {
     this.isChild = false;
     this.snd.reset();
     this.rcv.clear();
-    this.rcvGot = this.rcvRead = this.readSent = this.readSure = this.readInsisted = 0;
+    this.rcvGot = this.gotSent = this.rcvRead = this.readSent = this.readSure = this.readInsisted = 0;
     this.finGot = this.finAcked = this.closeAborted = false;
     this.finAt = NEVER;
     this.epochSeq = this.softSeen = this.softErr = 0;
