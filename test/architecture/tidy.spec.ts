@@ -19,7 +19,11 @@ test('no left-over markers, no skipped or focused tests', () => {
 });
 
 test('every trace point in the table is emitted somewhere', () => {
-  const all = [...engines, ...filesBelow('apps', /\.ts$/)].map(read).join('\n');
+  // The table itself names every point, and a test that expects one does not emit it.
+  const emitters = [...engines, ...filesBelow('apps', /\.ts$/)].filter(
+    (f) => !/\.spec\.ts$|\/testing\/|tracepoints\.ts$/.test(f),
+  );
+  const all = emitters.map(read).join('\n');
   const silent = Object.keys(TRACEPOINTS).filter((p) => !new RegExp(`['"\`]${p}['"\`]`).test(all));
   expect(silent).toEqual([]);
 });

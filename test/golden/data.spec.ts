@@ -22,7 +22,7 @@ test('send: one segment down to ndo_start_xmit', () => {
   const journey = a.hits.filter(ofSkb(skb)).map((h) => h.layer);
   expect(passed(a)).toEqual(path`
     socket: __sys_sendto __sock_sendmsg inet_sendmsg tcp_sendmsg tcp_sendmsg_locked
-    tcp: __tcp_push_pending_frames tcp_write_xmit tcp_transmit_skb tcp_event_new_data_sent
+    tcp: tcp_push __tcp_push_pending_frames tcp_write_xmit tcp_transmit_skb tcp_event_new_data_sent
     ${OUT}
   `);
   // One skb all the way: the id it gets in TCP is the id that the driver sees.
@@ -40,8 +40,8 @@ test('receive: one segment up to sk_data_ready and a recv that waits, and its AC
   net.runFor(500);
   expect(passed(b)).toEqual(path`
     ${IN}
-      // acknowledges nothing new, so no tcp_ack; the kernel has tcp_data_ready at the end
-      tcp_rcv_established tcp_queue_rcv tcp_event_data_recv tcp_data_ready tcp_data_snd_check
+      // acknowledges nothing new, so no tcp_ack and no tcp_data_snd_check
+      tcp_rcv_established tcp_queue_rcv tcp_event_data_recv tcp_data_ready
     socket: sk_data_ready tcp_rcv_space_adjust tcp_cleanup_rbuf
     tcp: tcp_ack_snd_check // once the socket layer has it
       tcp_delack_timer tcp_send_ack tcp_transmit_skb
@@ -58,9 +58,8 @@ test('receive: with an acknowledgement in the segment, and recv after it', () =>
   net.runFor(4); // the confirmation waits two milliseconds for an answer to travel with
   expect(passed(a)).toEqual(path`
     ${IN}
-      // the kernel queues the data before it looks at the ACK, and has no tcp_ack_update_window on this path
-      tcp_rcv_established tcp_ack tcp_ack_update_window tcp_clean_rtx_queue tcp_cong_control
-      tcp_queue_rcv tcp_event_data_recv tcp_data_ready tcp_data_snd_check
+      tcp_rcv_established tcp_queue_rcv tcp_event_data_recv
+      tcp_ack tcp_clean_rtx_queue tcp_cong_control tcp_data_snd_check tcp_data_ready
     socket: sk_data_ready
     tcp: tcp_ack_snd_check tcp_send_ack tcp_transmit_skb // a young connection acknowledges at once
     ${OUT}
@@ -84,13 +83,13 @@ test('receive: out of order, then the hole is filled', () => {
     ${IN}
       tcp_rcv_established tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
       tcp_data_queue tcp_data_queue_ofo tcp_data_snd_check
-      tcp_send_ack tcp_transmit_skb // a duplicate ACK at the end of the batch; the kernel gets there by tcp_ack_snd_check
+      tcp_ack_snd_check tcp_send_ack tcp_transmit_skb // a duplicate ACK, at the end of the batch
     ${OUT}
   `);
   net.runUntilIdle();
-  expect(passed(b, (h) => h.layer === 'tcp' || h.layer === 'socket').slice(0, 14)).toEqual(path`
+  expect(passed(b, (h) => h.layer === 'tcp' || h.layer === 'socket').slice(0, 15)).toEqual(path`
     tcp: tcp_v4_rcv __inet_lookup_skb tcp_v4_do_rcv
-      tcp_rcv_established tcp_validate_incoming tcp_ack tcp_urg
+      tcp_rcv_established tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
       tcp_data_queue tcp_queue_rcv tcp_event_data_recv tcp_data_ready tcp_data_snd_check
     socket: sk_data_ready sk_data_ready // the segment, and what waited behind it
   `);

@@ -103,7 +103,7 @@ test('accept: the SYN comes in, the SYN-ACK goes out, the ACK comes in', () => {
     tcp: tcp_v4_rcv __inet_lookup_skb tcp_check_req tcp_v4_syn_recv_sock tcp_create_openreq_child inet_sock_set_state
       inet_csk_complete_hashdance inet_csk_reqsk_queue_add
       tcp_child_process tcp_rcv_state_process tcp_validate_incoming tcp_ack tcp_ack_update_window
-      tcp_set_state inet_sock_set_state tcp_urg tcp_data_queue tcp_data_snd_check
-    socket: sk_data_ready // of the listener: accept() wakes up; the kernel has the child's sk_state_change before tcp_urg
+      tcp_set_state inet_sock_set_state sk_state_change tcp_urg tcp_data_queue tcp_data_snd_check
+    socket: sk_data_ready // of the listener: accept() wakes up
   `);
 });

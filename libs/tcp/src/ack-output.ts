@@ -88,6 +88,7 @@ export function flushAcks(cx: TcpContext, sk: TcpSock): void {
 
 /** SACK says it all in one segment; without it the number of ACKs is the message. */
 export function flushDupAcks(cx: TcpContext, sk: TcpSock): void {
+  cx.env.trace('tcp_ack_snd_check');
   let n = sk.sackOk ? 1 : sk.dupAcksOwed;
   sk.ackNow = false;
   while (n-- > 0) sendAck(cx, sk);

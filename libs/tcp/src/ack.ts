@@ -22,6 +22,8 @@ export type AckVerdict = 'ok' | 'old' | Extract<DropReason, 'TCP_TOO_OLD_ACK' | 
 /** tcp_ack() flags */
 export const ACK_UPDATE_TS = 1;
 export const ACK_NO_CHALLENGE = 2;
+/** FLAG_SLOWPATH: header prediction has not settled the window. */
+export const ACK_SLOWPATH = 4;
 
 /** What one ACK acknowledged (struct tcp_sacktag_state, tcp_clean_rtx_queue's flags). */
 const cleaned = { segs: 0, any: false, syn: false, rttMs: -1 };
@@ -40,6 +42,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   const priorDelivered = sk.delivered;
   const priorLost = sk.lostOut;
   if ((flags & ACK_UPDATE_TS) !== 0) replaceTsRecent(cx, sk, seg);
+  if ((flags & ACK_SLOWPATH) !== 0) cx.env.trace('tcp_ack_update_window', seg.skb);
   const windowMoved = updateWindow(cx, sk, seg);
   if (advanced) {
     sk.sndUna = ack;
@@ -88,7 +91,6 @@ function updateWindow(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const wnd = seg.syn ? seg.window : seg.window * 2 ** sk.sndWscale;
   const newer = seg.ack > sk.sndUna || seg.seq > sk.sndWl1 || (seg.seq === sk.sndWl1 && (wnd > sk.sndWnd || wnd === 0));
   if (!newer) return false;
-  cx.env.trace('tcp_ack_update_window', seg.skb);
   sk.sndWl1 = seg.seq;
   if (sk.sndWnd === wnd) return false;
   sk.sndWnd = wnd;

@@ -144,6 +144,7 @@ function takeData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array)
   if (skip < 0 || skip >= data.length) return false;
   q.append(skip === 0 ? data : data.subarray(skip));
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
+  cx.env.trace('tcp_push');
   viewSoon(cx, sk);
   cx.touch(sk);
   return true;

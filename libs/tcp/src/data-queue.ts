@@ -48,6 +48,7 @@ export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   }
   if (seg.seq < sk.rcvNxt) setDsack(cx, sk, seg.seq, sk.rcvNxt);
   queueInOrder(cx, sk, seg);
+  cx.env.trace('tcp_data_ready', seg.skb);
 }
 
 /** tcp_queue_rcv() and what follows: the bytes go up as they are, and those that waited for them after them. */
@@ -66,7 +67,6 @@ export function queueInOrder(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     sk.ackPending = true;
     tcpFin(cx, sk, seg.endSeq - 1);
   }
-  cx.env.trace('tcp_data_ready', seg.skb);
   cx.env.consume(seg.skb);
 }
 

@@ -31,6 +31,7 @@ describe('sending', () => {
     t.startTrace();
     send(t, 0, 100);
     expect(t.trace).toEqual([
+      'tcp_push',
       '__tcp_push_pending_frames',
       'tcp_write_xmit',
       'tcp_transmit_skb',
@@ -253,9 +254,8 @@ describe('receiving', () => {
       'tcp_rcv_established',
       'tcp_queue_rcv',
       'tcp_event_data_recv',
-      'tcp_data_ready',
       'consume_skb',
-      'tcp_data_snd_check',
+      'tcp_data_ready',
     ]);
     expect(t.data(SK)).toMatchObject([{ offset: 0, data: bytes(10).fill(1) }]);
     expect(t.sent()).toEqual([]);

@@ -1,5 +1,5 @@
 import { TCP_ACK, TCP_PSH } from '@skbus/wire';
-import { ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import { ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts';
 import type { TcpContext } from './context.ts';
 import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
 import { validateIncoming } from './input-steps.ts';
@@ -16,7 +16,7 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
     return;
   }
   if (!validateIncoming(cx, sk, seg)) return;
-  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS);
+  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_SLOWPATH);
   if (verdict !== 'ok' && verdict !== 'old') {
     env.drop(seg.skb, verdict);
     return;
@@ -60,8 +60,11 @@ function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     sk.tsRecentMs = cx.now;
   }
   env.mib.inc('TcpExtTCPHPHits');
-  if (seg.ack !== sk.sndUna) tcpAck(cx, sk, seg, 0);
   queueInOrder(cx, sk, seg);
-  env.trace('tcp_data_snd_check');
+  if (seg.ack !== sk.sndUna) {
+    tcpAck(cx, sk, seg, 0);
+    env.trace('tcp_data_snd_check');
+  }
+  env.trace('tcp_data_ready', seg.skb);
   return true;
 }

@@ -9,7 +9,7 @@ import {
   TCP_SYN_RECV,
 } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
-import { ACK_NO_CHALLENGE, ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import { ACK_NO_CHALLENGE, ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts';
 import { enterQuickAck } from './ack-output.ts';
 import { childEstablished } from './child.ts';
 import type { TcpContext } from './context.ts';
@@ -121,7 +121,7 @@ function step5Ack(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     cx.env.drop(seg.skb, 'TCP_FLAGS');
     return false;
   }
-  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_NO_CHALLENGE);
+  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_SLOWPATH | ACK_NO_CHALLENGE);
   if (sk.state === TCP_SYN_RECV) {
     if (verdict !== 'ok') {
       sendReset(cx, seg);
@@ -177,6 +177,7 @@ function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   sk.totalRto = 0;
   initTransfer(cx, sk);
   setState(cx, sk, TCP_ESTABLISHED);
+  cx.env.trace('sk_state_change');
   sk.sndUna = Math.max(sk.sndUna, seg.ack);
   sk.sndWnd = seg.window * 2 ** sk.sndWscale;
   sk.maxWindow = Math.max(sk.maxWindow, sk.sndWnd);

@@ -1,6 +1,6 @@
 import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
-import { tcpAck } from './ack.ts';
+import { ACK_SLOWPATH, tcpAck } from './ack.ts';
 import type { TcpContext } from './context.ts';
 import { sendReset } from './reply.ts';
 import { tcpReset } from './reset.ts';
@@ -55,7 +55,7 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   takePeerSyn(cx, sk, seg);
-  tcpAck(cx, sk, seg, 0);
+  tcpAck(cx, sk, seg, ACK_SLOWPATH);
   sk.sndWnd = seg.window; // RFC 7323 2.2: not scaled in a SYN
   sk.maxWindow = seg.window;
   sk.predWindow = seg.window;
