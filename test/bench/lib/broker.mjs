@@ -27,7 +27,8 @@ export class BareBroker {
   /** @param {import('./children.mjs').Cleanup} cleanup */
   async open(cleanup) {
     const server = await start(
-      ['nats-server', '-a', '127.0.0.1', '-p', '-1'],
+      // tuned as the stack's own broker is
+      ['env', 'GOGC=1000', 'GOMEMLIMIT=512MiB', 'nats-server', '-a', '127.0.0.1', '-p', '-1'],
       /client connections on 127\.0\.0\.1:(\d+)[^]*Server is ready/,
       cleanup,
     );

@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { pin, run } from './children.mjs';
 
+/** A measurement and its warm-up; a stack that was just started takes milliseconds for its first round trips. */
+const ASK_MS = 20_000;
+
 /** @param {string} name */
 export const program = (name) => fileURLToPath(new URL(`../programs/${name}.mjs`, import.meta.url));
 
@@ -17,7 +20,9 @@ export const cpusFor = (placement, allowed) => (placement === 'oneCpu' ? (/^\d+/
  */
 export async function ask(inFront, cpus, args) {
   const [name = '', ...rest] = args;
-  return JSON.parse(await run([...inFront, 'taskset', '-c', cpus, process.execPath, program(name), ...rest]));
+  return JSON.parse(
+    await run([...inFront, 'taskset', '-c', cpus, process.execPath, program(name), ...rest], { timeoutMs: ASK_MS }),
+  );
 }
 
 /**
@@ -43,6 +48,8 @@ export async function measureConnections(at, samples, { ms }) {
   } finally {
     await pin(at.pids, at.allowed);
   }
+  // The steady state is asked for: what accepts and serves connections gets compiled first.
+  await ask(at.inFront, at.allowed, ['client', 'conn', at.host, '80', String(ms), '16']);
   for (const atOnce of [1, 16]) {
     const c = await ask(at.inFront, at.allowed, ['client', 'conn', at.host, '80', String(ms), String(atOnce)]);
     samples.add(`${at.name}.conn.${atOnce}`, c.perSecond);

@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { percentile } from '../lib/stats.mjs';
 
 /** Round trips before the first that counts: code on the way gets compiled. */
-const WARM_UP = 2_500;
+const WARM_UP = 5_000;
 /** Nobody answers for this long: the measurement failed, and says so instead of hanging. */
 const STALL_MS = 3_000;
 

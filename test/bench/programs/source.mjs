@@ -6,7 +6,7 @@ import { connect } from '@nats-io/transport-node';
 import { percentile } from '../lib/stats.mjs';
 
 /** Round trips before the first that counts: code on the way gets compiled. */
-const WARM_UP = 2_500;
+const WARM_UP = 5_000;
 const [url, mode, first = '', last = '', bytes = '0', ms = '0', window = '1'] = process.argv.slice(2);
 const nc = await connect({ servers: url, noEcho: true });
 const payload = new Uint8Array(Number(bytes)).fill(0x5a);
