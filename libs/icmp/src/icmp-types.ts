@@ -1,4 +1,4 @@
-import { ERRNO, type LayerEnv, type MibName } from '@skbus/skb';
+import { ERRNO, ICMP_ERR_CONVERT, type LayerEnv, type MibName } from '@skbus/skb';
 import {
   ICMP_DEST_UNREACH,
   ICMP_ECHO,
@@ -61,32 +61,9 @@ export function countOut(env: LayerEnv, type: number): void {
   if (stem !== undefined) env.mib.inc(`IcmpOut${stem}` satisfies MibName);
 }
 
-/** Linux's ENONET, which ERRNO does not name. */
-const ENONET = 64;
-
-/** net/ipv4/icmp.c:icmp_err_convert: what a destination unreachable means to a socket. */
-const UNREACH_ERRNO: readonly number[] = [
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.ENOPROTOOPT,
-  ERRNO.ECONNREFUSED,
-  ERRNO.EMSGSIZE,
-  ERRNO.EOPNOTSUPP,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTDOWN,
-  ENONET,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-];
-
 /** The errno of an ICMP error. */
 export function icmpErrno(type: number, code: number): number {
-  if (type === ICMP_DEST_UNREACH) return UNREACH_ERRNO[code] ?? ERRNO.EHOSTUNREACH;
+  if (type === ICMP_DEST_UNREACH) return ICMP_ERR_CONVERT[code]?.[0] ?? ERRNO.EHOSTUNREACH;
   if (type === ICMP_PARAMETERPROB) return ERRNO.EPROTO;
   return ERRNO.EHOSTUNREACH;
 }

@@ -3,6 +3,7 @@ export * from './constants.ts';
 export * from './drop-reason.ts';
 export * from './env.ts';
 export * from './errno.ts';
+export * from './icmp-err.ts';
 export * from './ledger.ts';
 export * from './mib.ts';
 export * from './net.ts';

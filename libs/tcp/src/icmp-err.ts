@@ -1,5 +1,6 @@
 import {
   ERRNO,
+  ICMP_ERR_CONVERT,
   TCP_CLOSE,
   TCP_LISTEN,
   TCP_NEW_SYN_RECV,
@@ -27,28 +28,6 @@ const ICMP_PARAMETERPROB = 12;
 const ICMP_NET_UNREACH = 0;
 const ICMP_HOST_UNREACH = 1;
 const ICMP_FRAG_NEEDED = 4;
-/** Linux's errno for a host that is isolated; has no name anywhere else. */
-const ENONET = 64;
-
-/** icmp_err_convert[]: what each code of "destination unreachable" means to a socket. */
-const UNREACH_ERRNO: readonly number[] = [
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.ENOPROTOOPT,
-  ERRNO.ECONNREFUSED,
-  ERRNO.EMSGSIZE,
-  ERRNO.EOPNOTSUPP,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTDOWN,
-  ENONET,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.ENETUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EHOSTUNREACH,
-];
 
 /** tcp_v4_err() (RFC 9293 3.9.2.2, RFC 5461): skb.data is at the quoted IP header, skb.mark is type << 8 | code. */
 export function tcpErr(cx: TcpContext, skb: SkBuff): void {
@@ -130,6 +109,6 @@ function requestErr(cx: TcpContext, req: RequestSock, seq32: number, type: numbe
 function errnoOf(type: number, code: number): number {
   if (type === ICMP_PARAMETERPROB) return ERRNO.EPROTO;
   if (type === ICMP_TIME_EXCEEDED) return ERRNO.EHOSTUNREACH;
-  if (type === ICMP_DEST_UNREACH) return UNREACH_ERRNO[code] ?? 0;
+  if (type === ICMP_DEST_UNREACH) return ICMP_ERR_CONVERT[code]?.[0] ?? 0;
   return 0;
 }

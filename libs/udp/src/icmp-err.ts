@@ -1,4 +1,4 @@
-import { ERRNO, type SkBuff } from '@skbus/skb';
+import { ERRNO, ICMP_ERR_CONVERT, type SkBuff } from '@skbus/skb';
 import {
   get16,
   ICMP_DEST_UNREACH,
@@ -10,28 +10,6 @@ import {
   UDP_HLEN,
 } from '@skbus/wire';
 import type { UdpContext } from './context.ts';
-
-const ENONET = 64;
-
-/** net/ipv4/icmp.c:icmp_err_convert: errno by code of Destination Unreachable, and whether it is fatal. */
-const UNREACH: readonly (readonly [errno: number, fatal: boolean])[] = [
-  [ERRNO.ENETUNREACH, false],
-  [ERRNO.EHOSTUNREACH, false],
-  [ERRNO.ENOPROTOOPT, true],
-  [ERRNO.ECONNREFUSED, true],
-  [ERRNO.EMSGSIZE, false],
-  [ERRNO.EOPNOTSUPP, false],
-  [ERRNO.ENETUNREACH, true],
-  [ERRNO.EHOSTDOWN, true],
-  [ENONET, true],
-  [ERRNO.ENETUNREACH, true],
-  [ERRNO.EHOSTUNREACH, true],
-  [ERRNO.ENETUNREACH, false],
-  [ERRNO.EHOSTUNREACH, false],
-  [ERRNO.EHOSTUNREACH, true],
-  [ERRNO.EHOSTUNREACH, true],
-  [ERRNO.EHOSTUNREACH, true],
-];
 
 /**
  * udp_err(): `skb.data` at the IP header of a datagram of ours that something on the way did not like; `mark` is type << 8 |
@@ -69,6 +47,6 @@ function fatalErrno(type: number, code: number): number {
   if (type === ICMP_PARAMETERPROB) return ERRNO.EPROTO;
   if (type !== ICMP_DEST_UNREACH) return 0;
   if (code === ICMP_FRAG_NEEDED) return ERRNO.EMSGSIZE;
-  const row = UNREACH[code];
+  const row = ICMP_ERR_CONVERT[code];
   return row?.[1] ? row[0] : 0;
 }
