@@ -68,6 +68,12 @@ describe('import rules', () => {
     },
   );
 
+  test('simulated hosts are made of engines and know no shell', () => {
+    const shells = ['@skbus/bus', '@skbus/nest-kit', '@skbus/net', '@skbus/trace'];
+    for (const p of all.filter((x) => x.tag === 'sim'))
+      expect(violations(p, (s) => !shells.includes(s) && !s.startsWith('@skbus/app-'))).toEqual([]);
+  });
+
   test('generated code is imported by contracts only', () => {
     const offenders = all
       .filter((p) => p.name !== '@skbus/contracts')

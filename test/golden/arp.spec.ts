@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { twoHosts } from '../sim/topologies.ts';
+import { twoHosts } from '@skbus/sim';
 import { passed, path } from './golden.ts';
 
 const XMIT = `nic: dev_queue_xmit net_dev_queue validate_xmit_skb dev_hard_start_xmit net_dev_start_xmit

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { pattern } from '../sim/program.ts';
+import { pattern } from '@skbus/sim';
 import { established } from './established.ts';
 import { ofSkb, passed, path } from './golden.ts';
 

@@ -1,6 +1,6 @@
 import { macOfAddress } from '@skbus/dev';
 import { NUD_PERMANENT } from '@skbus/skb';
-import { twoHosts, type Two } from '../sim/topologies.ts';
+import { twoHosts, type Two } from '@skbus/sim';
 
 /** Two hosts that need no ARP: each has the other as a permanent neighbour, so packets go by neigh_hh_output. */
 export function neighbours(): Two {

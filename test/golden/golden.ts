@@ -1,7 +1,7 @@
 import { LAYERS } from '@skbus/contracts';
 import { TRACEPOINTS } from '@skbus/skb';
-import type { Host } from '../sim/host.ts';
-import type { TraceHit } from '../sim/layer-shell.ts';
+import type { Host } from '@skbus/sim';
+import type { TraceHit } from '@skbus/sim';
 
 /** Ends of skbs and housekeeping: no part of the paths in the kernel's call graphs. */
 const ASIDE: ReadonlySet<string> = new Set(['consume_skb', 'neigh_periodic_work']);

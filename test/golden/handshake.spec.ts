@@ -1,7 +1,7 @@
 import { AF_INET, SOCK_STREAM } from '@skbus/skb';
 import { expect, test } from '@jest/globals';
-import { sockAddr } from '../sim/program.ts';
-import { twoHosts } from '../sim/topologies.ts';
+import { sockAddr } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
 import { neighbours } from './established.ts';
 import { passed, path } from './golden.ts';
 

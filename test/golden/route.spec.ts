@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { parseIpv4 } from '@skbus/skb';
-import { Net } from '../sim/net.ts';
-import type { Host } from '../sim/host.ts';
+import { Net } from '@skbus/sim';
+import type { Host } from '@skbus/sim';
 import { passed, path } from './golden.ts';
 
 /** A host with a connected network, a more specific route inside it, and a default route. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { ERRNO, NUD_REACHABLE, NUD_STALE } from '@skbus/skb';
 import type { PingResult } from '@skbus/ip';
-import type { Host } from './host.ts';
-import { Net } from './net.ts';
-import { twoHosts } from './topologies.ts';
+import type { Host } from '@skbus/sim';
+import { Net } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
 
 function ping(net: Net, from: Host, to: number, opts: { size?: number; ttl?: number } = {}): PingResult {
   let result: PingResult | undefined;

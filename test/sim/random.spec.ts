@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { below, SeededRng, TCP_LISTEN } from '@skbus/skb';
-import type { HostOptions } from './host.ts';
-import type { LinkModel } from './link.ts';
-import { SeamFaults } from './seam-faults.ts';
-import { twoHosts } from './topologies.ts';
-import { transfer, whole } from './transfer.ts';
+import type { HostOptions } from '@skbus/sim';
+import type { LinkModel } from '@skbus/sim';
+import { SeamFaults } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
+import { transfer, whole } from '@skbus/sim';
 
 // One seed decides the link, the hosts, the workload and the faults. More of them: SIM_SEEDS=1-5000, and a failure names its seed.
 

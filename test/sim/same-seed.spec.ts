@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { twoHosts } from './topologies.ts';
-import { transfer } from './transfer.ts';
+import { twoHosts } from '@skbus/sim';
+import { transfer } from '@skbus/sim';
 
 /** Everything that happened, as far as it can be seen. */
 function run(seed: number): unknown {

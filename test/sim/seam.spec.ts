@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { errnoName, TCP_LISTEN } from '@skbus/skb';
-import { SeamFaults } from './seam-faults.ts';
-import { twoHosts } from './topologies.ts';
-import { transfer, whole } from './transfer.ts';
+import { SeamFaults } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
+import { transfer, whole } from '@skbus/sim';
 
 // Any message between TCP and the socket layer may be lost, doubled, late or out of order, and nothing breaks.
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { errnoName, TCP_CLOSE, TCP_ESTABLISHED, TCP_TIME_WAIT } from '@skbus/skb';
-import type { LinkModel } from './link.ts';
-import type { ReadProgress } from './program.ts';
-import { Program } from './program.ts';
-import { Net } from './net.ts';
-import { twoHosts } from './topologies.ts';
-import { transfer, whole } from './transfer.ts';
+import type { LinkModel } from '@skbus/sim';
+import type { ReadProgress } from '@skbus/sim';
+import { Program } from '@skbus/sim';
+import { Net } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
+import { transfer, whole } from '@skbus/sim';
 
 const MB = 1_000_000;
 

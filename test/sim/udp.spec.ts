@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { errnoName, MSG_DONTWAIT } from '@skbus/skb';
 import type { SysReply } from '@skbus/socket';
-import { Net } from './net.ts';
-import { pattern, Program, sockAddr } from './program.ts';
-import { twoHosts } from './topologies.ts';
+import { Net } from '@skbus/sim';
+import { pattern, Program, sockAddr } from '@skbus/sim';
+import { twoHosts } from '@skbus/sim';
 
 const recv = (fd: number) => ({ call: 'recvfrom', fd, len: 65_535, flags: 0 }) as const;
 const joined = (r: SysReply): number[] => (r.data ?? []).flatMap((d) => Array.from(d));

@@ -8,7 +8,7 @@ export interface Project {
   /** `libs/tcp` */
   dir: string;
   name: string;
-  tag: 'engine' | 'lib' | 'app';
+  tag: 'engine' | 'lib' | 'sim' | 'app';
   deps: string[];
   sources: string[];
 }

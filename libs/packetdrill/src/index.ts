@@ -1,0 +1,2 @@
+export * from './sys.ts';
+export * from './target.ts';
