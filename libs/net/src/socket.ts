@@ -19,6 +19,8 @@ import { IdleTimer } from './idle-timer.ts';
 
 /** How much one read asks for, and how much one write hands over. */
 const CHUNK = 256 * 1024;
+/** How many bytes may be on their way to the stack before a write waits to hear that they were taken. */
+const AHEAD = 256 * 1024;
 
 export interface SocketOptions {
   /** The door to the stack; the default stack's unless said. */
@@ -63,13 +65,17 @@ export class Socket extends Duplex {
   localPort: number | undefined = undefined;
   localFamily: string | undefined = undefined;
   bytesRead = 0;
-  /** Bytes the stack has taken. */
+  /** Bytes given to the stack, and those of them that it has not said yet it took. */
   private taken = 0;
+  private ahead = 0;
   private readonly door: Door;
   private readonly handle: HandleRef;
   private readonly idle: IdleTimer;
   private fd = -1;
   private recvId = 0;
+  /** close() waits for what was written. */
+  private resetting = false;
+  private whenTaken: (() => void) | undefined = undefined;
   private pushing = false;
   private readonly early: (() => void)[] = [];
   private offClose: (() => void) | undefined = undefined;
@@ -174,6 +180,7 @@ export class Socket extends Duplex {
         undefined,
         () => {},
       );
+      this.resetting = true;
       return this.destroy();
     }
     if (this.connecting) return this.once('connect', () => this.resetAndDestroy());
@@ -222,7 +229,7 @@ export class Socket extends Duplex {
   override _final(done: (e?: Error | null) => void): void {
     if (this.fd < 0 && !this.connecting) return done();
     this.whenOpen(() => {
-      this.door.request({ shutdown: { fd: this.fd, how: SHUT_WR } }, undefined, (r) => {
+      this.door.request({ shutdown: { fd: this.fd, how: SHUT_WR, drain: true } }, undefined, (r) => {
         // ENOTCONN: a reset came first; the reader hears of it.
         done(r.errno === 0 || r.errno === 107 ? null : sysError(r.errno, 'shutdown', undefined, undefined, r.error));
       });
@@ -240,8 +247,10 @@ export class Socket extends Duplex {
       done(err);
       process.nextTick(() => this.emit('close', err !== null));
     };
+    const close = (): void => void this.door.request({ close: { fd } }, undefined, over);
     if (fd < 0 || this.door.closed) over();
-    else this.door.request({ close: { fd } }, undefined, over);
+    else if (err === null && this.ahead > 0 && !this.resetting) this.whenTaken = close;
+    else close();
   }
 
   // --- inside --------------------------------------------------------------------------------------------------------
@@ -360,15 +369,27 @@ export class Socket extends Duplex {
     }
     const rest = chunks.slice(used);
     this.idle.touch();
+    this.taken += n;
+    this.ahead += n;
+    // Like a kernel's send buffer: a short write is done when it is on its way, so what follows goes along with it.
+    const early = rest.length === 0 && this.ahead <= AHEAD;
+    const over = early ? (e?: Error | null): void => void (e && this.destroy(e)) : done;
     this.door.request({ sendto: { fd: this.fd, flags: 0x4000 } }, now, (r) => {
-      if (r.errno !== 0) return done(sysError(r.errno, 'write', undefined, undefined, r.error));
-      this.taken += r.result;
-      this.idle.touch();
-      if (r.result < n) rest.unshift(Buffer.concat(now).subarray(r.result));
-      if (rest.length === 0) done();
-      else if (this.fd < 0) done(argError('Socket is closed', 'ERR_SOCKET_CLOSED'));
-      else this.send(rest, done);
+      this.ahead -= n;
+      const took = r.errno === 0 ? r.result : 0;
+      this.taken -= n - took;
+      if (r.errno !== 0) over(sysError(r.errno, 'write', undefined, undefined, r.error));
+      else {
+        this.idle.touch();
+        // It takes less only when an error has come in between, and the next try says which.
+        if (took < n) rest.unshift(Buffer.concat(now).subarray(took));
+        if (rest.length === 0) over();
+        else if (this.fd < 0) over(argError('Socket is closed', 'ERR_SOCKET_CLOSED'));
+        else this.send(rest, over);
+      }
+      if (this.ahead === 0) this.whenTaken?.();
     });
+    if (early) done();
   }
 
   private readonly wanted: [level: number, name: number, num: number][] = [];

@@ -68,7 +68,7 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
       return recvfrom(s, req.len, req.flags);
     case 'shutdown':
       s.trace('__sys_shutdown');
-      return s.proto === 'tcp' ? stream.shutdown(s, req.how, now) : s.shutdown(req.how, now);
+      return s.proto === 'tcp' ? stream.shutdown(s, req.how, req.drain ?? false, now) : s.shutdown(req.how, now);
     case 'close':
       return close(p, s, now);
     case 'getsockopt':

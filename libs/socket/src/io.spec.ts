@@ -109,6 +109,27 @@ describe('recv() and send()', () => {
     expect(name(b.sys(big(0)))).toBe('EAGAIN');
   });
 
+  test('shutdown() ends a send that sleeps with EPIPE; with `drain` it waits for it', () => {
+    for (const drain of [false, true]) {
+      const b = new Bench();
+      const { c, s } = connected(b);
+      b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: 7, value: 4096 });
+      b.tcp.stalled = true;
+      const sends = [20_000, 10].map((n) =>
+        b.start({ call: 'sendto', fd: c, data: [new Uint8Array(n)], flags: 0, to: undefined }),
+      );
+      const end = b.start({ call: 'shutdown', fd: c, how: SHUT_WR, drain });
+      b.run(1);
+      expect(end.reply === undefined).toBe(drain);
+      b.tcp.stalled = false;
+      let got = 0;
+      for (let n = -1; n !== 0; got += n) n = b.sys(recv(s, 65_536)).result;
+      expect(sends.map((x) => name(x.reply))).toEqual(drain ? [20_000, 10] : [8192, 'EPIPE']);
+      expect(got).toBe(drain ? 20_010 : 8192);
+      expect(name(end.reply)).toBe(0);
+    }
+  });
+
   test('MSG_MORE holds a short tail for 200 ms, or until something pushes it', () => {
     const b = new Bench();
     const { c, s } = connected(b);

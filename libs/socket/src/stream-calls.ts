@@ -191,7 +191,7 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
   const reply = attempt(now);
   if (reply !== undefined) return reply;
   if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
-  return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop };
+  return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop, sends: true };
 }
 
 /** tcp_recvmsg_locked(). */
@@ -242,8 +242,15 @@ export function recv(s: StreamSock, len: number, flags: number): SysReply | Park
   return { on: [s.rd], attempt, timeoutMs: s.rcvTimeoMs, stop };
 }
 
+/** `drain`: behind the sends that still sleep, so that a program need not wait for them itself. */
+export function shutdown(s: StreamSock, how: number, drain: boolean, now: Millis): SysReply | Park {
+  if (!drain || !s.wr.hasSend) return inetShutdown(s, how, now);
+  const attempt = (at: Millis): SysReply | undefined => (s.wr.hasSend ? undefined : inetShutdown(s, how, at));
+  return { on: [s.wr, s.connectors], attempt, timeoutMs: NEVER, stop: nothingDone };
+}
+
 /** inet_shutdown(). */
-export function shutdown(s: StreamSock, how: number, now: Millis): SysReply {
+function inetShutdown(s: StreamSock, how: number, now: Millis): SysReply {
   s.trace('inet_shutdown');
   const mask = how + 1;
   if (how < 0 || mask > SHUTDOWN_MASK) return fail(E.EINVAL);

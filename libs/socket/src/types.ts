@@ -39,7 +39,7 @@ export type SysRequest =
   | { call: 'connect'; fd: number; addr: SockAddr }
   | { call: 'sendto'; fd: number; data: readonly Uint8Array[]; flags: number; to: SockAddr | undefined }
   | { call: 'recvfrom'; fd: number; len: number; flags: number }
-  | { call: 'shutdown'; fd: number; how: number }
+  | { call: 'shutdown'; fd: number; how: number; drain?: boolean }
   | { call: 'close'; fd: number }
   | { call: 'getsockopt'; fd: number; level: number; name: number }
   | { call: 'setsockopt'; fd: number; level: number; name: number; value: OptValue }

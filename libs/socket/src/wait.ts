@@ -11,6 +11,8 @@ export interface Park {
   timeoutMs: Millis;
   /** The answer when the time is up or the call is cancelled; `errno` is what it would be with nothing done. */
   stop(errno: number): SysReply;
+  /** It has data that is not taken yet. */
+  sends?: true;
   /** errno for `stop` on timeout; EAGAIN unless said. */
   timeoutErrno?: number;
 }
@@ -20,6 +22,7 @@ export class Wait implements Timed {
   timerAt: Millis = NEVER;
   heapAt: Millis = NEVER;
   over = false;
+  private trying = false;
   readonly park: Park;
   private readonly done: (reply: SysReply) => void;
 
@@ -30,8 +33,11 @@ export class Wait implements Timed {
   }
 
   wake(now: Millis): void {
-    if (this.over) return;
+    // An attempt may wake the queue it sleeps on.
+    if (this.over || this.trying) return;
+    this.trying = true;
     const reply = this.park.attempt(now);
+    this.trying = false;
     if (reply !== undefined) this.finish(reply);
   }
 
@@ -71,6 +77,11 @@ export class WaitQueue {
 
   get empty(): boolean {
     return this.waits.size === 0;
+  }
+
+  get hasSend(): boolean {
+    for (const w of this.waits) if (w.park.sends === true) return true;
+    return false;
   }
 
   wake(now: Millis): void {

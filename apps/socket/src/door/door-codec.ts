@@ -41,7 +41,8 @@ function rareRequest(m: DoorCall): SysRequest | undefined {
   if (m.socket)
     return { call: 'socket', domain: m.socket.domain ?? 0, type: m.socket.type ?? 0, protocol: m.socket.protocol ?? 0 };
   if (m.connect) return { call: 'connect', fd: m.connect.fd ?? 0, addr: addr(m.connect.addr) };
-  if (m.shutdown) return { call: 'shutdown', fd: m.shutdown.fd ?? 0, how: m.shutdown.how ?? 0 };
+  if (m.shutdown)
+    return { call: 'shutdown', fd: m.shutdown.fd ?? 0, how: m.shutdown.how ?? 0, drain: m.shutdown.drain ?? false };
   if (m.setsockopt) {
     const { fd, level, name, value } = m.setsockopt;
     return { call: 'setsockopt', fd: fd ?? 0, level: level ?? 0, name: name ?? 0, value: fromValue(value) };

@@ -107,6 +107,31 @@ describe('net', () => {
     expect(stack.layer.gauges.sockets).toBe(0);
   });
 
+  test('what was written before destroy() still arrives, however slow the reader; resetAndDestroy() drops it', async () => {
+    const sockets: InstanceType<typeof net.Socket>[] = [];
+    const s = net.createServer({ door, pauseOnConnect: true }, (c) => void sockets.push(c)).listen(8);
+    await once(s, 'listening');
+    const data = Buffer.alloc(200_000, 'abcdefghij');
+    for (const end of ['destroy', 'resetAndDestroy'] as const) {
+      const c = net.connect({ port: 8, host: HERE, door });
+      await once(c, 'connect');
+      while (sockets.length === 0) await once(s, 'connection');
+      const peer = sockets.pop()!;
+      await new Promise<void>((resolve) => c.write(data, () => resolve()));
+      c[end]();
+      const got: Buffer[] = [];
+      const whole = (async () => {
+        for await (const d of peer) got.push(d as Buffer);
+      })();
+      if (end === 'destroy') {
+        await whole;
+        expect(Buffer.concat(got).equals(data)).toBe(true);
+      } else await expect(whole).rejects.toMatchObject({ code: 'ECONNRESET' });
+    }
+    s.close();
+    await once(s, 'close');
+  });
+
   test('a refused connection is the error Node gives', async () => {
     const d = net.connect({ port: 81, host: HERE, door });
     const [e] = await once(d, 'error');
