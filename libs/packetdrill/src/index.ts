@@ -1,2 +1,3 @@
 export * from './sys.ts';
 export * from './target.ts';
+export { LinuxTarget, whyNoLinux } from './targets/linux/linux-target.ts';

@@ -97,4 +97,14 @@ export interface Target {
   sysctl(name: string, value: string): Promise<void>;
   /** SNMP and TcpExt counters by nstat's names, counted since open(). */
   counters(): Promise<ReadonlyMap<string, number>>;
+  /** A script's `command`, run where the stack under test is; absent where that is no place for a process. */
+  shell?(command: string): Promise<ShellResult>;
+  /** After the last script: ends what open() started and close() kept. */
+  dispose?(): Promise<void>;
+}
+
+/** How a shell command ended, and what it printed. */
+export interface ShellResult {
+  status: number;
+  output: string;
 }
