@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // npm run bench: the stack next to the kernel's own path and next to the bare broker, in one run.
+// npm run bench -- tcp: the TCP engine alone.
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -9,23 +10,29 @@ import { KernelPath } from './lib/kernel.mjs';
 import { asJson, asText } from './lib/report.mjs';
 import { Stack } from './lib/stack.mjs';
 import { Samples } from './lib/stats.mjs';
+import { TCP_PARTS, TCP_SECTIONS, tcpParts } from './lib/tcp.mjs';
 
-const USAGE = `npm run bench -- [--rounds N] [--quick] [--only kernel,broker,stack] [--json FILE|-]
+const USAGE = `npm run bench -- [tcp] [--rounds N] [--quick] [--only LIST] [--json FILE|-]
+
+  tcp           the TCP engine alone, in process, without a bus
 
   --rounds N    how often everything is measured; medians are shown (default 5)
   --quick       two rounds of short measurements
-  --only LIST   some of kernel, broker, stack (default all)
+  --only LIST   some of kernel, broker, stack; with tcp: some of ${TCP_PARTS.join(', ')} (default all)
   --json FILE   also write the result as JSON; - is standard output
 `;
-const PARTS = ['kernel', 'broker', 'stack'];
+const STACK_PARTS = ['kernel', 'broker', 'stack'];
 
 class UsageError extends Error {}
 
 function options() {
   /** @type {{ rounds?: string, quick?: boolean, only?: string, json?: string, help?: boolean }} */
   let given;
+  /** @type {string[]} */
+  let what;
   try {
-    ({ values: given } = parseArgs({
+    ({ values: given, positionals: what } = parseArgs({
+      allowPositionals: true,
       options: {
         rounds: { type: 'string' },
         quick: { type: 'boolean' },
@@ -40,10 +47,13 @@ function options() {
   const quick = given.quick ?? false;
   const rounds = Number(given.rounds ?? (quick ? 2 : 5));
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1000) throw new UsageError('--rounds must be 1 to 1000');
-  const only = given.only?.split(',') ?? PARTS;
-  const unknown = only.find((p) => !PARTS.includes(p));
-  if (unknown !== undefined) throw new UsageError(`--only knows ${PARTS.join(', ')}, not "${unknown}"`);
-  return { rounds, ms: quick ? 500 : 1_500, only, json: given.json, help: given.help ?? false };
+  if (what.length > 1 || (what[0] ?? 'tcp') !== 'tcp') throw new UsageError(`unknown: ${what.join(' ')}`);
+  const tcp = what.length > 0;
+  const parts = tcp ? TCP_PARTS : STACK_PARTS;
+  const only = given.only?.split(',') ?? parts;
+  const unknown = only.find((p) => !parts.includes(p));
+  if (unknown !== undefined) throw new UsageError(`--only knows ${parts.join(', ')}, not "${unknown}"`);
+  return { tcp, rounds, ms: quick ? 500 : 1_500, only, json: given.json, help: given.help ?? false };
 }
 
 /** @param {string} line */
@@ -84,7 +94,8 @@ async function prepare({ only, ms }, samples, cleanup) {
 /** @param {ReturnType<typeof options>} opts @param {Cleanup} cleanup */
 async function main(opts, cleanup) {
   const samples = new Samples();
-  const parts = await prepare(opts, samples, cleanup);
+  const parts = opts.tcp ? tcpParts(opts, samples) : await prepare(opts, samples, cleanup);
+  const sections = opts.tcp ? TCP_SECTIONS : undefined;
   /** @type {string[]} */
   const failures = [];
   for (let round = 1; round <= opts.rounds; round++) {
@@ -109,11 +120,11 @@ async function main(opts, cleanup) {
     msPerMeasurement: opts.ms,
     failures,
   };
-  const json = () => `${JSON.stringify(asJson(samples, about), undefined, 2)}\n`;
+  const json = () => `${JSON.stringify(asJson(samples, about, sections), undefined, 2)}\n`;
   if (opts.json !== '-') {
     process.stdout.write(
       `${about.cpu}, CPUs ${about.cpus}, Linux ${about.kernel}, Node ${about.node}; medians of ${about.rounds} rounds, lowest … highest\n` +
-        `${asText(samples)}\n`,
+        `${asText(samples, sections)}\n`,
     );
   }
   if (opts.json === '-') process.stdout.write(json());

@@ -171,19 +171,27 @@ export class SkBuff {
     const out: Uint8Array[] = [];
     let skip = from;
     let left = Math.min(n, this.len - from);
-    const take = (part: Uint8Array): void => {
-      if (left <= 0) return;
-      if (skip >= part.length) {
-        skip -= part.length;
-        return;
-      }
-      const piece = part.subarray(skip, skip + left);
+    const head = this.tail - this.data;
+    if (skip < head && left > 0) {
+      const at = this.data + skip;
+      const k = Math.min(left, head - skip);
+      out.push(this.buf.subarray(at, at + k));
+      left -= k;
       skip = 0;
-      left -= piece.length;
-      out.push(piece);
-    };
-    take(this.linear);
-    for (const f of this.frags) take(f);
+    } else {
+      skip -= head;
+    }
+    for (let i = 0; left > 0; i++) {
+      const f = this.frags[i]!;
+      if (skip >= f.length) {
+        skip -= f.length;
+        continue;
+      }
+      const k = Math.min(left, f.length - skip);
+      out.push(k === f.length ? f : f.subarray(skip, skip + k));
+      left -= k;
+      skip = 0;
+    }
     return out;
   }
 

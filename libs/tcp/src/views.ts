@@ -1,6 +1,6 @@
 import { TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT, type ProtoView } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
-import type { TcpSock } from './sock.ts';
+import type { TcpSock, Unconfirmed } from './sock.ts';
 import { Timer } from './timers.ts';
 
 const VIEW_SOON_MS = 40;
@@ -26,9 +26,9 @@ export function emitView(cx: TcpContext, sk: TcpSock): void {
   const view = makeView(cx, sk);
   armRepeats(cx, sk, view);
   if (!sk.haveChild && sk.listener !== undefined) {
-    cx.emit({ sk: sk.id, ...opAnswer(sk), child: { listener: sk.listener.id }, view });
+    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: { listener: sk.listener.id } });
   } else {
-    cx.emit({ sk: sk.id, ...opAnswer(sk), view });
+    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
   }
 }
 
@@ -37,7 +37,7 @@ export function emitLastView(cx: TcpContext, sk: TcpSock): void {
   sk.viewDirty = false;
   const view = makeView(cx, sk);
   cx.ended.add(sk.id, { opSeq: sk.opSeq, opErrno: sk.opErrno, view, saidMs: cx.now });
-  cx.emit({ sk: sk.id, ...opAnswer(sk), view });
+  cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
 }
 
 /** Only how far the socket layer's bytes got: the next ACK will say that too, so it may wait a little. */
@@ -49,10 +49,11 @@ export function viewSoon(cx: TcpContext, sk: TcpSock): void {
 
 /** Passes in-order bytes up and remembers them until they are confirmed. */
 export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): void {
-  sk.unconfirmed.push({ offset, data });
+  const piece: Unconfirmed = { offset, data };
+  sk.unconfirmed.push(piece);
   // Data on the heels of the handshake: the socket layer must know the child before its bytes.
   if (sk.viewDirty && !sk.haveChild) emitView(cx, sk);
-  cx.emit({ sk: sk.id, ...opAnswer(sk), data: { offset, data } });
+  cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: piece });
   armSeam(cx, sk);
 }
 
@@ -80,13 +81,14 @@ export function seamTimer(cx: TcpContext, sk: TcpSock): void {
   if (!owed && sk.viewRepeats <= 0) return;
   if (sk.viewRepeats > 0) sk.viewRepeats--;
   sk.seamTries++;
-  for (const u of sk.unconfirmed) cx.emit({ sk: sk.id, ...opAnswer(sk), data: u });
+  for (const u of sk.unconfirmed) cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: u });
   emitView(cx, sk);
   rearmSeam(cx, sk);
 }
 
-export const opAnswer = (sk: TcpSock): { opAck: number; opErrno: number } =>
-  sk.opBusy ? { opAck: sk.opSeq - 1, opErrno: 0 } : { opAck: sk.opSeq, opErrno: sk.opErrno };
+/** The last operation that was run, and its result: every event carries them. */
+const opAck = (sk: TcpSock): number => (sk.opBusy ? sk.opSeq - 1 : sk.opSeq);
+const opErrno = (sk: TcpSock): number => (sk.opBusy ? 0 : sk.opErrno);
 
 function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   const limit = sk.sendQueue.start + sndSpace(cx, sk);

@@ -63,8 +63,8 @@ const roundTrip = (how, placement) => ({
   ],
 });
 
-/** @type {Section[]} */
-export const SECTIONS = [
+/** What the whole stack is measured by. @type {Section[]} */
+const SECTIONS = [
   bulk('peer to stack', 'up'),
   bulk('stack to peer', 'down'),
   roundTrip('all on one CPU', 'oneCpu'),
@@ -116,10 +116,10 @@ function evaluate(samples, row) {
   return { median, ratio, met };
 }
 
-/** @param {import('./stats.mjs').Samples} samples */
-export function asText(samples) {
+/** @param {import('./stats.mjs').Samples} samples @param {Section[]} [sections] */
+export function asText(samples, sections = SECTIONS) {
   const lines = [];
-  for (const { title, unit, scale, digits, rows } of SECTIONS) {
+  for (const { title, unit, scale, digits, rows } of sections) {
     if (!rows.some((r) => samples.of(r.name).length > 0)) continue;
     lines.push('', `${title} (${unit})`);
     for (const row of rows) {
@@ -142,9 +142,9 @@ export function asText(samples) {
   return lines.join('\n');
 }
 
-/** @param {import('./stats.mjs').Samples} samples @param {Record<string, unknown>} about */
-export function asJson(samples, about) {
-  const results = SECTIONS.flatMap(({ title, unit, scale, rows }) =>
+/** @param {import('./stats.mjs').Samples} samples @param {Record<string, unknown>} about @param {Section[]} [sections] */
+export function asJson(samples, about, sections = SECTIONS) {
+  const results = sections.flatMap(({ title, unit, scale, rows }) =>
     rows.flatMap((row) => {
       const { median, ratio, met } = evaluate(samples, row);
       if (median === undefined) return [];
