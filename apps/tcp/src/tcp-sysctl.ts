@@ -1,9 +1,11 @@
-import type { TcpSysctl } from '@skbus/tcp';
+import { availableCongestionControls, type TcpSysctl } from '@skbus/tcp';
 
 interface Row {
   key: keyof TcpSysctl;
   /** How many numbers the kernel's file has; 0: a yes or no. */
   numbers: number;
+  /** In place of numbers: the name of a congestion control, or a list of them. */
+  names?: 'one' | 'list';
   min: number;
   max: number;
 }
@@ -16,13 +18,22 @@ const several = (key: keyof TcpSysctl, numbers: number, min: number, max = 0x7ff
   min,
   max,
 });
+const names = (key: keyof TcpSysctl, list: boolean): Row => ({
+  key,
+  numbers: 0,
+  names: list ? 'list' : 'one',
+  min: 0,
+  max: 0,
+});
 
 /** The kernel's names of what can be set here. */
 const ROWS: Readonly<Record<string, Row>> = {
   'net.core.somaxconn': count('somaxconn', 0x7fffffff),
   'net.ipv4.ip_local_port_range': several('ipLocalPortRange', 2, 1, 65_535),
   'net.ipv4.tcp_abort_on_overflow': flag('tcpAbortOnOverflow'),
+  'net.ipv4.tcp_allowed_congestion_control': names('tcpAllowedCongestionControl', true),
   'net.ipv4.tcp_challenge_ack_limit': count('tcpChallengeAckLimit'),
+  'net.ipv4.tcp_congestion_control': names('tcpCongestionControl', false),
   'net.ipv4.tcp_dsack': flag('tcpDsack'),
   'net.ipv4.tcp_fin_timeout': count('tcpFinTimeout', 120),
   'net.ipv4.tcp_invalid_ratelimit': count('tcpInvalidRatelimit'),
@@ -47,23 +58,39 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_timestamps': flag('tcpTimestamps'),
   'net.ipv4.tcp_window_scaling': flag('tcpWindowScaling'),
   'net.ipv4.tcp_wmem': several('tcpWmem', 3, 4608 / 2),
+  // /sys/module/tcp_cubic/parameters, under the names that they have on the kernel's command line
+  'tcp_cubic.beta': count('cubicBeta', 1023, 1),
+  'tcp_cubic.fast_convergence': flag('cubicFastConvergence'),
+  'tcp_cubic.hystart': count('cubicHystart', 2),
+  'tcp_cubic.hystart_ack_delta_us': count('cubicHystartAckDeltaUs'),
+  'tcp_cubic.hystart_detect': count('cubicHystartDetect', 3),
+  'tcp_cubic.hystart_limit': count('cubicHystartLimit'),
+  'tcp_cubic.hystart_low_window': count('cubicHystartLowWindow'),
+  'tcp_cubic.initial_ssthresh': count('cubicInitialSsthresh'),
+  'tcp_cubic.tcp_friendliness': flag('cubicTcpFriendliness'),
 };
+/** The list that can only be read. */
+const AVAILABLE = 'net.ipv4.tcp_available_congestion_control';
 
-export const sysctlNames = (): string[] => Object.keys(ROWS);
+export const sysctlNames = (): string[] => [...Object.keys(ROWS), AVAILABLE].toSorted();
 
 /** The value as the kernel's file shows it; `undefined`: no such name. */
 export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undefined {
+  if (name === AVAILABLE) return availableCongestionControls().join(' ');
   const row = ROWS[name];
   if (row === undefined) return undefined;
   const value = s[row.key];
+  if (row.names !== undefined) return Array.isArray(value) ? value.join(' ') : String(value);
   return Array.isArray(value) ? value.join('\t') : String(Number(value));
 }
 
 /** The change a text makes; a string: why it makes none. */
 export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | string {
+  if (name === AVAILABLE) return `${name}: can only be read`;
   const row = ROWS[name];
   if (row === undefined) return `no such key: ${name}`;
   const words = text.trim().split(/\s+/);
+  if (row.names !== undefined) return parseNames(name, row, words);
   const numbers = words.map((w) => (/^\d{1,10}$/.test(w) ? Number(w) : Number.NaN));
   const wanted = Math.max(row.numbers, 1);
   if (numbers.length !== wanted || !numbers.every((n) => n >= row.min && n <= row.max)) {
@@ -73,4 +100,12 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) return `${name}: "${text}" must not go down`;
   if (row.numbers === 0) return { [row.key]: numbers[0] === 1 };
   return { [row.key]: wanted === 1 ? numbers[0] : numbers };
+}
+
+function parseNames(name: string, row: Row, words: string[]): Partial<TcpSysctl> | string {
+  const known = availableCongestionControls();
+  const stranger = words.find((w) => !known.includes(w));
+  if (stranger !== undefined) return `${name}: there is no congestion control "${stranger}"`;
+  if (row.names === 'list') return { [row.key]: words };
+  return words.length === 1 ? { [row.key]: words[0] } : `${name}: one name only`;
 }

@@ -10,7 +10,7 @@ import {
 } from '@skbus/nest-kit';
 import { buckets } from '@skbus/contracts';
 import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
-import { TcpStack, type TcpSockInfo } from '@skbus/tcp';
+import { availableCongestionControls, TcpStack, type TcpSockInfo } from '@skbus/tcp';
 import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
 /** TCP's shell: the engine between the bus and the clock. */
@@ -59,7 +59,7 @@ export class TcpService implements OnModuleInit {
     env.trace('tcp_register_congestion_control');
     const [low, high] = this.engine.sysctl.ipLocalPortRange;
     call.printk(`TCP: local ports ${low}-${high}, ${this.engine.sysctl.tcpMaxTwBuckets} time-wait buckets`);
-    call.printk('TCP: reno registered');
+    for (const name of availableCongestionControls()) call.printk(`TCP: ${name} registered`);
     this.shell.hello();
   }
 

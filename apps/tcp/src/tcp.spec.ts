@@ -155,6 +155,13 @@ test('sock_diag and sysctl; a sysctl outlives the service', async () => {
   expect(await sysctl('net.ipv4.tcp_rmem')).toMatchObject({ values: { 'net.ipv4.tcp_rmem': '4096\t131072\t6291456' } });
   expect(await sysctl('net.ipv4.tcp_rmem', '5 4')).toMatchObject({ errno: ERRNO.EINVAL });
   expect(await sysctl('net.ipv4.tcp_rmem', '9000 8000 9999')).toMatchObject({ errno: ERRNO.EINVAL });
+  const cc = 'net.ipv4.tcp_congestion_control';
+  expect(await sysctl(cc)).toMatchObject({ values: { [cc]: 'cubic' } });
+  expect(await sysctl(cc, 'reno')).toMatchObject({ errno: 0, values: { [cc]: 'reno' } });
+  expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.EINVAL });
+  const available = 'net.ipv4.tcp_available_congestion_control';
+  expect(await sysctl(available)).toMatchObject({ values: { [available]: 'reno cubic dctcp' } });
+  expect(await sysctl('net.ipv4.tcp_allowed_congestion_control', 'reno dctcp')).toMatchObject({ errno: 0 });
   expect(await sysctl('net.ipv4.tcp_nonsense')).toMatchObject({ errno: ERRNO.ENOENT });
   expect(Object.keys((await sysctl(''))['values'] as object)).toContain('net.ipv4.tcp_syn_retries');
   await running.close();

@@ -81,7 +81,7 @@ export class SocketLayer {
       free: (sock) => this.free(sock),
     };
     this.callHost = {
-      congestion: opts.congestion ?? ['reno'],
+      congestion: opts.congestion ?? ['cubic', 'reno', 'dctcp'],
       socket: (p, domain, type, protocol) => this.socket(p, domain, type, protocol),
     };
     if (opts.booted !== false) {

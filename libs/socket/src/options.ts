@@ -138,7 +138,7 @@ function getTcp(s: StreamSock, name: number): SysReply {
     case K.TCP_QUICKACK:
       return value(o.quickack === false ? 0 : 1);
     case K.TCP_CONGESTION:
-      return value(o.congestion ?? 'reno');
+      return value(o.congestion ?? 'cubic');
     case K.TCP_USER_TIMEOUT:
       return value(o.userTimeoutMs ?? 0);
     // struct tcp_info as far as it is known here: its first byte, tcpi_state. Linux cuts it to the caller's length, too.

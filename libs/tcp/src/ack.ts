@@ -1,6 +1,6 @@
 import type { DropReason } from '@skbus/skb';
 import { TCP_SYN } from '@skbus/wire';
-import { CA_CWR, CA_LOSS, CA_OPEN, CA_RECOVERY } from './cong/cong.ts';
+import { CA_CWR, CA_OPEN, CA_RECOVERY, type AckSample } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { prrAck } from './prr.ts';
 import { ackProbe } from './probe0.ts';
@@ -26,7 +26,8 @@ export const ACK_NO_CHALLENGE = 2;
 export const ACK_SLOWPATH = 4;
 
 /** What one ACK acknowledged (struct tcp_sacktag_state, tcp_clean_rtx_queue's flags). */
-const cleaned = { segs: 0, any: false, syn: false, rttMs: -1 };
+const cleaned = { segs: 0, any: false, syn: false, rttMs: -1, lastRttMs: -1 };
+const ackSample: AckSample = { pktsAcked: 0, rttMs: -1, inFlight: 0 };
 
 /** tcp_ack(): step 5 of RFC 9293 3.10.7.4, with RFC 5961 5 and all of loss recovery behind it. */
 export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number): AckVerdict {
@@ -119,10 +120,14 @@ function cleanRtxQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   c.any = false;
   c.syn = false;
   c.rttMs = -1;
+  c.lastRttMs = -1;
   let clean = true;
   for (let r = sk.rtx.first; r !== undefined && r.seq < sk.sndUna; r = sk.rtx.first) {
     if (r.everRetrans) clean = false;
-    else if (c.rttMs < 0 && !r.sacked) c.rttMs = cx.now - r.sentMs;
+    else if (!r.sacked) {
+      c.lastRttMs = cx.now - r.sentMs;
+      if (c.rttMs < 0) c.rttMs = c.lastRttMs;
+    }
     c.any = true;
     if (r.end > sk.sndUna) {
       c.segs += ackHead(sk, r);
@@ -139,6 +144,12 @@ function cleanRtxQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   if (!c.any) return;
   if (!sk.sackOk && c.segs > 0) removeRenoSacks(sk, c.segs);
   updateRtt(cx, sk, seg, clean ? c.rttMs : -1);
+  if (sk.cc.pktsAcked !== undefined) {
+    ackSample.pktsAcked = c.segs;
+    ackSample.rttMs = c.lastRttMs;
+    ackSample.inFlight = sk.inFlight;
+    sk.cc.pktsAcked(cx, sk, ackSample);
+  }
   armRto(cx, sk);
 }
 
@@ -177,7 +188,6 @@ function updateRtt(cx: TcpContext, sk: TcpSock, seg: Segment, ownMs: number): vo
   if (rtt < 0) return;
   sk.rtt.sample(rtt, sk.sndUna, sk.sndNxt);
   sk.backoff = 0;
-  sk.cc.pktsAcked?.(sk, rtt, cleaned.segs, cx.now);
 }
 
 /** tcp_cong_control(): in recovery the window shrinks as PRR says, else the algorithm grows it while it limits us. */
@@ -189,11 +199,5 @@ function congControl(cx: TcpContext, sk: TcpSock, delivered: number, newlyLost: 
     return;
   }
   if (delivered <= 0 || !advanced) return;
-  if (sk.caState === CA_LOSS || isCwndLimited(sk)) sk.cc.congAvoid(sk, delivered, cx.now);
-}
-
-/** tcp_is_cwnd_limited(): in slow start it may grow to twice what was really used. */
-function isCwndLimited(sk: TcpSock): boolean {
-  if (sk.cwndLimited) return true;
-  return sk.cwnd < sk.ssthresh && sk.cwnd < 2 * sk.maxPacketsOut;
+  sk.cc.congAvoid?.(cx, sk, delivered);
 }

@@ -78,5 +78,6 @@ function inheritOptions(sk: TcpSock, from: TcpSock): void {
   sk.sndbuf = from.sndbuf;
   sk.rcvbufLocked = from.rcvbufLocked;
   sk.sndbufLocked = from.sndbufLocked;
-  sk.cc = from.cc;
+  sk.ccChosen = from.ccChosen;
+  if (from.ccChosen) sk.cc = from.cc;
 }

@@ -1,5 +1,6 @@
 import { below, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
+import { defaultCongestionControl } from './cong/registry.ts';
 import { Ehash, PortTable } from './demux.ts';
 import { EndedTable } from './ended.ts';
 import { Secrets } from './isn.ts';
@@ -67,7 +68,8 @@ export class TcpContext {
 
   newSock(id: SkId): TcpSock {
     const { tcpRmem, tcpWmem, tcpReordering } = this.sysctl;
-    return new TcpSock(id, { rcvbuf: tcpRmem[1], sndbuf: tcpWmem[1], reordering: tcpReordering });
+    const cc = defaultCongestionControl(this.sysctl);
+    return new TcpSock(id, { rcvbuf: tcpRmem[1], sndbuf: tcpWmem[1], reordering: tcpReordering, cc });
   }
 
   nextChildId(): SkId {

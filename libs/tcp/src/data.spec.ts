@@ -137,7 +137,7 @@ describe('sending', () => {
     t.inject('.', 1, 3001);
     expect(t.sentText()[0]).toBe('. 3001:4001 ack 1');
     t.inject('.', 1, 10_001);
-    expect(t.tcp.tcpInfo(SK)).toMatchObject({ unacked: 0, sndSsthresh: 5 });
+    expect(t.tcp.tcpInfo(SK)).toMatchObject({ unacked: 0, sndSsthresh: 7 });
     expect(t.env.mib.get('TcpExtTCPRenoRecovery')).toBe(1);
     balanced(t);
   });

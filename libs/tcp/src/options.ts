@@ -17,7 +17,7 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
     sk.sndbuf = Math.max(o.sndbuf, 4608);
     sk.sndbufLocked = true;
   }
-  if (o.congestion !== undefined) setCongestionControl(sk, o.congestion);
+  if (o.congestion !== undefined) setCongestionControl(cx, sk, o.congestion);
   if (o.quickack === true) {
     sk.pingpong = 0;
     sk.quickAcks = Math.max(sk.quickAcks, 2);

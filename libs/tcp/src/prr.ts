@@ -1,14 +1,15 @@
+import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 
 /** Proportional rate reduction (RFC 6937): in recovery the window goes down to ssthresh evenly, one ACK at a time. */
 
 /** tcp_init_cwnd_reduction() */
-export function prrStart(sk: TcpSock): void {
+export function prrStart(cx: TcpContext, sk: TcpSock): void {
   sk.priorCwnd = sk.cwnd;
   sk.prrDelivered = 0;
   sk.prrOut = 0;
   sk.cwndCnt = 0;
-  sk.ssthresh = sk.cc.ssthresh(sk);
+  sk.ssthresh = sk.cc.ssthresh(cx, sk);
 }
 
 /** tcp_cwnd_reduction(): called per ACK with what it newly delivered and what was newly found lost, in segments. */

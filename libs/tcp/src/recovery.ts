@@ -9,7 +9,7 @@ import { currentMss } from './transmit.ts';
 /** tcp_set_ca_state() */
 export function setCaState(cx: TcpContext, sk: TcpSock, state: number): void {
   if (cx.env.tracing) cx.env.trace('tcp_cong_state_set', undefined, { sk: sk.id, from: sk.caState, to: state });
-  sk.cc.setState?.(sk, state, cx.now);
+  sk.cc.setState?.(cx, sk, state);
   sk.caState = state;
 }
 
@@ -84,7 +84,7 @@ function leaveRecovery(cx: TcpContext, sk: TcpSock): boolean {
 function enterRecovery(cx: TcpContext, sk: TcpSock): void {
   cx.env.mib.inc(sk.sackOk ? 'TcpExtTCPSackRecovery' : 'TcpExtTCPRenoRecovery');
   sk.highSeq = sk.sndNxt;
-  prrStart(sk);
+  prrStart(cx, sk);
   setCaState(cx, sk, CA_RECOVERY);
   if (!sk.sackOk) markFirstSegment(sk);
 }

@@ -91,7 +91,7 @@ function enterLoss(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_enter_loss');
   if (sk.caState <= CA_DISORDER || sk.sndUna >= sk.highSeq || (sk.caState === CA_LOSS && sk.retransmits === 0)) {
     sk.priorCwnd = sk.cwnd;
-    if (sk.state !== TCP_SYN_SENT && sk.state !== TCP_SYN_RECV) sk.ssthresh = sk.cc.ssthresh(sk);
+    if (sk.state !== TCP_SYN_SENT && sk.state !== TCP_SYN_RECV) sk.ssthresh = sk.cc.ssthresh(cx, sk);
   }
   if (!sk.sackOk) sk.sackedOut = 0;
   sk.lostOut = 0;

@@ -1,6 +1,5 @@
 import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus/skb';
-import { CA_OPEN, type CongestionControl, type CongestionState } from './cong/cong.ts';
-import { reno, SSTHRESH_INFINITE } from './cong/reno.ts';
+import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionState } from './cong/cong.ts';
 import { Conn } from './conn.ts';
 import type { BindOwner } from './demux.ts';
 import { OfoQueue } from './ofo-queue.ts';
@@ -190,7 +189,9 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   oowAckMs: Millis = Number.NEGATIVE_INFINITY;
 
   // ---- loss recovery and congestion
-  cc: CongestionControl = reno;
+  cc: CongestionControl;
+  /** TCP_CONGESTION was set: children keep it (icsk_ca_setsockopt). */
+  ccChosen = false;
   caState = CA_OPEN;
   cwnd = TCP_INIT_CWND;
   ssthresh = SSTHRESH_INFINITE;
@@ -200,6 +201,11 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   highSeq = 0;
   reordering: number;
   priorCwnd = 0;
+  ecnOk = false;
+  /** Bytes per second, 0: not known yet (sk_pacing_rate). */
+  pacingRate = 0;
+  /** Segments are spaced by that rate (sk_pacing_status). */
+  pacing = false;
   prrDelivered = 0;
   prrOut = 0;
   cwndLimited = false;
@@ -228,6 +234,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   dataSegsIn = 0;
   totalRetrans = 0;
   delivered = 0;
+  deliveredCe = 0;
   dsackDups = 0;
   lastSndMs: Millis = 0;
   lastAckMs: Millis = 0;
@@ -237,12 +244,13 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** Raw window of the last segment, for header prediction (tp->pred_flags). */
   predWindow = -1;
 
-  constructor(id: SkId, defaults: { rcvbuf: number; sndbuf: number; reordering: number }) {
+  constructor(id: SkId, defaults: { rcvbuf: number; sndbuf: number; reordering: number; cc: CongestionControl }) {
     super();
     this.id = id;
     this.rcvbuf = defaults.rcvbuf;
     this.sndbuf = defaults.sndbuf;
     this.reordering = defaults.reordering;
+    this.cc = defaults.cc;
   }
 
   override deadline(): Millis {

@@ -32,6 +32,22 @@ export interface TcpSysctl {
   tcpRfc1337: boolean;
   tcpMinSndMss: number;
   tcpCongestionControl: string;
+  /** Those that a program without CAP_NET_ADMIN may choose besides the default. */
+  tcpAllowedCongestionControl: readonly string[];
+  // parameters of tcp_cubic
+  cubicFastConvergence: boolean;
+  /** In 1/1024. */
+  cubicBeta: number;
+  cubicInitialSsthresh: number;
+  cubicTcpFriendliness: boolean;
+  /** How slow start ends: 0 at a loss only, 1 Linux's HyStart, 2 HyStart++ (RFC 9406). */
+  cubicHystart: number;
+  /** HyStart: 1 ACK trains, 2 delay, 3 both. */
+  cubicHystartDetect: number;
+  cubicHystartLowWindow: number;
+  cubicHystartAckDeltaUs: number;
+  /** HyStart++: L, 0: none. */
+  cubicHystartLimit: number;
   somaxconn: number;
   ipLocalPortRange: readonly [number, number];
 }
@@ -63,7 +79,17 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpSlowStartAfterIdle: true,
   tcpRfc1337: false,
   tcpMinSndMss: 48,
-  tcpCongestionControl: 'reno',
+  tcpCongestionControl: 'cubic',
+  tcpAllowedCongestionControl: ['reno', 'cubic'],
+  cubicFastConvergence: true,
+  cubicBeta: 717,
+  cubicInitialSsthresh: 0,
+  cubicTcpFriendliness: true,
+  cubicHystart: 2,
+  cubicHystartDetect: 3,
+  cubicHystartLowWindow: 16,
+  cubicHystartAckDeltaUs: 2000,
+  cubicHystartLimit: 0,
   somaxconn: 4096,
   ipLocalPortRange: [32_768, 60_999],
 };
@@ -86,5 +112,7 @@ export const TCP_PAWS_WINDOW = 1;
 export const TCP_MAX_WSCALE = 14;
 export const TCP_MSS_DEFAULT = 536;
 export const TCP_MIN_MSS = 88;
+/** sk_gso_max_size of a device without limits of its own. */
+export const GSO_MAX_SIZE = 65_536;
 /** The largest GSO payload: what an IPv4 total length of 65535 leaves after the longest headers. */
 export const GSO_PAYLOAD_MAX = 65_535 - 60 - 20;

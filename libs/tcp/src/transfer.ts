@@ -1,5 +1,6 @@
+import { TCP_CLOSE, TCP_LISTEN } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
-import { findCongestionControl } from './cong/cong.ts';
+import { findCongestionControl } from './cong/registry.ts';
 import { startKeepalive } from './keepalive.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_INIT_CWND, TCP_MIN_MSS, TCP_MSS_DEFAULT } from './sysctl.ts';
@@ -15,7 +16,7 @@ export function initTransfer(cx: TcpContext, sk: TcpSock): void {
   sk.caState = 0;
   sk.highSeq = 0;
   sk.backoff = sk.rtt.srttMs > 0 ? 0 : sk.backoff;
-  sk.cc.init?.(sk, cx.now);
+  initCongestionControl(cx, sk);
   initBufferSpace(cx, sk);
   startKeepalive(cx, sk);
 }
@@ -27,10 +28,20 @@ export function initRcvMss(sk: TcpSock): void {
   sk.rcvMss = Math.max(hint, TCP_MIN_MSS);
 }
 
-/** TCP_CONGESTION; an unknown name leaves it as it is. */
-export function setCongestionControl(sk: TcpSock, name: string): boolean {
+/** tcp_set_congestion_control(): TCP_CONGESTION. The socket layer has checked the name; an unknown one changes nothing. */
+export function setCongestionControl(cx: TcpContext, sk: TcpSock, name: string): boolean {
   const cc = findCongestionControl(name);
   if (cc === undefined) return false;
+  sk.ccChosen = true;
+  if (cc === sk.cc) return true;
+  sk.cc.release?.(cx, sk);
   sk.cc = cc;
+  sk.caPriv = undefined;
+  if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) initCongestionControl(cx, sk);
   return true;
+}
+
+/** tcp_init_congestion_control() */
+function initCongestionControl(cx: TcpContext, sk: TcpSock): void {
+  sk.cc.init?.(cx, sk);
 }

@@ -1,8 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { NEVER, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATE_NAMES, TCP_TIME_WAIT } from '@skbus/skb';
-import { congAvoidAi, reno, slowStart } from './cong/reno.ts';
-import type { CongestionState } from './cong/cong.ts';
 import { modelTimeoutMs } from './rto.ts';
 import { RttEstimator } from './rtt.ts';
 import { sackAdd, sackRemove, type SackBlock } from './sack-out.ts';
@@ -210,31 +208,5 @@ describe('SACK blocks', () => {
       [110, 120],
       [90, 100],
     ]);
-  });
-});
-
-describe('Reno', () => {
-  const state = (cwnd: number, ssthresh: number): CongestionState => ({
-    cwnd,
-    ssthresh,
-    cwndCnt: 0,
-    cwndClamp: 1e9,
-    caState: 0,
-    caPriv: undefined,
-  });
-
-  test('slow start to the threshold, then one segment per window', () => {
-    const c = state(10, 15);
-    expect(slowStart(c, 8)).toBe(3);
-    expect(c.cwnd).toBe(15);
-    for (let i = 0; i < 15; i++) congAvoidAi(c, c.cwnd, 1);
-    expect(c.cwnd).toBe(16);
-    reno.congAvoid(c, 16, 0);
-    expect(c.cwnd).toBe(17);
-  });
-
-  test('half the window after a loss, at least two', () => {
-    expect(reno.ssthresh(state(20, 100))).toBe(10);
-    expect(reno.ssthresh(state(1, 100))).toBe(2);
   });
 });
