@@ -3,13 +3,16 @@ import type { SysOpt, SysPollFd } from './sys.ts';
 /** Microseconds since the script began. */
 export type Micros = number;
 
-/** What a script asks of the machine it runs on, before its first event. */
-export interface TargetOptions {
-  /** The stack's own address, and the one the script's remote host has; never the same network as anything real. */
+/** The stack's own address, and the one the script's remote host has; never the same network as anything real. */
+export interface ScriptAddresses {
   localIp: string;
   remoteIp: string;
   gatewayIp: string;
   prefixLen: number;
+}
+
+/** What a script asks of the machine it runs on, before its first event. */
+export interface TargetOptions extends ScriptAddresses {
   mtu: number;
 }
 
@@ -97,14 +100,13 @@ export interface Target {
   sysctl(name: string, value: string): Promise<void>;
   /** SNMP and TcpExt counters by nstat's names, counted since open(). */
   counters(): Promise<ReadonlyMap<string, number>>;
-  /** A script's `command`, run where the stack under test is; absent where that is no place for a process. */
-  shell?(command: string): Promise<ShellResult>;
+  /**
+   * Runs a script's `command` as a shell would and throws a sentence if it fails. A target without it has its commands
+   * interpreted: sysctl through sysctl(), `ip route …` through ipRoute(), and what only concerns Linux ignored.
+   */
+  command?(line: string): Promise<void>;
+  /** Addresses that no script before had; used where the script names none. For a target that remembers scripts. */
+  addresses?(): ScriptAddresses;
   /** After the last script: ends what open() started and close() kept. */
   dispose?(): Promise<void>;
-}
-
-/** How a shell command ended, and what it printed. */
-export interface ShellResult {
-  status: number;
-  output: string;
 }

@@ -1,16 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import type { Duplex } from 'node:stream';
-import type {
-  Micros,
-  ShellResult,
-  Sniffed,
-  SysCalls,
-  SysResult,
-  SysTicket,
-  Target,
-  TargetOptions,
-} from '../../target.ts';
+import type { Micros, Sniffed, SysCalls, SysResult, SysTicket, Target, TargetOptions } from '../../target.ts';
 import { Arrivals } from '../arrivals.ts';
 import { Ticket } from '../ticket.ts';
 import { WallClock } from '../wall-clock.ts';
@@ -144,8 +135,9 @@ export class LinuxTarget implements Target {
     return this.ask('sysctl', name, value);
   }
 
-  shell(command: string): Promise<ShellResult> {
-    return this.ask('shell', command);
+  async command(line: string): Promise<void> {
+    const { status, output } = await this.ask('shell', line);
+    if (status !== 0) throw new Error(`\`${line}\` ended with ${status}${output === '' ? '' : `: ${output.trim()}`}`);
   }
 
   async counters(): Promise<ReadonlyMap<string, number>> {

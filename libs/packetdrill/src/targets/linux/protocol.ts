@@ -1,4 +1,4 @@
-import type { ShellResult, SysResult, TargetOptions } from '../../target.ts';
+import type { SysResult, TargetOptions } from '../../target.ts';
 
 // What runner and agent say to each other. Requests go by Node's IPC and are served in order; packets come back on a
 // pipe of their own, straight from the thread that reads the device.
@@ -20,7 +20,7 @@ export interface Methods {
   inject: { args: [packet: Uint8Array]; result: void };
   sysctl: { args: [name: string, value: string]; result: void };
   counters: { args: []; result: Map<string, number> };
-  shell: { args: [command: string]; result: ShellResult };
+  shell: { args: [command: string]; result: { status: number; output: string } };
   call: { args: [name: string, args: readonly unknown[]]; result: SysResult };
 }
 
