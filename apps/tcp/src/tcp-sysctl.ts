@@ -35,6 +35,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_challenge_ack_limit': count('tcpChallengeAckLimit'),
   'net.ipv4.tcp_congestion_control': names('tcpCongestionControl', false),
   'net.ipv4.tcp_dsack': flag('tcpDsack'),
+  'net.ipv4.tcp_ecn': count('tcpEcn', 2),
+  'net.ipv4.tcp_ecn_fallback': flag('tcpEcnFallback'),
   'net.ipv4.tcp_fin_timeout': count('tcpFinTimeout', 120),
   'net.ipv4.tcp_invalid_ratelimit': count('tcpInvalidRatelimit'),
   'net.ipv4.tcp_keepalive_intvl': count('tcpKeepaliveIntvl', 32_767, 1),

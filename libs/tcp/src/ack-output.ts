@@ -1,4 +1,5 @@
 import type { TcpContext } from './context.ts';
+import { ecnCheckCe } from './ecn.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import {
@@ -42,6 +43,7 @@ export function eventDataRecv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     }
   }
   sk.lastRcvMs = now;
+  if (sk.ecnFlags !== 0 && ecnCheckCe(cx, sk, seg)) enterQuickAck(sk, 2);
 }
 
 /** tcp_enter_quickack_mode() */

@@ -2,6 +2,7 @@ import type { DropReason } from '@skbus/skb';
 import { TCP_SYN } from '@skbus/wire';
 import { CA_CWR, CA_OPEN, CA_RECOVERY, type AckSample } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
+import { ecnRcvEcho } from './ecn.ts';
 import { prrAck } from './prr.ts';
 import { ackProbe } from './probe0.ts';
 import { sendChallengeAck } from './rate-limit.ts';
@@ -59,12 +60,14 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
     return 'ok';
   }
   cleanRtxQueue(cx, sk, seg);
+  const ece = sk.ecnFlags !== 0 && ecnRcvEcho(sk, seg);
   const dup = !advanced && !windowMoved && seg.len === 0 && !seg.syn && !seg.fin;
-  if (dup || sacked > 0 || sk.caState !== CA_OPEN) {
+  if (dup || sacked > 0 || ece || sk.caState !== CA_OPEN) {
     const dups = dup && seg.sack.length === 0 ? Math.max(1, seg.skb.gsoSegs) : 0;
-    fastRetransAlert(cx, sk, advanced, dups);
+    fastRetransAlert(cx, sk, advanced, dups, ece);
   }
   if (advanced || sacked > 0) sk.confirmNeigh = true;
+  if (ece) countCe(cx, sk, sk.delivered - priorDelivered);
   congControl(cx, sk, sk.delivered - priorDelivered, sk.lostOut - priorLost, advanced);
   if (sk.lostOut > sk.retransOut) {
     cx.env.trace('tcp_xmit_recovery');
@@ -188,6 +191,13 @@ function updateRtt(cx: TcpContext, sk: TcpSock, seg: Segment, ownMs: number): vo
   if (rtt < 0) return;
   sk.rtt.sample(rtt, sk.sndUna, sk.sndNxt);
   sk.backoff = 0;
+}
+
+/** tcp_count_delivered_ce() */
+function countCe(cx: TcpContext, sk: TcpSock, delivered: number): void {
+  if (delivered <= 0) return;
+  sk.deliveredCe += delivered;
+  cx.env.mib.inc('TcpExtTCPDeliveredCE', delivered);
 }
 
 /** tcp_cong_control(): in recovery the window shrinks as PRR says, else the algorithm grows it while it limits us. */

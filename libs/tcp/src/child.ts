@@ -1,5 +1,6 @@
 import { TCP_LISTEN, TCP_SYN_RECV } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import { ECN_OK } from './ecn.ts';
 import { takePort } from './port-select.ts';
 import type { RequestSock } from './request.ts';
 import type { Segment } from './segment.ts';
@@ -33,6 +34,7 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   sk.sndWscale = req.sndWscale;
   sk.wscaleOk = req.wscaleOk;
   sk.sackOk = req.sackOk;
+  if (req.ecnOk) sk.ecnFlags = ECN_OK;
   sk.tsOk = req.tsOk;
   sk.tsOffset = req.tsOffset;
   sk.tsRecent = req.tsRecent;

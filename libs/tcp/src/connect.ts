@@ -12,6 +12,7 @@ import {
 } from '@skbus/skb';
 import { TCP_SYN } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
+import { ecnSendSyn } from './ecn.ts';
 import { getPort, hashConnect } from './port-select.ts';
 import { armRto } from './rto-arm.ts';
 import type { TcpSock } from './sock.ts';
@@ -109,11 +110,12 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
 function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
   cx.env.trace('tcp_connect');
   connectInit(cx, sk, mtu);
+  const flags = TCP_SYN | ecnSendSyn(cx, sk);
   cx.env.trace('tcp_connect_queue_skb');
   sk.rtx.push({
     seq: 0,
     end: 1,
-    flags: TCP_SYN,
+    flags,
     mss: TCP_MSS_DEFAULT,
     segs: 1,
     sentMs: cx.now,
@@ -124,7 +126,7 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
   });
   sk.packetsOut = 1;
   sk.retransStampMs = cx.now;
-  transmit(cx, sk, 0, 0, TCP_SYN);
+  transmit(cx, sk, 0, 0, flags);
   sk.sndNxt = 1;
   sk.sndSml = 1;
   cx.env.mib.inc('TcpActiveOpens');

@@ -1,6 +1,7 @@
 import type { SkBuff } from '@skbus/skb';
 import { ackSndCheck, enterQuickAck, eventDataRecv, oweDupAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
+import { ecnAcceptCwr } from './ecn.ts';
 import { tcpFin } from './fin.ts';
 import { queueOfo } from './ofo-insert.ts';
 import { sackRemove } from './sack-out.ts';
@@ -22,6 +23,7 @@ export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     env.consume(seg.skb);
     return;
   }
+  if (sk.ecnFlags !== 0) ecnAcceptCwr(sk, seg);
   if (seg.seq > sk.rcvNxt) {
     if (seg.seq >= sk.rcvNxt + sk.rcvWindow) {
       outOfWindow(cx, sk, seg, 'TCP_OVERWINDOW');

@@ -1,6 +1,7 @@
 import { NEVER, TCP_LISTEN } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
+import { ecnCreateRequest, ecnSynAckFlags } from './ecn.ts';
 import { sendReset } from './reply.ts';
 import { RequestSock } from './request.ts';
 import type { Segment } from './segment.ts';
@@ -63,7 +64,7 @@ export function sendSynAck(cx: TcpContext, req: RequestSock): void {
   out.dport = req.rport;
   out.seq32 = req.iss32;
   out.ack32 = (req.irs32 + 1) >>> 0;
-  out.flags = TCP_SYN | TCP_ACK;
+  out.flags = TCP_SYN | TCP_ACK | ecnSynAckFlags(req.ecnOk);
   out.window = Math.min(req.rcvWnd, 65_535);
   out.tos = req.listener.tos;
   out.ttl = req.listener.ttl;
@@ -133,6 +134,7 @@ function openRequest(cx: TcpContext, sk: TcpSock, seg: Segment): RequestSock {
   req.tsRecent = req.tsOk ? seg.tsVal : 0;
   req.tsOffset = cx.secrets.tsOffset(req.laddr, req.raddr);
   req.sackOk = seg.sackPermitted && sysctl.tcpSack;
+  ecnCreateRequest(cx, req, seg);
   req.wscaleOk = seg.wscale >= 0 && sysctl.tcpWindowScaling;
   req.sndWscale = req.wscaleOk ? Math.min(seg.wscale, TCP_MAX_WSCALE) : 0;
   const mss = req.advMss - (req.tsOk ? 12 : 0);

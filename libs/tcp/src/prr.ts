@@ -1,4 +1,5 @@
 import type { TcpContext } from './context.ts';
+import { ecnQueueCwr } from './ecn.ts';
 import type { TcpSock } from './sock.ts';
 
 /** Proportional rate reduction (RFC 6937): in recovery the window goes down to ssthresh evenly, one ACK at a time. */
@@ -10,6 +11,7 @@ export function prrStart(cx: TcpContext, sk: TcpSock): void {
   sk.prrOut = 0;
   sk.cwndCnt = 0;
   sk.ssthresh = sk.cc.ssthresh(cx, sk);
+  ecnQueueCwr(sk);
 }
 
 /** tcp_cwnd_reduction(): called per ACK with what it newly delivered and what was newly found lost, in segments. */

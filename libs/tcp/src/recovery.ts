@@ -1,4 +1,4 @@
-import { CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY } from './cong/cong.ts';
+import { CA_CWR, CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { prrEnd, prrStart } from './prr.ts';
 import { recountParts } from './retransmit.ts';
@@ -17,7 +17,13 @@ export function setCaState(cx: TcpContext, sk: TcpSock, state: number): void {
  * tcp_fastretrans_alert(): the loss recovery state machine (RFC 5681, 6582, 6675). Called for ACKs that are not simply
  * good news: duplicates, ACKs with SACK blocks, and all of them while in Disorder, Recovery or Loss.
  */
-export function fastRetransAlert(cx: TcpContext, sk: TcpSock, unaAdvanced: boolean, dupAcks: number): void {
+export function fastRetransAlert(
+  cx: TcpContext,
+  sk: TcpSock,
+  unaAdvanced: boolean,
+  dupAcks: number,
+  ece = false,
+): void {
   cx.env.trace('tcp_fastretrans_alert');
   if (sk.packetsOut === 0) sk.sackedOut = 0;
   if (sk.caState === CA_OPEN) sk.retransStampMs = 0;
@@ -37,7 +43,7 @@ export function fastRetransAlert(cx: TcpContext, sk: TcpSock, unaAdvanced: boole
   } else {
     if (!sk.sackOk) renoSack(sk, unaAdvanced, dupAcks);
     if (sk.sackedOut < sk.reordering) {
-      tryToOpen(cx, sk);
+      tryToOpen(cx, sk, ece);
       return;
     }
     enterRecovery(cx, sk);
@@ -69,6 +75,14 @@ function leaveRecovery(cx: TcpContext, sk: TcpSock): boolean {
     if (sk.sndUna > sk.highSeq || sk.sackedOut === 0) setCaState(cx, sk, CA_OPEN);
     return false;
   }
+  if (sk.caState === CA_CWR) {
+    // not before something above highSeq arrived: the CWR bit must have reached the peer
+    if (sk.sndUna > sk.highSeq) {
+      prrEnd(sk);
+      setCaState(cx, sk, CA_OPEN);
+    }
+    return false;
+  }
   if (!sk.sackOk) {
     sk.sackedOut = 0;
     // Without SACK a late duplicate ACK could start it all again, so wait for one ACK above highSeq.
@@ -89,8 +103,18 @@ function enterRecovery(cx: TcpContext, sk: TcpSock): void {
   if (!sk.sackOk) markFirstSegment(sk);
 }
 
+/** tcp_enter_cwr(): congestion without loss (RFC 3168 6.1.2). Once per window: until highSeq is passed it goes on. */
+export function enterCwr(cx: TcpContext, sk: TcpSock): void {
+  if (sk.caState >= CA_CWR) return;
+  sk.highSeq = sk.sndNxt;
+  prrStart(cx, sk);
+  setCaState(cx, sk, CA_CWR);
+}
+
 /** tcp_try_to_open() */
-function tryToOpen(cx: TcpContext, sk: TcpSock): void {
+function tryToOpen(cx: TcpContext, sk: TcpSock, ece: boolean): void {
+  if (ece) enterCwr(cx, sk);
+  if (sk.caState === CA_CWR) return;
   const state = sk.sackedOut > 0 ? CA_DISORDER : CA_OPEN;
   if (state === sk.caState) return;
   setCaState(cx, sk, state);

@@ -17,6 +17,7 @@ export class RequestSock extends Conn {
   tsRecent = 0;
   tsOffset = 0;
   sackOk = false;
+  ecnOk = false;
   wscaleOk = false;
   sndWscale = 0;
   rcvWscale = 0;

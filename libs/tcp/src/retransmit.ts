@@ -2,6 +2,7 @@ import { TCP_SYN_RECV, TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
 import { CA_LOSS, CA_RECOVERY } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
+import { ecnRetransSyn, ecnSynAckFlags } from './ecn.ts';
 import { armRto } from './rto-arm.ts';
 import { segsOf, type TxRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
@@ -48,8 +49,11 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
   r = cutTo(sk, i, r, mss, most);
   const fin = (r.flags & TCP_FIN) !== 0;
   const len = r.end - r.seq - (fin ? 1 : 0) - (syn ? 1 : 0);
-  let flags = syn ? TCP_SYN : TCP_ACK;
-  if (syn && sk.state === TCP_SYN_RECV) flags |= TCP_ACK;
+  let flags = TCP_ACK;
+  if (syn) {
+    r.flags = ecnRetransSyn(cx, r.flags);
+    flags = sk.state === TCP_SYN_RECV ? TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk) : r.flags;
+  }
   if (fin) flags |= TCP_FIN;
   if (len > 0 && r.seq + len === sk.sndTail) flags |= TCP_PSH;
   transmit(cx, sk, r.seq, len, flags);

@@ -2,6 +2,7 @@ import { TCP_SYN_RECV, TCP_SYN_SENT } from '@skbus/skb';
 import { CA_DISORDER, CA_LOSS, CA_RECOVERY } from './cong/cong.ts';
 import { setCaState } from './recovery.ts';
 import type { TcpContext } from './context.ts';
+import { ecnQueueCwr } from './ecn.ts';
 import { retransmitFirst } from './retransmit.ts';
 import { rtoWithBackoff } from './rto-arm.ts';
 import type { TcpSock } from './sock.ts';
@@ -108,6 +109,7 @@ function enterLoss(cx: TcpContext, sk: TcpSock): void {
   sk.cwndCnt = 0;
   sk.highSeq = sk.sndNxt;
   setCaState(cx, sk, CA_LOSS);
+  ecnQueueCwr(sk);
 }
 
 function countTimeout(cx: TcpContext, sk: TcpSock): void {

@@ -19,6 +19,8 @@ export class Segment {
   ack32 = 0;
   /** TCP_FIN … */
   flags = 0;
+  /** The ECN field of the IP header. */
+  ipEcn = 0;
   /** Not scaled. */
   window = 0;
   urgent = 0;
@@ -61,6 +63,7 @@ export class Segment {
     this.skb = skb;
     this.saddr = nh >= 0 ? get32(b, nh + 12) : 0;
     this.daddr = nh >= 0 ? get32(b, nh + 16) : 0;
+    this.ipEcn = nh >= 0 ? b[nh + 1]! & 3 : 0;
     this.sport = get16(b, at);
     this.dport = get16(b, at + 2);
     this.seq32 = get32(b, at + 4);

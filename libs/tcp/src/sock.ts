@@ -201,7 +201,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   highSeq = 0;
   reordering: number;
   priorCwnd = 0;
-  ecnOk = false;
+  /** ECN_OK … (ecn.ts), 0: not in use. */
+  ecnFlags = 0;
   /** Bytes per second, 0: not known yet (sk_pacing_rate). */
   pacingRate = 0;
   /** Segments are spaced by that rate (sk_pacing_status). */
@@ -234,6 +235,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   dataSegsIn = 0;
   totalRetrans = 0;
   delivered = 0;
+  /** Of those, by ACKs that echoed a mark (RFC 3168). */
   deliveredCe = 0;
   dsackDups = 0;
   lastSndMs: Millis = 0;
@@ -279,6 +281,11 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** The end of the peer's window (tcp_wnd_end). */
   get sndWndEnd(): number {
     return this.sndUna + this.sndWnd;
+  }
+
+  /** ECN was negotiated (TCP_ECN_OK). */
+  get ecnOk(): boolean {
+    return (this.ecnFlags & 1) !== 0;
   }
 
   /** tcp_packets_in_flight() */

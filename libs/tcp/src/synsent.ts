@@ -2,6 +2,7 @@ import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
 import { ACK_SLOWPATH, tcpAck } from './ack.ts';
 import type { TcpContext } from './context.ts';
+import { ecnRcvSyn, ecnRcvSynAck, ecnSynAckFlags } from './ecn.ts';
 import { sendReset } from './reply.ts';
 import { tcpReset } from './reset.ts';
 import type { Segment } from './segment.ts';
@@ -55,6 +56,7 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   takePeerSyn(cx, sk, seg);
+  ecnRcvSynAck(sk, seg);
   tcpAck(cx, sk, seg, ACK_SLOWPATH);
   sk.sndWnd = seg.window; // RFC 7323 2.2: not scaled in a SYN
   sk.maxWindow = seg.window;
@@ -84,6 +86,7 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   setState(cx, sk, TCP_SYN_RECV);
   takePeerSyn(cx, sk, seg);
+  ecnRcvSyn(sk, seg);
   sk.sndWnd = seg.window;
   sk.maxWindow = seg.window;
   syncMss(cx, sk, sk.mtu);
@@ -93,7 +96,7 @@ function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     r.everRetrans = true; // an ACK may be for either of the two
     r.sentMs = cx.now;
   }
-  transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK);
+  transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk));
   cx.env.consume(seg.skb);
 }
 

@@ -16,6 +16,10 @@ export interface TcpSysctl {
   tcpSack: boolean;
   tcpDsack: boolean;
   tcpWindowScaling: boolean;
+  /** 0: off, 1: ask and answer, 2: answer only. */
+  tcpEcn: number;
+  /** A SYN that asked for ECN and was lost goes again without asking. */
+  tcpEcnFallback: boolean;
   tcpReordering: number;
   tcpMaxSynBacklog: number;
   tcpAbortOnOverflow: boolean;
@@ -67,6 +71,8 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpSack: true,
   tcpDsack: true,
   tcpWindowScaling: true,
+  tcpEcn: 2,
+  tcpEcnFallback: true,
   tcpReordering: 3,
   tcpMaxSynBacklog: 1024,
   tcpAbortOnOverflow: false,

@@ -1,6 +1,7 @@
 import { TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
+import { ecnSend } from './ecn.ts';
 import type { OutSegment } from './out-segment.ts';
 import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
@@ -26,6 +27,7 @@ export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, 
   out.mss = currentMss(sk);
   fillOptions(cx, sk, out);
   out.window = windowField(cx, sk, flags);
+  if (sk.ecnFlags !== 0) ecnSend(sk, out, seq, len);
   const skb = out.build(env, cx.now, len);
   if (len > 0) {
     sk.sendQueue.slice(seq - 1, len, skb.frags);

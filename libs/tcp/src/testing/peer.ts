@@ -21,6 +21,8 @@ import {
   parseTcp,
   parseTcpOptions,
   TCP_ACK,
+  TCP_CWR,
+  TCP_ECE,
   TCP_FIN,
   TCP_HLEN,
   TCP_PSH,
@@ -42,6 +44,8 @@ export interface Seg {
   ack: number;
   win: number;
   len: number;
+  /** Of the IP header. */
+  tos: number;
   opts: TcpOptions;
 }
 
@@ -51,6 +55,8 @@ const LETTERS: readonly (readonly [string, number])[] = [
   ['R', TCP_RST],
   ['P', TCP_PSH],
   ['.', TCP_ACK],
+  ['E', TCP_ECE],
+  ['W', TCP_CWR],
 ];
 
 const flagBits = (text: string): number => LETTERS.reduce((n, [c, bit]) => (text.includes(c) ? n | bit : n), 0);
@@ -122,6 +128,7 @@ export class Scripted {
       sport: number;
       dport: number;
       gsoSize: number;
+      tos: number;
       data: Uint8Array;
       noFlush: boolean;
     }> = {},
@@ -211,6 +218,7 @@ export class Scripted {
       ack: (h.ack - this.theirIsn) | 0,
       win: h.window,
       len: b.length - h.hlen,
+      tos: skb.flow!.tos,
       opts: parseTcpOptions(b, TCP_HLEN, h.hlen),
     });
   }
@@ -242,12 +250,13 @@ export class Scripted {
       sport?: number;
       dport?: number;
       gsoSize?: number;
+      tos?: number;
     },
   ): SkBuff {
     const hlen = TCP_HLEN + tcpOptionsLen(o.opts ?? {});
     const skb = SkBuff.alloc(0, IPV4_HLEN + hlen + payload.length);
     skb.put(IPV4_HLEN + hlen + payload.length);
-    ip(skb.buf, THEM, US, Math.min(65_535, skb.buf.length));
+    ip(skb.buf, THEM, US, Math.min(65_535, skb.buf.length), o.tos);
     emitTcp(
       {
         sport: o.sport ?? this.theirPort,
@@ -275,11 +284,11 @@ export class Scripted {
   }
 }
 
-function ip(b: Uint8Array, saddr: number, daddr: number, totalLen: number): void {
+function ip(b: Uint8Array, saddr: number, daddr: number, totalLen: number, tos = 0): void {
   emitIpv4Header(
     {
       hlen: IPV4_HLEN,
-      tos: 0,
+      tos,
       totalLen,
       id: 0,
       df: true,
