@@ -86,7 +86,7 @@ export class SkBuff {
 
   /** An empty skb with `headroom` bytes before its data and room for `size` bytes in the linear part. */
   static alloc(headroom: number, size: number): SkBuff {
-    return new SkBuff(new Uint8Array(headroom + size), headroom, headroom);
+    return new SkBuff(headOf(headroom + size), headroom, headroom);
   }
 
   /** Bytes from `data` to the end, fragments included (skb->len). */
@@ -223,6 +223,26 @@ export class SkBuff {
     bigger.set(this.buf.subarray(0, this.tail), 0);
     this.buf = bigger;
   }
+}
+
+const HEAD_MAX = 256;
+const PAGE = 8192;
+let page = new Uint8Array(0);
+let pageUsed = 0;
+
+/**
+ * `n` zero bytes. Memory for a mere header comes from a page that many share (netdev_alloc_frag): a view is much cheaper
+ * than an ArrayBuffer. It lives as long as the longest-lived of them, so larger ones have their own.
+ */
+function headOf(n: number): Uint8Array {
+  if (n > HEAD_MAX) return new Uint8Array(n);
+  if (pageUsed + n > page.length) {
+    page = new Uint8Array(PAGE);
+    pageUsed = 0;
+  }
+  const head = page.subarray(pageUsed, pageUsed + n);
+  pageUsed += (n + 7) & ~7;
+  return head;
 }
 
 /** A copy that shares the payload and owns its headers (skb_copy_header + pskb_copy); the caller gives it an id. */

@@ -50,7 +50,7 @@ export function close(cx: TcpContext, sk: TcpSock, abort: boolean, sndTo: number
 /** The socket layer started anew, and with it went every program: what a kernel does when processes die. */
 export function closeAll(cx: TcpContext): void {
   for (const sk of [...cx.socks.values()]) {
-    if (cx.socks.get(sk.id) !== sk) continue;
+    if (sk.gone) continue;
     if (!sk.orphan) close(cx, sk, true, sk.sendQueue.end);
     else if (sk.finAt > sk.sndTail) abortConnection(cx, sk); // the rest of its bytes is gone
   }

@@ -85,6 +85,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** Our FIN goes at this position, -1: not closed yet. The bytes before it may still be on their way to us. */
   finAt = -1;
   finAcked = false;
+  /** Destroyed: not in the table of socks any more. */
+  gone = false;
   /** In the list of socks that flush() visits. */
   dirty = false;
   viewDirty = false;

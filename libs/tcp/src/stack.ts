@@ -95,7 +95,7 @@ export class TcpStack {
     for (let i = 0; i < dirty.length; i++) {
       const sk = dirty[i]!;
       sk.dirty = false;
-      if (cx.socks.get(sk.id) !== sk) continue;
+      if (sk.gone) continue;
       if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) flushSock(cx, sk);
       if (sk.viewDirty) emitView(cx, sk);
     }
@@ -114,7 +114,8 @@ export class TcpStack {
     if (cx.routes.pollTimeout() <= now) cx.routes.handleTimeout(now);
   }
 
-  /** When handleTimeout() wants to be called next; NEVER: nothing is armed. May change with every other call. */
+  /** When handleTimeout() wants to be called next; NEVER: nothing is armed. May change with every other
+   * call, and may be early. */
   pollTimeout(): Millis {
     const { cx } = this;
     return Math.min(cx.timers.next(), cx.routes.pollTimeout());

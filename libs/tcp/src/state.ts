@@ -77,7 +77,9 @@ export function tcpDone(cx: TcpContext, sk: TcpSock): void {
 
 /** inet_csk_destroy_sock(): nothing of it is left but its last answer. */
 export function destroySock(cx: TcpContext, sk: TcpSock): void {
-  if (!cx.socks.delete(sk.id)) return;
+  if (sk.gone) return;
+  sk.gone = true;
+  cx.socks.delete(sk.id);
   leaveBacklog(sk);
   sk.timers.stopAll();
   cx.timers.remove(sk);

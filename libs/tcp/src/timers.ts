@@ -21,8 +21,7 @@ const TIMERS = 5;
 export abstract class Timed {
   /** Where it stands in the heap, -1: not in it. Owned by TimerHeap. */
   heapAt = -1;
-  /** The deadline the heap knows, never later than deadline() once the heap was told. */
-  heapMs: Millis = NEVER;
+  /** When it wants to be woken; NEVER: not at all. */
   abstract deadline(): Millis;
 }
 
@@ -67,24 +66,25 @@ export class TimerTable {
 }
 
 /**
- * A binary heap of everything with a deadline. A deadline that moves later (each ACK does that to the retransmission
- * timer) is not moved here until it comes up, so a busy connection costs nothing per segment.
+ * A heap of everything with a deadline. A deadline that moves later or is stopped (each ACK does that to some timer) is
+ * not moved here until it comes up, so a busy connection costs nothing per segment. The deadlines the heap knows, never
+ * later than the true ones, stand beside it: ordering it looks at nothing else. Four children per node, as the memory
+ * comes in lines.
  */
 export class TimerHeap {
   private readonly heap: Timed[] = [];
+  private readonly at: Millis[] = [];
 
   /** Call after a deadline may have become earlier. */
   touch(t: Timed): void {
     const at = t.deadline();
     if (t.heapAt < 0) {
       if (at === NEVER) return;
-      t.heapAt = this.heap.length;
-      t.heapMs = at;
       this.heap.push(t);
-      this.up(t.heapAt);
-    } else if (at < t.heapMs) {
-      t.heapMs = at;
-      this.up(t.heapAt);
+      this.at.push(at);
+      this.up(this.heap.length - 1, t, at);
+    } else if (at < this.at[t.heapAt]!) {
+      this.up(t.heapAt, t, at);
     }
   }
 
@@ -92,77 +92,65 @@ export class TimerHeap {
     const i = t.heapAt;
     if (i < 0) return;
     const last = this.heap.pop()!;
+    const at = this.at.pop()!;
     t.heapAt = -1;
-    t.heapMs = NEVER;
     if (last === t) return;
-    this.heap[i] = last;
-    last.heapAt = i;
-    this.up(i);
-    this.down(last.heapAt);
+    this.up(i, last, at);
+    this.down(last.heapAt, last, at);
   }
 
-  /** The earliest deadline there really is. */
+  /** No deadline is earlier. It may be a time at which nothing is due any more: due() finds that out when it has come. */
   next(): Millis {
-    return this.settle()?.heapMs ?? NEVER;
+    return this.at[0] ?? NEVER;
   }
 
   /** The next one that is due, or undefined. It stays in the heap; its owner moves or stops its deadline. */
   due(now: Millis): Timed | undefined {
-    const top = this.settle();
-    return top !== undefined && top.heapMs <= now ? top : undefined;
+    while (this.at[0]! <= now) {
+      const top = this.heap[0]!;
+      const at = top.deadline();
+      if (at === this.at[0]) return top;
+      if (at === NEVER) this.remove(top);
+      else this.down(0, top, at);
+    }
+    return undefined;
   }
 
   get size(): number {
     return this.heap.length;
   }
 
-  /** Brings the top up to date: what was armed later since, sinks; what was stopped, leaves. */
-  private settle(): Timed | undefined {
-    for (;;) {
-      const top = this.heap[0];
-      if (top === undefined) return undefined;
-      const at = top.deadline();
-      if (at === top.heapMs) return top;
-      if (at === NEVER) {
-        this.remove(top);
-      } else {
-        top.heapMs = at;
-        this.down(0);
-      }
-    }
-  }
-
-  private up(from: number): void {
-    const { heap } = this;
-    const t = heap[from]!;
+  /** Puts `t` at `from` or nearer to the top. */
+  private up(from: number, t: Timed, at: Millis): void {
     let i = from;
     while (i > 0) {
-      const parent = (i - 1) >> 1;
-      const p = heap[parent]!;
-      if (p.heapMs <= t.heapMs) break;
-      heap[i] = p;
-      p.heapAt = i;
+      const parent = (i - 1) >> 2;
+      if (this.at[parent]! <= at) break;
+      this.place(i, this.heap[parent]!, this.at[parent]!);
       i = parent;
     }
-    heap[i] = t;
-    t.heapAt = i;
+    this.place(i, t, at);
   }
 
-  private down(from: number): void {
-    const { heap } = this;
-    const t = heap[from]!;
+  /** Puts `t` at `from` or farther from the top. */
+  private down(from: number, t: Timed, at: Millis): void {
+    const n = this.heap.length;
     let i = from;
     for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.heapMs < heap[child]!.heapMs) child++;
-      const c = heap[child]!;
-      if (c.heapMs >= t.heapMs) break;
-      heap[i] = c;
-      c.heapAt = i;
+      const first = 4 * i + 1;
+      if (first >= n) break;
+      let child = first;
+      for (let c = first + 1; c < n && c < first + 4; c++) if (this.at[c]! < this.at[child]!) child = c;
+      if (this.at[child]! >= at) break;
+      this.place(i, this.heap[child]!, this.at[child]!);
       i = child;
     }
-    heap[i] = t;
+    this.place(i, t, at);
+  }
+
+  private place(i: number, t: Timed, at: Millis): void {
+    this.heap[i] = t;
+    this.at[i] = at;
     t.heapAt = i;
   }
 }

@@ -138,7 +138,8 @@ describe('timers', () => {
           for (const [i, at] of moves) {
             all[i]!.at = at;
             heap.touch(all[i]!);
-            expect(heap.next()).toBe(Math.min(...all.map((x) => x.at)));
+            // early is allowed, late is not
+            expect(heap.next()).toBeLessThanOrEqual(Math.min(...all.map((x) => x.at)));
           }
           let last = -1;
           for (let t = heap.due(5000) as One | undefined; t; t = heap.due(5000) as One | undefined) {

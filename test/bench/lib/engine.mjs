@@ -35,8 +35,8 @@ registerCongestionControl({
  */
 export class Engine {
   now = 1000;
-  /** @type {Map<number, Conn>} */
-  bySk = new Map();
+  /** By their number. @type {(Conn | undefined)[]} */
+  bySk = [];
   /** Connections with received data that the socket layer has not confirmed yet. @type {Conn[]} */
   unconfirmed = [];
   /** What happens to a packet on its way down. @type {(skb: SkBuff) => void} */
@@ -88,7 +88,7 @@ export class Engine {
   accept(conn) {
     conn.sk = this.#children.pop() ?? 0;
     if (conn.sk === 0) return 0;
-    this.bySk.set(conn.sk, conn);
+    this.bySk[conn.sk] = conn;
     this.tcp.onCommand({ sk: conn.sk, opSeq: 0, view: viewOf(conn) }, this.now);
     this.flush();
     return conn.sk;
@@ -98,7 +98,7 @@ export class Engine {
   connect() {
     const conn = newConn(0, 0, 0, 0);
     conn.sk = LISTENER + 2;
-    this.bySk.set(conn.sk, conn);
+    this.bySk[conn.sk] = conn;
     this.tcp.onCommand({ sk: conn.sk, opSeq: 1, options: this.options, connect: { addr: US, port: PORT } }, this.now);
     this.flush();
     return conn;
@@ -147,7 +147,7 @@ export class Engine {
 
   /** @param {import('@skbus/skb').SkEvt} e */
   #onEvent(e) {
-    const c = this.bySk.get(e.sk);
+    const c = this.bySk[e.sk];
     if (c === undefined) {
       if (e.child) this.#children.push(e.sk);
       return;

@@ -218,12 +218,12 @@ function memory(_ms, n) {
   const conns = [];
   for (let i = 0; i < 100; i++) conns.push(exchange(e, i));
   conns.length = 0;
-  e.bySk.clear();
+  e.bySk.length = 0;
   e.tcp.onCommand({ sk: 2, opSeq: 0 }, e.now);
   const before = used();
   for (let i = 100; i < n + 100; i++) {
     exchange(e, i);
-    e.bySk.clear();
+    e.bySk.length = 0;
   }
   quiet(e);
   const per = (used() - before) / n;
