@@ -10,3 +10,16 @@ export interface SysPollFd {
   fd: number;
   events: number;
 }
+
+/** A control message of recvmsg; the data as C lays it out. */
+export interface SysCmsg {
+  level: number;
+  type: number;
+  data: Uint8Array;
+}
+
+/** struct epoll_event: the events, and the number that comes back with them. */
+export interface SysEpollEvent {
+  events: number;
+  data: number;
+}

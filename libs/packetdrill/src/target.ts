@@ -1,4 +1,4 @@
-import type { SysOpt, SysPollFd } from './sys.ts';
+import type { SysCmsg, SysEpollEvent, SysOpt, SysPollFd } from './sys.ts';
 
 /** Microseconds since the script began. */
 export type Micros = number;
@@ -31,6 +31,12 @@ export interface SysResult {
   revents?: readonly number[];
   /** ioctl, fcntl: the value that came back. */
   value?: number;
+  /** recvmsg: MSG_TRUNC, MSG_ERRQUEUE … */
+  msgFlags?: number;
+  /** recvmsg: the control messages. */
+  control?: readonly SysCmsg[];
+  /** epoll_wait: what is ready. */
+  ready?: readonly SysEpollEvent[];
 }
 
 /**
@@ -68,6 +74,11 @@ export interface SysCalls {
   fcntl(fd: number, cmd: number, arg: number): SysTicket;
   ioctl(fd: number, request: number, arg: number): SysTicket;
   poll(fds: readonly SysPollFd[], timeoutMs: number): SysTicket;
+  /** What a target may lack: a script that needs it fails with a sentence that says so. */
+  recvmsg?(fd: number, count: number, flags: number): SysTicket;
+  epollCreate?(flags: number): SysTicket;
+  epollCtl?(epfd: number, op: number, fd: number, event: SysEpollEvent): SysTicket;
+  epollWait?(epfd: number, max: number, timeoutMs: number): SysTicket;
 }
 
 /** A packet that the stack under test sent. */

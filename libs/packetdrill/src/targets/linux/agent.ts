@@ -93,7 +93,7 @@ ABORT.set([1], 0);
 /** Keeps track of what to close when the script ends. */
 function note(name: string, args: readonly unknown[], ret: number): void {
   if (name === 'close') sockets.delete(args[0] as number);
-  if (name === 'accept' || name === 'socket') sockets.add(ret);
+  if (name === 'accept' || name === 'socket' || name === 'epollCreate') sockets.add(ret);
   if (name === 'socket' && restrictedCongestion !== undefined && ((args[1] as number) & 0xf) === SOCK_STREAM) {
     const text = new TextEncoder().encode(restrictedCongestion);
     const buf = memory(text.length);

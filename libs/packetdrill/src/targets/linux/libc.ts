@@ -36,6 +36,10 @@ export const libcCalls = {
   recvfrom: fn<[number, Memory, number, number, Memory, Memory]>(
     'intptr_t recvfrom(int fd, void *buf, size_t n, int flags, void *addr, void *len)',
   ),
+  recvmsg: fn<[number, Memory, number]>('intptr_t recvmsg(int fd, void *msg, int flags)'),
+  epoll_create1: fn<[number]>('int epoll_create1(int flags)'),
+  epoll_ctl: fn<[number, number, number, Memory]>('int epoll_ctl(int epfd, int op, int fd, void *event)'),
+  epoll_wait: fn<[number, Memory, number, number]>('int epoll_wait(int epfd, void *events, int max, int timeoutMs)'),
   shutdown: fn<[number, number]>('int shutdown(int fd, int how)'),
   getsockname: fn<[number, Memory, Memory]>('int getsockname(int fd, void *addr, void *len)'),
   getpeername: fn<[number, Memory, Memory]>('int getpeername(int fd, void *addr, void *len)'),
@@ -46,6 +50,12 @@ export const libcCalls = {
     'int setsockopt(int fd, int level, int name, const void *val, unsigned int len)',
   ),
 };
+
+/** Memory that C can point to: its address, and a view of it. */
+export function pinned(n: number): { address: bigint; bytes: Uint8Array; free: () => void } {
+  const at = koffi.alloc('uint8_t', n);
+  return { address: koffi.address(at), bytes: new Uint8Array(koffi.view(at, n)), free: () => koffi.free(at) };
+}
 
 /** Of the last call, also inside the callback of an asynchronous one. */
 export const errno = (): number => koffi.errno();

@@ -110,6 +110,20 @@ suite(`the kernel of this machine (${whyNoLinux() ?? 'as root'})`, () => {
     expect([counters.get('TcpPassiveOpens'), counters.get('TcpInSegs')]).toEqual([1, 3]);
   });
 
+  test('recvmsg() brings control messages, epoll_wait() what is ready', async () => {
+    const { fd, isn } = await established();
+    const [SO_TIMESTAMP, EPOLL_CTL_ADD, EPOLLIN] = [29, 1, 1];
+    await done(sys.setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, { kind: 'int', value: 1 }));
+    const { ret: ep } = await done(sys.epollCreate!(0));
+    expect((await done(sys.epollCtl!(ep, EPOLL_CTL_ADD, fd, { events: EPOLLIN, data: 77 }))).ret).toBe(0);
+    const ready = sys.epollWait!(ep, 4, -1);
+    segment({ seq: 101, ack: isn + 1, flags: TCP_ACK | TCP_PSH }, Uint8Array.of(9, 8));
+    expect(await done(ready)).toEqual({ ret: 1, errno: 0, ready: [{ events: EPOLLIN, data: 77 }] });
+    const r = await done(sys.recvmsg!(fd, 10, 0));
+    expect(r).toMatchObject({ ret: 2, data: Uint8Array.of(9, 8), msgFlags: 0 });
+    expect(r.control).toEqual([{ level: SOL_SOCKET, type: SO_TIMESTAMP, data: expect.any(Uint8Array) }]);
+  });
+
   test('a refused connect(), cubic whatever the machine prefers', async () => {
     const { ret: fd } = await done(sys.socket(AF_INET, SOCK_STREAM, 0));
     const { opt } = await done(sys.getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, 16));

@@ -49,6 +49,10 @@ const CALL_NAMES: readonly (keyof SysCalls)[] = [
   'fcntl',
   'ioctl',
   'poll',
+  'recvmsg',
+  'epollCreate',
+  'epollCtl',
+  'epollWait',
 ];
 
 /**

@@ -1,12 +1,19 @@
-import type { SysOpt, SysPollFd } from '../../sys.ts';
+import type { SysCmsg, SysOpt, SysPollFd } from '../../sys.ts';
 import type { SysAddr, SysCalls, SysResult } from '../../target.ts';
-import { EINTR, errno, libcCalls as sys, memory } from './libc.ts';
+import { EINTR, errno, libcCalls as sys, memory, pinned } from './libc.ts';
 import { parseSockaddr, sockaddr } from './sockaddr.ts';
 
 /** Calls by name, each with what SysCalls passes; a call that can block runs in a thread of the pool. */
-export type Calls = { [K in keyof SysCalls]: (...args: Parameters<SysCalls[K]>) => Promise<SysResult> };
+export type Calls = {
+  [K in keyof SysCalls]-?: (...args: Parameters<NonNullable<SysCalls[K]>>) => Promise<SysResult>;
+};
 
 const ADDR_MAX = 28;
+const CONTROL_MAX = 1024;
+const CMSG_HDR = 16;
+/** struct epoll_event is packed on x86-64 alone. */
+const EPOLL_DATA = process.arch === 'x64' ? 4 : 8;
+const EPOLL_EVENT_LEN = EPOLL_DATA + 8;
 
 /** struct socklen_t in and out. */
 function lengthWord(n: number): { buf: Uint8Array; value: () => number } {
@@ -98,7 +105,68 @@ export const calls: Calls = {
     const r = await inPool((done) => sys.poll.async(buf, fds.length, timeoutMs, done));
     return { ...r, revents: fds.map((_, i) => view.getInt16(8 * i + 6, true)) };
   },
+  recvmsg: (fd, count, flags) => recvmsg(fd, count, flags),
+  epollCreate: async (flags) => here(sys.epoll_create1(flags)),
+  epollCtl: async (epfd, op, fd, event) => {
+    const buf = memory(EPOLL_EVENT_LEN);
+    const view = new DataView(buf.buffer);
+    view.setUint32(0, event.events, true);
+    view.setUint32(EPOLL_DATA, event.data, true);
+    return here(sys.epoll_ctl(epfd, op, fd, buf));
+  },
+  epollWait: async (epfd, max, timeoutMs) => {
+    const buf = memory(EPOLL_EVENT_LEN * max);
+    const view = new DataView(buf.buffer);
+    const r = await inPool((done) => sys.epoll_wait.async(epfd, buf, max, timeoutMs, done));
+    const ready = Array.from({ length: Math.max(0, r.ret) }, (_, i) => ({
+      events: view.getUint32(EPOLL_EVENT_LEN * i, true),
+      data: view.getUint32(EPOLL_EVENT_LEN * i + EPOLL_DATA, true),
+    }));
+    return { ...r, ready };
+  },
 };
+
+/** struct msghdr with one buffer, an address and room for control messages. */
+async function recvmsg(fd: number, count: number, flags: number): Promise<SysResult> {
+  const [data, addr, control, iov] = [pinned(Math.max(1, count)), pinned(ADDR_MAX), pinned(CONTROL_MAX), pinned(16)];
+  const msg = memory(56);
+  const view = new DataView(msg.buffer);
+  const word = new DataView(iov.bytes.buffer);
+  word.setBigUint64(0, data.address, true);
+  word.setBigUint64(8, BigInt(count), true);
+  view.setBigUint64(0, addr.address, true);
+  view.setUint32(8, ADDR_MAX, true);
+  view.setBigUint64(16, iov.address, true);
+  view.setBigUint64(24, 1n, true);
+  view.setBigUint64(32, control.address, true);
+  view.setBigUint64(40, BigInt(CONTROL_MAX), true);
+  try {
+    const r = await inPool((done) => sys.recvmsg.async(fd, msg, flags, done));
+    if (r.ret < 0) return r;
+    const got = {
+      ...r,
+      data: data.bytes.slice(0, Math.min(r.ret, count)),
+      msgFlags: view.getInt32(48, true),
+      control: cmsgs(control.bytes.slice(0, Number(view.getBigUint64(40, true)))),
+    };
+    return view.getUint32(8, true) === 0 ? got : addressed(got, addr.bytes.slice());
+  } finally {
+    for (const m of [data, addr, control, iov]) m.free();
+  }
+}
+
+function cmsgs(b: Uint8Array): SysCmsg[] {
+  const view = new DataView(b.buffer);
+  const found: SysCmsg[] = [];
+  for (let at = 0; at + CMSG_HDR <= b.length;) {
+    const len = Number(view.getBigUint64(at, true));
+    if (len < CMSG_HDR || at + len > b.length) break;
+    const [level, type] = [view.getInt32(at + 8, true), view.getInt32(at + 12, true)];
+    found.push({ level, type, data: b.slice(at + CMSG_HDR, at + len) });
+    at += (len + 7) & ~7;
+  }
+  return found;
+}
 
 function named(fd: number, get: (fd: number, addr: Uint8Array, len: Uint8Array) => number): SysResult {
   const buf = memory(ADDR_MAX);
