@@ -168,11 +168,11 @@ export class Stack {
 const sizeFor = (bitsPerSecond, ms) => Math.max(1 << 20, Math.round((bitsPerSecond / 8) * (Math.min(ms, 2_500) / 1e3)));
 
 /** @param {string[]} args @param {number} [timeoutMs] */
-const skbus = (args, timeoutMs) =>
+export const skbus = (args, timeoutMs) =>
   run([process.execPath, SKBUS, ...args], timeoutMs === undefined ? {} : { timeoutMs });
 
 /** A port that was free a moment ago, on loopback. @returns {Promise<number>} */
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
