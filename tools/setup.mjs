@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a fresh machine ready: node modules, nats-server, generated code, build. What is there already is left alone, so
 // that it may run before every start. Needs nothing but Node.
-//   --test       also what the tests use: ping, iperf3, tshark, curl
+//   --test       also what the tests use: ping, iperf3, tshark, curl, nmap
 //   --no-system  no system packages
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -56,7 +56,13 @@ function installPackages() {
     ['ip', 'iproute2'],
   ];
   if (args.has('--test'))
-    wanted.push(['ping', 'iputils-ping'], ['iperf3', 'iperf3'], ['tshark', 'tshark'], ['curl', 'curl']);
+    wanted.push(
+      ['ping', 'iputils-ping'],
+      ['iperf3', 'iperf3'],
+      ['tshark', 'tshark'],
+      ['curl', 'curl'],
+      ['nmap', 'nmap'],
+    );
   const missing = wanted.filter(([program]) => !find(program)).map(([, pkg]) => pkg);
   if (missing.length === 0) return;
   const how = `apt-get install ${missing.join(' ')}`;

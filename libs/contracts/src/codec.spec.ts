@@ -43,7 +43,16 @@ test('an skb comes out as it went in, from its first header on', () => {
           nextHop: id,
         });
         if (withFlow)
-          skb.flow = { saddr: id, daddr: (id ^ 1) >>> 0, proto: 6, tos: small, ttl: small, df: true, oif: small };
+          skb.flow = {
+            saddr: id,
+            daddr: (id ^ 1) >>> 0,
+            proto: 6,
+            tos: small,
+            ttl: small,
+            df: true,
+            oif: small,
+            connected: small > 0,
+          };
         const list = decodeSkbList(encodeSkbList(1, 2, 3, [skb]))!;
         expect(list).toMatchObject({ publisher: 1, seq: 2, sentBefore: 3, malformed: 0 });
         const got = list.skbs[0]!;

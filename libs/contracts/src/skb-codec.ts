@@ -104,8 +104,8 @@ function fromMessage(m: skbus.v1.SkBuff): SkBuff | undefined {
   skb.gsoType = m.gsoType;
   skb.tstampMs = Number.isFinite(m.tstamp) ? m.tstamp : 0;
   if (m.flow) {
-    const { saddr, daddr, proto, tos, ttl, df, oif } = m.flow as skbus.v1.FlowI4;
-    skb.flow = { saddr, daddr, proto, tos, ttl, df, oif };
+    const { saddr, daddr, proto, tos, ttl, df, oif, connected } = m.flow as skbus.v1.FlowI4;
+    skb.flow = { saddr, daddr, proto, tos, ttl, df, oif, connected };
   }
   skb.nextHop = m.nextHop;
   skb.rtMtu = m.rtMtu;

@@ -26,5 +26,5 @@ export interface IcmpLower {
 
 /** The part of an IP flow that ICMP decides about. */
 export function icmpFlow(daddr: Ipv4Addr, saddr: Ipv4Addr, tos: number, ttl = 0): FlowI4 {
-  return { daddr, saddr, proto: 1, tos, ttl, df: false, oif: 0 };
+  return { daddr, saddr, proto: 1, tos, ttl, df: false, oif: 0, connected: false };
 }

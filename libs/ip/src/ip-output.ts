@@ -4,7 +4,6 @@ import {
   ETH_P_IP,
   type FlowI4,
   IPPROTO_ICMP,
-  IPPROTO_TCP,
   type LayerEnv,
   MAC_BROADCAST,
   type MacAddr,
@@ -124,11 +123,11 @@ export class IpOutput {
     skb.flow = undefined;
   }
 
-  /** ip_select_ident_segs(): what cannot be fragmented needs no unique number, TCP counts on anyway. */
+  /** ip_select_ident_segs(): what cannot be fragmented needs no unique number (RFC 6864 4.1), a connection counts on anyway. */
   private ident(skb: SkBuff, flow: FlowI4, dst: Dst, df: boolean, now: Millis): number {
     const segs = Math.max(1, skb.gsoSegs);
     if (!df) return this.p.idents.select(dst.saddr, dst.daddr, flow.proto, segs, now);
-    if (flow.proto !== IPPROTO_TCP) return 0;
+    if (!flow.connected) return 0;
     const id = dst.ident;
     dst.ident = (id + segs) & 0xffff;
     return id;

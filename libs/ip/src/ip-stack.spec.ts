@@ -261,16 +261,17 @@ describe('send', () => {
     expect(h.hints).toEqual([{ ifindex: 2, addr: PEER, confirm: false }]);
   });
 
-  test('TCP with DF counts its identification on by segments', () => {
+  test('with DF a connection counts its identification on by segments, all others have 0', () => {
     const h = new Host().resolved();
-    const ids = [0, 3, 0].map((segs) => {
-      const skb = outgoing(pattern(30), { proto: 6, df: true });
-      skb.gsoSegs = segs;
+    const ids = [0, 3, 0, -1].map((segs) => {
+      const skb = outgoing(pattern(30), { proto: 6, df: true, connected: segs >= 0 });
+      skb.gsoSegs = Math.max(0, segs);
       h.xmit(skb, 'ipQueueXmit');
       return ipOf(h.take()[0]!.skb).id;
     });
     expect((ids[1]! - ids[0]!) & 0xffff).toBe(1);
     expect((ids[2]! - ids[1]!) & 0xffff).toBe(3);
+    expect(ids[3]).toBe(0);
   });
 
   test('a confirmation travels at most once a second', () => {

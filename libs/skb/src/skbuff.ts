@@ -12,6 +12,8 @@ export interface FlowI4 {
   ttl: number;
   /** Don't Fragment: set for TCP under path MTU discovery. */
   df: boolean;
+  /** From a connected socket (inet_sk(sk)->inet_daddr): its packets with DF count an identification, others have 0. */
+  connected: boolean;
   /** Output device wanted, 0: any (SO_BINDTODEVICE). */
   oif: number;
 }

@@ -31,6 +31,8 @@ export class OutSegment {
   tos = 0;
   ttl = 0;
   oif = 0;
+  /** Sent by a TcpSock, not on behalf of one by a request, a TIME-WAIT or nobody. */
+  connected = false;
   /** Just timestamps, the usual case. */
   hasTs = false;
   tsVal = 0;
@@ -74,7 +76,9 @@ export class OutSegment {
       ttl: this.ttl,
       df: true,
       oif: this.oif,
+      connected: this.connected,
     };
+    this.connected = false;
     if (payloadLen > this.mss && this.mss > 0) {
       skb.gsoSize = this.mss;
       skb.gsoSegs = Math.ceil(payloadLen / this.mss);

@@ -21,6 +21,7 @@ const SACK_MAX_WITH_TS = 3;
 export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, flags: number): void {
   const { env, out } = cx;
   fillAddress(out, sk);
+  out.connected = true;
   out.seq32 = toWire(sk.iss, seq);
   out.flags = flags;
   out.ack32 = (flags & TCP_ACK) !== 0 ? toWire(sk.irs, sk.rcvAck) : 0;

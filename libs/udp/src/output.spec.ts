@@ -19,7 +19,16 @@ test('a datagram as IP wants it', () => {
   h.sendto(2, text('hi there'), PEER, 7);
   expect(h.sent.map((s) => s.to)).toEqual(['ip_send_skb']);
   const { skb } = h.sent[0]!;
-  expect(skb.flow).toEqual({ saddr: ME, daddr: PEER, proto: 17, tos: 0x10, ttl: 9, df: true, oif: 0 });
+  expect(skb.flow).toEqual({
+    saddr: ME,
+    daddr: PEER,
+    proto: 17,
+    tos: 0x10,
+    ttl: 9,
+    df: true,
+    oif: 0,
+    connected: false,
+  });
   expect(parseUdp(skb.buf, skb.data, skb.tail)).toMatchObject({ sport: 53, dport: 7, len: 16 });
   expect(skb.frags.map((f) => f.length)).toEqual([8]);
   expect([skb.ipSummed, skb.csumStart, skb.csumOffset, skb.transportHeader]).toEqual([

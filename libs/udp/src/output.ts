@@ -107,7 +107,7 @@ function transmit(cx: UdpContext, s: Sending, dst: Dst): void {
   const { len, transportHeader: at } = skb;
   const fits = len + IPV4_HLEN <= dst.mtu;
   // IP_PMTUDISC_WANT: what fits the path says Don't Fragment; what does not is cut by IP.
-  skb.flow = { saddr, daddr, proto: IPPROTO_UDP, tos, ttl, df: fits, oif: 0 };
+  skb.flow = { saddr, daddr, proto: IPPROTO_UDP, tos, ttl, df: fits, oif: 0, connected: false };
   emitUdp({ sport: s.sport, dport: s.dport, len, checksum: 0 }, skb.buf, at);
   if (fits) {
     put16(skb.buf, at + CSUM_OFFSET, fold(pseudoHeaderSum(saddr, daddr, IPPROTO_UDP, len)));

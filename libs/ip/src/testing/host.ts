@@ -188,7 +188,7 @@ export function icmp(r: Partial<IcmpRepr>, body: Uint8Array = new Uint8Array()):
 export function outgoing(payload: Uint8Array, flow: Partial<NonNullable<SkBuff['flow']>> = {}): SkBuff {
   const skb = SkBuff.alloc(64, 0);
   skb.addFrag(payload);
-  skb.flow = { saddr: ME, daddr: PEER, proto: 17, tos: 0, ttl: 0, df: false, oif: 0, ...flow };
+  skb.flow = { saddr: ME, daddr: PEER, proto: 17, tos: 0, ttl: 0, df: false, oif: 0, connected: false, ...flow };
   skb.id = 78;
   return skb;
 }
