@@ -22,9 +22,10 @@ export function fixWindow(segs) {
 }
 registerCongestionControl({
   name: 'bench',
-  init: (c) => void (c.cwnd = c.ssthresh = fixedWindow),
+  init: (_cx, sk) => void (sk.cwnd = sk.ssthresh = fixedWindow),
   ssthresh: () => fixedWindow,
-  congAvoid: (c) => void (c.cwnd = fixedWindow),
+  undoCwnd: () => fixedWindow,
+  congAvoid: (_cx, sk) => void (sk.cwnd = fixedWindow),
 });
 
 /** @typedef {{ sk: number, addr: number, port: number, iss: number, irs: number, at: number, una: number, tsEcr: number, got: number, sndTo: number, sndLimit: number, queued: boolean }} Conn */

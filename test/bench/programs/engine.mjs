@@ -164,6 +164,8 @@ function path(ms, n, loss) {
   };
   const sentBy = () => child.got;
   const value = rate(ms, step);
+  const unacked = from.tcp.tcpInfo(c.sk)?.unacked ?? 0;
+  if (unacked < 0.8 * n) throw new Error(`only ${unacked} segments are outstanding`);
   for (const e of [from, to]) if (e.env.ledger.imbalance !== 0) throw new Error('the ledger is out of balance');
   return value;
 }
