@@ -1,33 +1,50 @@
+import { TCP_PSH } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnCheckCe } from './ecn.ts';
+import { truesizeOf } from './ofo-queue.ts';
+import { measureRcvRtt } from './rcv-space.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import {
   TCP_ATO_MIN_MS,
   TCP_DELACK_MAX_MS,
   TCP_DELACK_MIN_MS,
+  TCP_FASTRETRANS_THRESH,
   TCP_MAX_QUICKACKS,
   TCP_MIN_MSS,
   TCP_MSS_DEFAULT,
 } from './sysctl.ts';
 import { Timer } from './timers.ts';
 import { sendAck } from './transmit.ts';
-import { measureRcvRtt } from './window.ts';
+import { growWindow, lastWindow, offeredWindow, windowUpdateDue } from './window.ts';
 
 /** How long a duplicate ACK waits for the socket layer to confirm what came before the hole. */
 const CONFIRM_WAIT_MS = 10;
+/** Segments shorter than this do not open the window. */
+const GROW_MIN = 128;
 
 /**
  * When to acknowledge (RFC 9293 3.8.6.3, Linux's quick and delayed ACKs). Arriving data makes an ACK *pending*; it can go
  * out when the socket layer has confirmed the bytes, which is when ackSndCheck() decides.
  */
 
+/** inet_csk_in_pingpong_mode(): a dialogue, where the answer will carry the ACK. */
+export const inPingpong = (cx: TcpContext, sk: TcpSock): boolean => sk.pingpong >= cx.sysctl.tcpPingpongThresh;
+
+/** inet_csk_enter_pingpong_mode() */
+export function enterPingpong(cx: TcpContext, sk: TcpSock): void {
+  sk.pingpong = cx.sysctl.tcpPingpongThresh;
+}
+
+/** tcp_in_quickack_mode(): the peer is in slow start, or has just lost something: it needs each ACK. */
+const inQuickAck = (cx: TcpContext, sk: TcpSock): boolean => sk.quickAcks > 0 && !inPingpong(cx, sk);
+
 /** tcp_event_data_recv(): data came; how fast does it come, and how large are the peer's segments? */
 export function eventDataRecv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { now } = cx;
   sk.ackPending = true;
   measureRcvMss(sk, seg);
-  measureRcvRtt(cx, sk, seg.hasTs && seg.len >= sk.rcvMss && seg.tsEcr !== 0 ? tsRtt(cx, sk, seg) : -1);
+  measureRcvRtt(cx, sk);
   if (sk.atoMs === 0) {
     increaseQuickAck(sk, TCP_MAX_QUICKACKS);
     sk.atoMs = TCP_ATO_MIN_MS;
@@ -44,6 +61,7 @@ export function eventDataRecv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   }
   sk.lastRcvMs = now;
   if (sk.ecnFlags !== 0 && ecnCheckCe(cx, sk, seg)) enterQuickAck(sk, 2);
+  if (seg.len >= GROW_MIN) growWindow(cx, sk, seg.len, truesizeOf(seg.len));
 }
 
 /** tcp_enter_quickack_mode() */
@@ -61,7 +79,7 @@ export function ackSndCheck(cx: TcpContext, sk: TcpSock): void {
   }
   if (!sk.ackPending) return;
   cx.env.trace('tcp_ack_snd_check');
-  if (sk.ackOnConfirm || sk.rcvAck - sk.rcvWup > sk.rcvMss || (sk.quickAcks > 0 && sk.pingpong === 0)) {
+  if (sk.ackOnConfirm || inQuickAck(cx, sk) || fullFrameWaits(cx, sk)) {
     sk.ackNow = true;
     cx.touch(sk);
   } else {
@@ -69,10 +87,68 @@ export function ackSndCheck(cx: TcpContext, sk: TcpSock): void {
   }
 }
 
+/** More than one full segment (RFC 9293 SHLD-19), and the ACK would move the window too; else reading will bring it. */
+function fullFrameWaits(cx: TcpContext, sk: TcpSock): boolean {
+  if (sk.rcvAck - sk.rcvWup <= sk.rcvMss) return false;
+  return sk.rcvNxt - sk.rcvRead < sk.rcvLowat || offeredWindow(cx, sk) >= lastWindow(sk);
+}
+
+/** tcp_cleanup_rbuf(): the application has read something. An ACK, because that was all of it or opened the window? */
+export function cleanupRbuf(cx: TcpContext, sk: TcpSock): void {
+  let now = false;
+  if (sk.ackPending && sk.rcvAck === sk.rcvNxt) {
+    const drained = sk.rcvRead === sk.rcvNxt && sk.ofo.length === 0;
+    now =
+      sk.rcvAck - sk.rcvWup > sk.rcvMss ||
+      (drained && (sk.ackPushed === 2 || (sk.ackPushed === 1 && !inPingpong(cx, sk))));
+  }
+  if (!now && !sk.rcvShutdown) now = windowUpdateDue(cx, sk);
+  if (!now) return;
+  sk.ackNow = true;
+  cx.touch(sk);
+}
+
 /** An ACK for a segment out of order or a duplicate: the sender counts them, so each gets its own, at once if possible. */
 export function oweDupAck(cx: TcpContext, sk: TcpSock): void {
   sk.dupAcksOwed++;
   cx.touch(sk);
+}
+
+/**
+ * ACK compression (__tcp_ack_snd_check with ofo_possible): once the sender has had three, further ACKs for segments beyond
+ * the same hole wait a little for each other. Their SACK blocks add up.
+ */
+export function ackOutOfOrder(cx: TcpContext, sk: TcpSock): void {
+  const { sysctl } = cx;
+  const c = (sk.compressed ??= { acks: 0, rcvNxt: 0, dups: 0 });
+  if (!sk.sackOk || inQuickAck(cx, sk) || sk.ackNow || c.acks >= sysctl.tcpCompSackNr) {
+    oweDupAck(cx, sk);
+    return;
+  }
+  if (c.rcvNxt !== sk.rcvNxt) {
+    c.rcvNxt = sk.rcvNxt;
+    c.dups = 0;
+  }
+  if (c.dups < TCP_FASTRETRANS_THRESH) {
+    c.dups++;
+    oweDupAck(cx, sk);
+    return;
+  }
+  let rttMs = sk.rcvRttMs;
+  if (sk.rtt.srttMs > 0 && sk.rtt.srttMs < rttMs) rttMs = sk.rtt.srttMs;
+  const delayMs = Math.min(sysctl.tcpCompSackDelayNs / 1e6, rttMs / 20);
+  c.acks++;
+  if (c.acks === 1) armDelAck(cx, sk, cx.now + delayMs);
+}
+
+/** tcp_sack_compress_send_ack(): a SACK block might not fit into the one ACK for all. */
+export function flushCompressed(cx: TcpContext, sk: TcpSock): void {
+  const c = sk.compressed;
+  if (c === undefined || c.acks === 0) return;
+  // one ACK goes, so one fewer was saved
+  cx.env.mib.inc('TcpExtTCPAckCompressed', c.acks - 1);
+  c.acks = 0;
+  sendAck(cx, sk);
 }
 
 /** Sends what ackSndCheck() and oweDupAck() decided since the last flush. */
@@ -97,7 +173,7 @@ export function flushDupAcks(cx: TcpContext, sk: TcpSock): void {
   sk.dupAcksOwed = 0;
 }
 
-/** tcp_delack_timer_handler() */
+/** tcp_delack_timer_handler(), and tcp_compressed_ack_kick(): both mean that an ACK has waited long enough. */
 export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_delack_timer');
   sk.timers.stop(Timer.DelAck);
@@ -105,13 +181,17 @@ export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
     flushDupAcks(cx, sk);
     return;
   }
+  if (sk.compressed !== undefined && sk.compressed.acks > 0) {
+    flushCompressed(cx, sk);
+    return;
+  }
   if (!sk.ackPending || sk.rcvAck === sk.rcvWup) return;
-  if (sk.pingpong === 0) {
-    sk.atoMs = Math.min(sk.atoMs * 2, sk.rtt.rtoMs);
-  } else {
+  if (inPingpong(cx, sk)) {
     // a reply was expected and did not come: this is no dialogue
     sk.pingpong = 0;
     sk.atoMs = TCP_ATO_MIN_MS;
+  } else {
+    sk.atoMs = Math.min(sk.atoMs * 2, sk.rtt.rtoMs);
   }
   sendAck(cx, sk);
   cx.env.mib.inc('TcpExtDelayedACKs');
@@ -121,11 +201,31 @@ export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
 export function sendDelayedAck(cx: TcpContext, sk: TcpSock): void {
   let ato = sk.atoMs;
   if (ato > TCP_DELACK_MIN_MS) {
-    let most = sk.pingpong > 0 ? TCP_DELACK_MAX_MS : 500;
+    let most = sk.ackPushed > 0 || inPingpong(cx, sk) ? TCP_DELACK_MAX_MS : 500;
     if (sk.rtt.srttMs > 0) most = Math.min(most, Math.max(sk.rtt.srttMs, TCP_DELACK_MIN_MS));
     ato = Math.min(ato, most);
   }
-  armDelAck(cx, sk, cx.now + Math.min(Math.max(ato, TCP_DELACK_MIN_MS), TCP_DELACK_MAX_MS));
+  ato = Math.min(Math.max(ato, TCP_DELACK_MIN_MS), TCP_DELACK_MAX_MS);
+  if (sk.timers.get(Timer.DelAck) <= cx.now + ato / 4) {
+    // it is about to run anyway
+    sk.ackNow = true;
+    cx.touch(sk);
+    return;
+  }
+  armDelAck(cx, sk, cx.now + ato);
+}
+
+/** TCP_QUICKACK: 1 and other odd values until the next answer, even ones for what is pending only, 0 off. */
+export function setQuickAck(cx: TcpContext, sk: TcpSock, value: number): void {
+  if (value === 0) {
+    enterPingpong(cx, sk);
+    return;
+  }
+  sk.pingpong = 0;
+  if (!sk.ackPending || sk.rcvAck <= sk.rcvWup) return;
+  sk.ackPushed = Math.max(sk.ackPushed, 1);
+  cleanupRbuf(cx, sk);
+  if ((value & 1) === 0) enterPingpong(cx, sk);
 }
 
 function armDelAck(cx: TcpContext, sk: TcpSock, at: number): void {
@@ -136,18 +236,29 @@ function armDelAck(cx: TcpContext, sk: TcpSock, at: number): void {
 
 /** tcp_incr_quickack() */
 function increaseQuickAck(sk: TcpSock, most: number): void {
-  const n = Math.min(Math.max(2, Math.floor(sk.rcvWindow / (2 * sk.rcvMss))), most);
+  const n = Math.min(Math.floor(lastWindow(sk) / (2 * sk.rcvMss)) || 2, most);
   if (n > sk.quickAcks) sk.quickAcks = n;
 }
 
-/** tcp_measure_rcv_mss() */
-function measureRcvMss(sk: TcpSock, seg: Segment): void {
+/** tcp_measure_rcv_mss(): what is a full segment of this peer? And was this the end of a write of its application? */
+export function measureRcvMss(sk: TcpSock, seg: Segment): void {
+  const before = sk.lastSegSize;
+  sk.lastSegSize = 0;
   const len = seg.skb.gsoSize > 0 ? seg.skb.gsoSize : seg.len;
-  if (len >= sk.rcvMss) sk.rcvMss = Math.min(len, sk.advMss);
-  else if (len >= TCP_MSS_DEFAULT - 12 && len >= TCP_MIN_MSS) sk.rcvMss = len;
-}
-
-function tsRtt(cx: TcpContext, sk: TcpSock, seg: Segment): number {
-  const ms = (cx.tsNow(sk.tsOffset) - seg.tsEcr) | 0;
-  return ms < 0 || ms > 60_000 ? -1 : ms;
+  if (len >= sk.rcvMss) {
+    sk.rcvMss = Math.min(len, sk.advMss);
+    if ((seg.flags & TCP_PSH) !== 0) sk.ackPushed = Math.max(sk.ackPushed, 1);
+    return;
+  }
+  // Without PSH (or SYN, FIN, URG) it is a full one of a small path; SACK blocks take a different share of each.
+  const special = (seg.flags & 0x2b) !== 0;
+  const size = len + seg.hlen - 20 - (sk.tsOk ? 12 : 0);
+  if (len + seg.hlen >= TCP_MSS_DEFAULT + 20 || (len + seg.hlen >= TCP_MIN_MSS + 20 && !special)) {
+    sk.lastSegSize = size;
+    if (size === before) {
+      sk.rcvMss = size;
+      return;
+    }
+  }
+  sk.ackPushed = sk.ackPushed > 0 ? 2 : 1;
 }

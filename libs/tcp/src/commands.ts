@@ -1,5 +1,5 @@
 import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkView } from '@skbus/skb';
-import { ackSndCheck } from './ack-output.ts';
+import { ackSndCheck, cleanupRbuf } from './ack-output.ts';
 import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
 import type { TcpContext } from './context.ts';
@@ -8,7 +8,7 @@ import { applyOptions } from './options.ts';
 import type { TcpSock } from './sock.ts';
 import { leaveBacklog } from './state.ts';
 import { confirmData, viewChanged, viewSoon } from './views.ts';
-import { rcvSpaceAdjust, windowUpdateDue } from './window.ts';
+import { rcvSpaceAdjust } from './rcv-space.ts';
 
 /** A command that tells us nothing new is answered with our view, but not more often than this. */
 const ANSWER_MIN_MS = 50;
@@ -108,10 +108,7 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
       sk.rcvRead = copied;
       news = true;
       rcvSpaceAdjust(cx, sk);
-      if (sk.state !== TCP_LISTEN && !sk.rcvShutdown && windowUpdateDue(sk)) {
-        sk.ackNow = true;
-        cx.touch(sk);
-      }
+      if (sk.state !== TCP_LISTEN) cleanupRbuf(cx, sk);
     }
   }
   return news;

@@ -1,9 +1,11 @@
 import type { SkBuff } from '@skbus/skb';
-import { ackSndCheck, enterQuickAck, eventDataRecv, oweDupAck } from './ack-output.ts';
+import { ackOutOfOrder, ackSndCheck, enterQuickAck, eventDataRecv, oweDupAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
+import { extendDsack, setDsack } from './dsack.ts';
 import { ecnAcceptCwr } from './ecn.ts';
-import { tcpFin } from './fin.ts';
+import { step8Fin } from './fin.ts';
 import { queueOfo } from './ofo-insert.ts';
+import { tryRmemSchedule } from './prune.ts';
 import { sackRemove } from './sack-out.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
@@ -12,8 +14,8 @@ import { emitData } from './views.ts';
 
 /** More pieces than this are joined: one message up costs more than the copy. */
 const JOIN_ABOVE = 3;
-/** Least bytes an unconfirmed piece is charged with, so that tiny segments cannot outgrow the buffer (skb->truesize). */
-const PIECE_CHARGE = 256;
+/** Unconfirmed pieces: tiny segments must not outgrow the buffer when the socket layer is slow. */
+const UNCONFIRMED_MAX = 4096;
 
 /** tcp_data_queue(): seventh and eighth of RFC 9293 3.10.7.4, text and FIN. The skb ends here or in the ofo queue. */
 export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
@@ -30,6 +32,7 @@ export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
       return;
     }
     queueOfo(cx, sk, seg);
+    ackOutOfOrder(cx, sk);
     return;
   }
   if (seg.endSeq <= sk.rcvNxt) {
@@ -38,17 +41,20 @@ export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     outOfWindow(cx, sk, seg, 'TCP_OLD_DATA');
     return;
   }
+  if (seg.seq < sk.rcvNxt) setDsack(cx, sk, seg.seq, sk.rcvNxt);
   if (sk.rcvWindow === 0 && !(seg.fin && seg.len === 0)) {
     env.mib.inc('TcpExtTCPZeroWindowDrop');
     outOfWindow(cx, sk, seg, 'TCP_ZEROWINDOW');
     return;
   }
-  if (sk.unconfirmed.length * PIECE_CHARGE > sk.rcvbuf) {
+  if (seg.len > 0 && (sk.unconfirmed.length > UNCONFIRMED_MAX || !tryRmemSchedule(cx, sk, seg.seq))) {
     env.mib.inc('TcpExtTCPRcvQDrop');
+    sk.ackNoMem = true;
+    sk.ackNow = true;
+    cx.touch(sk);
     env.drop(seg.skb, 'PROTO_MEM');
     return;
   }
-  if (seg.seq < sk.rcvNxt) setDsack(cx, sk, seg.seq, sk.rcvNxt);
   queueInOrder(cx, sk, seg);
   cx.env.trace('tcp_data_ready', seg.skb);
 }
@@ -63,11 +69,11 @@ export function queueInOrder(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     eventDataRecv(cx, sk, seg);
     cx.env.trace('tcp_event_data_recv', seg.skb);
     passUp(cx, sk, seg.skb, seg.hlen, seg.seq, seg.endSeq - (fin ? 1 : 0));
-    if (fin) tcpFin(cx, sk, seg.endSeq - 1);
+    if (fin) step8Fin(cx, sk, seg.endSeq - 1);
     else if (hadHole) drainOfo(cx, sk);
   } else if (fin) {
     sk.ackPending = true;
-    tcpFin(cx, sk, seg.endSeq - 1);
+    step8Fin(cx, sk, seg.endSeq - 1);
   }
   cx.env.consume(seg.skb);
 }
@@ -75,11 +81,13 @@ export function queueInOrder(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 /** tcp_ofo_queue(): what was waiting and is now in order. */
 function drainOfo(cx: TcpContext, sk: TcpSock): void {
   const { segs } = sk.ofo;
+  const arrived = sk.rcvNxt;
   let n = 0;
   for (; n < segs.length; n++) {
     const s = segs[n]!;
     if (s.seq > sk.rcvNxt) break;
     cx.ofoSkbs--;
+    if (s.seq < arrived) extendDsack(cx, sk, s.seq, Math.min(s.end, arrived));
     if (s.end <= sk.rcvNxt) {
       cx.env.drop(s.skb, 'TCP_OFO_DROP');
       continue;
@@ -87,12 +95,12 @@ function drainOfo(cx: TcpContext, sk: TcpSock): void {
     passUp(cx, sk, s.skb, s.hlen + sk.rcvNxt - s.base, sk.rcvNxt, s.end - (s.fin ? 1 : 0));
     cx.env.consume(s.skb);
     if (s.fin) {
-      segs.splice(0, n + 1);
-      tcpFin(cx, sk, s.end - 1);
+      sk.ofo.splice(0, n + 1);
+      step8Fin(cx, sk, s.end - 1);
       return;
     }
   }
-  segs.splice(0, n);
+  sk.ofo.splice(0, n);
   // the hole is filled: the sender wants to know at once (RFC 5681 4.2)
   if (segs.length === 0) sk.ackOnConfirm = true;
   sackRemove(sk.sackBlocks, sk.rcvNxt);
@@ -134,14 +142,6 @@ function outOfWindow(
   enterQuickAck(sk, TCP_MAX_QUICKACKS);
   oweDupAck(cx, sk);
   cx.env.drop(seg.skb, reason);
-}
-
-/** tcp_dsack_set() (RFC 2883) */
-export function setDsack(cx: TcpContext, sk: TcpSock, start: number, end: number): void {
-  if (!sk.sackOk || !cx.sysctl.tcpDsack || end <= start) return;
-  cx.env.mib.inc(start < sk.rcvNxt ? 'TcpExtTCPDSACKOldSent' : 'TcpExtTCPDSACKOfoSent');
-  sk.dsackStart = Math.max(start, 1);
-  sk.dsackEnd = end;
 }
 
 /** An orphan has nobody to confirm what comes: it counts as read. */

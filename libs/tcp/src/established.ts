@@ -3,8 +3,10 @@ import { ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts';
 import type { TcpContext } from './context.ts';
 import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
 import { validateIncoming } from './input-steps.ts';
+import { measureRcvRttTs } from './rcv-space.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
+import { tcpUrg } from './urgent.ts';
 
 /** tcp_rcv_established(): nearly every segment is either the next data or an ACK; those take the short way. */
 export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void {
@@ -15,13 +17,14 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
     env.drop(seg.skb, 'TCP_FLAGS');
     return;
   }
-  if (!validateIncoming(cx, sk, seg)) return;
+  if (!validateIncoming(cx, sk, seg, true)) return;
   const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_SLOWPATH);
   if (verdict !== 'ok' && verdict !== 'old') {
     env.drop(seg.skb, verdict);
     return;
   }
-  env.trace('tcp_urg', seg.skb);
+  if (seg.hasTs) measureRcvRttTs(cx, sk, seg);
+  tcpUrg(cx, sk, seg);
   dataQueue(cx, sk, seg);
   env.trace('tcp_data_snd_check');
   confirmForOrphan(cx, sk);
@@ -36,6 +39,7 @@ function isPredicted(sk: TcpSock, seg: Segment): boolean {
     seg.ack >= sk.sndUna &&
     seg.window === sk.predWindow &&
     sk.ofo.length === 0 &&
+    sk.urgent === undefined &&
     seg.sack.length === 0 &&
     seg.hasTs === sk.tsOk &&
     seg.len <= sk.rcvWindow &&
@@ -59,6 +63,7 @@ function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     sk.tsRecent = seg.tsVal;
     sk.tsRecentMs = cx.now;
   }
+  if (seg.hasTs) measureRcvRttTs(cx, sk, seg);
   env.mib.inc('TcpExtTCPHPHits');
   queueInOrder(cx, sk, seg);
   if (seg.ack !== sk.sndUna) {

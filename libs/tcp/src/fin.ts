@@ -8,7 +8,7 @@ import {
   TCP_SYN_RECV,
   TCP_TIME_WAIT,
 } from '@skbus/skb';
-import { ackSndCheck } from './ack-output.ts';
+import { ackSndCheck, enterPingpong } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 import { purgeOfo, setState, tcpDone } from './state.ts';
@@ -17,17 +17,17 @@ import { sendAck } from './transmit.ts';
 import { armSeam, viewChanged } from './views.ts';
 
 /**
- * tcp_fin(): the peer's FIN at position `at` is in order (RFC 9293 3.10.7.4, eighth). It is acknowledged, and TIME-WAIT
- * begins, when the socket layer has confirmed it.
+ * Eighth, check the FIN bit (RFC 9293 3.10.7.4, tcp_fin): the peer's FIN at position `at` has its turn, when all text before
+ * it is in order. It is acknowledged, and TIME-WAIT begins, when the socket layer has confirmed it.
  */
-export function tcpFin(cx: TcpContext, sk: TcpSock, at: number): void {
+export function step8Fin(cx: TcpContext, sk: TcpSock, at: number): void {
   cx.env.trace('tcp_fin');
   sk.finRcvdAt = at;
   sk.rcvNxt = at + 1;
   sk.rcvShutdown = true;
   if (sk.state === TCP_ESTABLISHED || sk.state === TCP_SYN_RECV) {
     setState(cx, sk, TCP_CLOSE_WAIT);
-    sk.pingpong = Math.max(sk.pingpong, 1);
+    enterPingpong(cx, sk);
   } else if (sk.state === TCP_FIN_WAIT1) {
     setState(cx, sk, TCP_CLOSING);
   }

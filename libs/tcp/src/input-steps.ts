@@ -13,10 +13,12 @@ import { ACK_NO_CHALLENGE, ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts'
 import { enterQuickAck } from './ack-output.ts';
 import { childEstablished } from './child.ts';
 import type { TcpContext } from './context.ts';
-import { confirmForOrphan, dataQueue, setDsack } from './data-queue.ts';
+import { confirmForOrphan, dataQueue } from './data-queue.ts';
+import { setDsack } from './dsack.ts';
 import { finAcked } from './fin.ts';
 import { armKeepalive, finTimeMs } from './keepalive.ts';
 import { oowRateLimited, sendChallengeAck } from './rate-limit.ts';
+import { measureRcvRttTs } from './rcv-space.ts';
 import { sendReset } from './reply.ts';
 import { tcpReset } from './reset.ts';
 import type { Segment } from './segment.ts';
@@ -27,11 +29,23 @@ import { timeWait } from './timewait.ts';
 import { pawsDiscard } from './timestamps.ts';
 import { sendAck } from './transmit.ts';
 import { initTransfer } from './transfer.ts';
+import { tcpUrg } from './urgent.ts';
 
 /**
- * The eight steps of RFC 9293 3.10.7.4 for every synchronized state (tcp_rcv_state_process). ESTABLISHED has a shorter
- * way through the same steps in established.ts. Each step answers whether the segment goes on to the next; if not, it
- * has ended the skb.
+ * The eight steps of RFC 9293 3.10.7.4, one function each, for every synchronized state but ESTABLISHED
+ * (tcp_rcv_state_process); that one takes the same steps by a shorter way (established.ts). Each answers whether the segment
+ * goes on to the next; if not, it has ended the skb.
+ *
+ * | step | checks | function |
+ * |---|---|---|
+ * | 1 | sequence number (before it, PAWS) | step1Sequence |
+ * | 2 | RST | step2Rst |
+ * | 3 | security | step3Security |
+ * | 4 | SYN | step4Syn |
+ * | 5 | ACK | step5Ack → ack.ts |
+ * | 6 | URG | step6Urg → urgent.ts |
+ * | 7 | segment text | step7Text → data-queue.ts |
+ * | 8 | FIN | step8Fin in fin.ts, which the text before it calls when it is complete |
  */
 export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   cx.env.trace('tcp_rcv_state_process', seg.skb);
@@ -39,32 +53,33 @@ export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void
     cx.env.drop(seg.skb, 'TCP_FLAGS');
     return;
   }
-  if (!validateIncoming(cx, sk, seg)) return;
+  if (!validateIncoming(cx, sk, seg, false)) return;
   if (!step5Ack(cx, sk, seg)) return;
-  step6Urg(cx, seg);
-  if (!step7Data(cx, sk, seg)) return;
+  step6Urg(cx, sk, seg);
+  if (!step7Text(cx, sk, seg)) return;
   if (sk.state !== TCP_CLOSE) {
     cx.env.trace('tcp_data_snd_check');
     confirmForOrphan(cx, sk);
   }
 }
 
-/** Steps 1 to 4 and PAWS before them (tcp_validate_incoming). */
-export function validateIncoming(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+/** Steps 1 to 4 and PAWS before them (tcp_validate_incoming). A SYN here counts as an error in ESTABLISHED only. */
+export function validateIncoming(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): boolean {
   cx.env.trace('tcp_validate_incoming', seg.skb);
   return (
-    step0Paws(cx, sk, seg) &&
-    step1Sequence(cx, sk, seg) &&
+    step0Paws(cx, sk, seg, synIsError) &&
+    step1Sequence(cx, sk, seg, synIsError) &&
     step2Rst(cx, sk, seg) &&
     step3Security() &&
-    step4Syn(cx, sk, seg)
+    step4Syn(cx, sk, seg, synIsError)
   );
 }
 
 /** R1 of RFC 7323 5.3: a segment older than the newest timestamp is a duplicate from long ago. */
-function step0Paws(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+function step0Paws(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): boolean {
   if (!seg.hasTs || !sk.tsOk || !pawsDiscard(cx, sk, seg)) return true;
   if ((seg.flags & TCP_RST) !== 0) return true; // a reset counts even so
+  if (seg.syn) return synChallenge(cx, sk, seg, synIsError);
   cx.env.mib.inc('TcpExtPAWSEstab');
   if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedPAWS')) sendDupAck(cx, sk, seg);
   cx.env.drop(seg.skb, 'TCP_RFC7323_PAWS');
@@ -72,14 +87,13 @@ function step0Paws(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
 }
 
 /** First, check sequence number (tcp_sequence): some of it must be in the window. */
-function step1Sequence(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+function step1Sequence(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): boolean {
   const old = seg.endSeq < sk.rcvWup;
   if (!old && seg.seq <= sk.rcvNxt + sk.rcvWindow) return true;
   if ((seg.flags & TCP_RST) !== 0) {
     if (resetCheck(sk, seg)) tcpReset(cx, sk, seg);
   } else if (seg.syn) {
-    synChallenge(cx, sk, seg);
-    return false;
+    return synChallenge(cx, sk, seg, synIsError);
   } else if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedSeq')) {
     sendDupAck(cx, sk, seg);
   }
@@ -102,7 +116,7 @@ function step3Security(): boolean {
 }
 
 /** Fourth, check the SYN bit (RFC 5961 4.2). The SYN-ACK of a simultaneous open may come again in SYN-RECEIVED. */
-function step4Syn(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+function step4Syn(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): boolean {
   if (!seg.syn) return true;
   const synAckAgain =
     sk.state === TCP_SYN_RECV &&
@@ -110,9 +124,7 @@ function step4Syn(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     seg.seq + 1 === seg.endSeq &&
     seg.seq + 1 === sk.rcvNxt &&
     seg.ack === sk.sndNxt;
-  if (synAckAgain) return true;
-  synChallenge(cx, sk, seg);
-  return false;
+  return synAckAgain || synChallenge(cx, sk, seg, synIsError);
 }
 
 /** Fifth, check the ACK field, and what an acknowledged FIN means in each state. */
@@ -144,31 +156,35 @@ function step5Ack(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   return true;
 }
 
-/** Sixth, check the URG bit: the urgent pointer is a mark nobody of ours asks for; the bytes stay in the stream. */
-function step6Urg(cx: TcpContext, seg: Segment): void {
-  cx.env.trace('tcp_urg', seg.skb);
+/** Sixth, check the URG bit. It counts even when the window is closed (RFC 9293 MUST-66). */
+function step6Urg(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  if (seg.hasTs) measureRcvRttTs(cx, sk, seg);
+  tcpUrg(cx, sk, seg);
 }
 
-/** Seventh and eighth, the segment text and the FIN bit. */
-function step7Data(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
-  const newEnd = seg.endSeq - (seg.fin ? 1 : 0);
-  if (sk.rcvShutdown && (sk.state === TCP_FIN_WAIT1 || sk.state === TCP_FIN_WAIT2) && sk.finRcvdAt < 0) {
-    if (seg.endSeq !== seg.seq && newEnd > sk.rcvNxt) {
-      // RFC 9293 3.6.1: data for an application that has closed is answered with a reset
-      cx.env.mib.inc('TcpExtTCPAbortOnData');
-      sendReset(cx, seg);
-      tcpReset(cx, sk, seg);
-      cx.env.drop(seg.skb, 'TCP_ABORT_ON_DATA');
-      return false;
-    }
+/** Seventh, process the segment text. After the peer's FIN there is none; for an application that has gone it is too late. */
+function step7Text(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const { state } = sk;
+  const peerClosed = state === TCP_CLOSE_WAIT || state === TCP_CLOSING || state === TCP_LAST_ACK;
+  if (peerClosed && seg.seq >= sk.rcvNxt) {
+    if (seg.endSeq > seg.seq) cx.env.drop(seg.skb, 'NOT_SPECIFIED');
+    else cx.env.consume(seg.skb);
+    return true;
   }
-  const afterFin = sk.finRcvdAt >= 0 && seg.seq >= sk.rcvNxt;
-  if (afterFin && seg.endSeq > seg.seq) {
-    cx.env.drop(seg.skb, 'NOT_SPECIFIED');
-    return false;
+  if (sk.rcvShutdown && state !== TCP_ESTABLISHED && seg.endSeq !== seg.seq) {
+    if (seg.endSeq - (seg.fin ? 1 : 0) > sk.rcvNxt) return abortOnData(cx, sk, seg);
   }
   dataQueue(cx, sk, seg);
   return true;
+}
+
+/** RFC 9293 3.6.1 (MUST-3 of RFC 1122 4.2.2.13): data that nobody will read is answered with a reset. */
+function abortOnData(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  cx.env.mib.inc('TcpExtTCPAbortOnData');
+  sendReset(cx, seg);
+  tcpReset(cx, sk, seg);
+  cx.env.drop(seg.skb, 'TCP_ABORT_ON_DATA');
+  return false;
 }
 
 /** SYN-RECEIVED becomes ESTABLISHED. */
@@ -193,13 +209,14 @@ function enterFinWait2(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   setState(cx, sk, TCP_FIN_WAIT2);
   sk.sndShutdown = true;
   if (!sk.orphan) return true;
+  if (seg.len > 0 && seg.endSeq - (seg.fin ? 1 : 0) > sk.rcvNxt) return true; // step 7 resets
   if (sk.linger2Ms < 0) {
-    tcpDone(cx, sk);
     cx.env.mib.inc('TcpExtTCPAbortOnData');
+    sendReset(cx, seg);
+    tcpDone(cx, sk);
     cx.env.drop(seg.skb, 'TCP_ABORT_ON_DATA');
     return false;
   }
-  if (seg.len > 0 && seg.endSeq - (seg.fin ? 1 : 0) > sk.rcvNxt) return true; // step 7 resets
   const tmo = finTimeMs(cx, sk);
   if (tmo > TCP_TIMEWAIT_LEN_MS) {
     armKeepalive(cx, sk, cx.now + tmo - TCP_TIMEWAIT_LEN_MS);
@@ -213,11 +230,12 @@ function enterFinWait2(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   return true;
 }
 
-function synChallenge(cx: TcpContext, sk: TcpSock, seg: Segment): void {
-  cx.env.mib.inc('TcpInErrs');
+function synChallenge(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): false {
+  if (synIsError) cx.env.mib.inc('TcpInErrs');
   cx.env.mib.inc('TcpExtTCPSYNChallenge');
   sendChallengeAck(cx, sk);
   cx.env.drop(seg.skb, 'TCP_INVALID_SYN');
+  return false;
 }
 
 /** tcp_reset_check(): some stacks reset with the sequence number of their FIN. */

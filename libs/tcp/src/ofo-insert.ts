@@ -1,30 +1,44 @@
-import { eventDataRecv, oweDupAck } from './ack-output.ts';
+import { enterQuickAck, flushCompressed, measureRcvMss } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
-import type { OfoSeg } from './ofo-queue.ts';
-import { sackAdd } from './sack-out.ts';
+import { extendDsack, setDsack } from './dsack.ts';
+import { ecnCheckCe } from './ecn.ts';
+import { type OfoSeg, truesizeOf } from './ofo-queue.ts';
+import { tryRmemSchedule } from './prune.ts';
+import { SACK_BLOCKS_EXPECTED, sackAdd } from './sack-out.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
-
-/** What a queued segment costs at least (skb->truesize): the queue is bounded by the receive buffer. */
-const SEG_CHARGE = 768;
+import { growWindow } from './window.ts';
 
 /**
  * tcp_data_queue_ofo(): keeps a segment that came too early. Overlaps are cut so that each byte is held once; bytes that
- * are already here stay, and the newcomer gives way.
+ * are already here stay, and the newcomer gives way. What was here already is told to the sender (RFC 2883).
  */
 export function queueOfo(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   env.trace('tcp_data_queue_ofo', seg.skb);
-  oweDupAck(cx, sk);
-  const { segs } = sk.ofo;
-  if (segs.length * SEG_CHARGE > sk.rcvbuf) {
+  if (sk.ecnFlags !== 0 && ecnCheckCe(cx, sk, seg)) enterQuickAck(sk, 2);
+  if (!tryRmemSchedule(cx, sk, seg.seq)) {
     env.mib.inc('TcpExtTCPOFODrop');
     env.drop(seg.skb, 'PROTO_MEM');
     return;
   }
-  env.mib.inc('TcpExtTCPOFOQueue');
+  measureRcvMss(sk, seg);
+  sk.ackPending = true;
   sk.rcvOoopack += Math.max(1, seg.skb.gsoSegs);
-  eventDataRecv(cx, sk, seg);
+  env.mib.inc('TcpExtTCPOFOQueue');
+  const { seq, endSeq, len } = seg;
+  const kept = insert(cx, sk, seg);
+  if (!sk.sackOk) return;
+  const block = sackAdd(sk.sackBlocks, seq, endSeq);
+  if (block >= SACK_BLOCKS_EXPECTED) flushCompressed(cx, sk);
+  // Without SACK the window must not move, or the ACKs would not count as duplicates.
+  if (kept) growWindow(cx, sk, len, truesizeOf(len));
+}
+
+/** False: all of it was here. */
+function insert(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  const { env } = cx;
+  const { segs } = sk.ofo;
   const s: OfoSeg = {
     seq: seg.seq,
     end: seg.endSeq,
@@ -32,47 +46,37 @@ export function queueOfo(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     hlen: seg.hlen,
     base: seg.seq,
     fin: seg.fin,
+    truesize: truesizeOf(seg.len),
   };
   let i = sk.ofo.findAfter(s.seq);
   const left = segs[i];
   if (left !== undefined && left.seq <= s.seq) {
     if (left.end >= s.end) {
-      dsack(cx, sk, s.seq, s.end);
+      setDsack(cx, sk, s.seq, s.end);
       env.mib.inc('TcpExtTCPOFOMerge');
       env.drop(s.skb, 'TCP_OFOMERGE');
-      return;
+      return false;
     }
-    dsack(cx, sk, s.seq, left.end);
-    s.seq = left.end;
-    i++;
+    if (left.seq < s.seq) {
+      setDsack(cx, sk, s.seq, left.end);
+      s.seq = left.end;
+      i++;
+    }
   }
   let covered = 0;
   for (let next = segs[i]; next !== undefined && next.seq < s.end; next = segs[i + covered]) {
     if (next.end > s.end) {
-      dsack(cx, sk, next.seq, s.end);
+      extendDsack(cx, sk, next.seq, s.end);
       s.end = next.seq;
       s.fin = false;
       break;
     }
-    dsack(cx, sk, next.seq, next.end);
+    extendDsack(cx, sk, next.seq, next.end);
     env.mib.inc('TcpExtTCPOFOMerge');
     env.drop(next.skb, 'TCP_OFOMERGE');
     covered++;
   }
   cx.ofoSkbs += 1 - covered;
-  segs.splice(i, covered, s);
-  if (sk.sackOk) sackAdd(sk.sackBlocks, s.seq, s.end);
-}
-
-/** tcp_dsack_extend() */
-function dsack(cx: TcpContext, sk: TcpSock, start: number, end: number): void {
-  if (!sk.sackOk || !cx.sysctl.tcpDsack) return;
-  if (sk.dsackEnd <= sk.dsackStart) {
-    cx.env.mib.inc('TcpExtTCPDSACKOfoSent');
-    sk.dsackStart = start;
-    sk.dsackEnd = end;
-  } else {
-    sk.dsackStart = Math.min(sk.dsackStart, start);
-    sk.dsackEnd = Math.max(sk.dsackEnd, end);
-  }
+  sk.ofo.splice(i, covered, s);
+  return true;
 }

@@ -1,9 +1,11 @@
 import { TCP_CLOSE, TCP_LISTEN, type SkOptions } from '@skbus/skb';
+import { setQuickAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import { armKeepalive, startKeepalive } from './keepalive.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { setCongestionControl } from './transfer.ts';
+import { setWindowClamp } from './window.ts';
 
 /** setsockopt() as it reaches the protocol: values are checked in the socket layer; absent ones stay as they are. */
 export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
@@ -11,20 +13,14 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
   if (o.rcvbuf !== undefined) {
     sk.rcvbuf = Math.max(o.rcvbuf, 2304);
     sk.rcvbufLocked = true;
-    sk.rcvSsthresh = Math.max(sk.rcvSsthresh, Math.floor(sk.rcvbuf / 2));
   }
   if (o.sndbuf !== undefined) {
     sk.sndbuf = Math.max(o.sndbuf, 4608);
     sk.sndbufLocked = true;
   }
   if (o.congestion !== undefined) setCongestionControl(cx, sk, o.congestion);
-  if (o.quickack === true) {
-    sk.pingpong = 0;
-    sk.quickAcks = Math.max(sk.quickAcks, 2);
-    if (sk.ackPending && sk.rcvAck > sk.rcvWup) sk.ackNow = true;
-  } else if (o.quickack === false) {
-    sk.pingpong = Math.max(sk.pingpong, 1);
-  }
+  if (o.quickack !== undefined) setQuickAck(cx, sk, Number(o.quickack));
+  if (o.windowClamp !== undefined) setWindowClamp(sk, o.windowClamp);
   if (o.keepalive !== undefined || o.keepIdleMs !== undefined) applyKeepalive(cx, sk);
   cx.touch(sk); // less Nagle or cork may let something go
 }
@@ -40,7 +36,6 @@ function copyPlain(sk: TcpSock, o: SkOptions): void {
   if (o.synCnt !== undefined) sk.synCnt = o.synCnt;
   if (o.userTimeoutMs !== undefined) sk.userTimeoutMs = o.userTimeoutMs;
   if (o.linger2Ms !== undefined) sk.linger2Ms = o.linger2Ms;
-  if (o.windowClamp !== undefined) sk.windowClamp = o.windowClamp;
   if (o.tos !== undefined) sk.tos = o.tos;
   if (o.ttl !== undefined) sk.ttl = o.ttl;
   if (o.reuseAddr !== undefined) sk.reuseAddr = o.reuseAddr;

@@ -7,6 +7,7 @@ import {
   put32,
   TCP_CSUM_OFFSET,
   TCP_HLEN,
+  TCP_URG,
   tcpOptionsLen,
   type TcpOptions,
 } from '@skbus/wire';
@@ -28,6 +29,8 @@ export class OutSegment {
   flags = 0;
   /** As in the header. */
   window = 0;
+  /** The urgent pointer of the next segment built, 0: none. */
+  urgent = 0;
   tos = 0;
   ttl = 0;
   oif = 0;
@@ -56,6 +59,11 @@ export class OutSegment {
     b[at + 12] = (hlen >>> 2) << 4;
     b[at + 13] = this.flags;
     put16(b, at + 14, this.window);
+    if (this.urgent !== 0) {
+      b[at + 13]! |= TCP_URG;
+      put16(b, at + 18, this.urgent);
+      this.urgent = 0;
+    }
     if (this.options !== undefined) {
       emitTcpOptions(this.options, b, at + TCP_HLEN);
     } else if (this.hasTs) {

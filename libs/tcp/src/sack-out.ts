@@ -2,17 +2,24 @@
 export type SackBlock = [start: number, end: number];
 
 export const SACK_BLOCKS_MAX = 4;
+/** With timestamps and a DSACK only so many are sure to fit: a block farther back needs an ACK of its own. */
+export const SACK_BLOCKS_EXPECTED = 2;
 
-/** Enters [start, end): an existing block that touches it grows and moves to the front. */
-export function sackAdd(blocks: SackBlock[], start: number, end: number): void {
+/**
+ * Enters [start, end): an existing block that touches it grows and moves to the front. Returns where that block was, or
+ * how many blocks there were when it is a new one.
+ */
+export function sackAdd(blocks: SackBlock[], start: number, end: number): number {
   let lo = start;
   let hi = end;
   let kept = 0;
+  let found = blocks.length;
   for (let i = 0; i < blocks.length; i++) {
     const b = blocks[i]!;
     if (b[0] <= hi && lo <= b[1]) {
       lo = Math.min(lo, b[0]);
       hi = Math.max(hi, b[1]);
+      if (i < found) found = i;
     } else {
       blocks[kept++] = b;
     }
@@ -20,6 +27,7 @@ export function sackAdd(blocks: SackBlock[], start: number, end: number): void {
   blocks.length = kept;
   blocks.unshift([lo, hi]);
   if (blocks.length > SACK_BLOCKS_MAX) blocks.length = SACK_BLOCKS_MAX;
+  return found;
 }
 
 /** Everything below `rcvNxt` arrived in order: those blocks have nothing more to say (tcp_sack_remove). */

@@ -9,6 +9,7 @@ import type { SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
 import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
 import { TimerTable } from './timers.ts';
+import type { Urgent } from './urgent.ts';
 
 /** Received bytes that were passed up and are not confirmed yet. */
 export interface Unconfirmed {
@@ -117,6 +118,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndWnd = 0;
   sndWl1 = 0;
   maxWindow = 0;
+  /** The position after our urgent byte (snd_up); acknowledged: there is none. */
+  sndUp = 0;
   /** End of the last segment below the MSS, for Nagle as Minshall has it. */
   sndSml = 0;
   sndWscale = 0;
@@ -157,6 +160,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** Position of the peer's FIN, -1: none seen. */
   finRcvdAt = -1;
   finConfirmed = false;
+  /** The peer's urgent byte, until it is read past. */
+  urgent: Urgent | undefined = undefined;
   /** DRS (tcp_rcv_space_adjust) */
   rcvRttMs = 0;
   rcvSpace = 0;
@@ -164,6 +169,10 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   rcvSpaceMs: Millis = 0;
   rcvRttSeq = 0;
   rcvRttStartMs: Millis = 0;
+  /** The echoed timestamp that was measured last: one sample per echo. */
+  rcvRttTsEcr = 0;
+  /** SO_RCVLOWAT */
+  rcvLowat = 1;
 
   // ---- options
   tsOk = false;
@@ -186,6 +195,13 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   pingpong = 0;
   atoMs = 0;
   rcvMss = TCP_MSS_DEFAULT;
+  lastSegSize = 0;
+  /** ICSK_ACK_PUSHED, ICSK_ACK_PUSHED2: one or more ends of the peer's writes came since the last ACK. */
+  ackPushed = 0;
+  /** ICSK_ACK_NOMEM: what came was dropped for want of memory. */
+  ackNoMem = false;
+  /** ACK compression: ACKs held back, the hole they are for, and how many went at once. */
+  compressed: { acks: number; rcvNxt: number; dups: number } | undefined = undefined;
   lastRcvMs: Millis = 0;
   ackDueMs: Millis = 0;
   oowAckMs: Millis = Number.NEGATIVE_INFINITY;

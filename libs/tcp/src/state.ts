@@ -105,10 +105,11 @@ export function leaveBacklog(sk: TcpSock): void {
 }
 
 export function purgeOfo(cx: TcpContext, sk: TcpSock): void {
-  const { segs } = sk.ofo;
-  for (const s of segs) cx.env.drop(s.skb, 'TCP_OFO_QUEUE_PRUNE');
-  cx.ofoSkbs -= segs.length;
-  segs.length = 0;
+  if (sk.ofo.length > 0) {
+    const gone = sk.ofo.splice(0, sk.ofo.length);
+    for (const s of gone) cx.env.drop(s.skb, 'TCP_OFO_QUEUE_PRUNE');
+    cx.ofoSkbs -= gone.length;
+  }
   sk.sackBlocks = [];
 }
 

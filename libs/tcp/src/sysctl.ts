@@ -28,6 +28,17 @@ export interface TcpSysctl {
   tcpRmem: readonly [number, number, number];
   tcpWmem: readonly [number, number, number];
   tcpModerateRcvbuf: boolean;
+  /** The right edge of the window may move back (RFC 7323 2.4). */
+  tcpShrinkWindow: boolean;
+  /** Without a window scale never more than 32767: for peers that take the field as signed. */
+  tcpWorkaroundSignedWindows: boolean;
+  /** Most that ACKs for the same hole wait for each other, how many may, and the timer's slack. */
+  tcpCompSackDelayNs: number;
+  tcpCompSackNr: number;
+  /** How many answers in time make a dialogue. */
+  tcpPingpongThresh: number;
+  /** The urgent pointer as RFC 1122 has it (after the byte) rather than as BSD has (at the byte after). */
+  tcpStdurg: boolean;
   /** ms between two replies to out-of-window segments of one connection. */
   tcpInvalidRatelimit: number;
   /** Challenge ACKs per second over all connections (RFC 5961 7). */
@@ -80,6 +91,12 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpRmem: [4096, 131_072, 6_291_456],
   tcpWmem: [4096, 16_384, 4_194_304],
   tcpModerateRcvbuf: true,
+  tcpShrinkWindow: false,
+  tcpWorkaroundSignedWindows: false,
+  tcpCompSackDelayNs: 1_000_000,
+  tcpCompSackNr: 44,
+  tcpPingpongThresh: 1,
+  tcpStdurg: false,
   tcpInvalidRatelimit: 500,
   tcpChallengeAckLimit: 2_147_483_647,
   tcpSlowStartAfterIdle: true,
@@ -110,6 +127,7 @@ export const TCP_DELACK_MAX_MS = 200;
 export const TCP_ATO_MIN_MS = 40;
 export const TCP_TIMEWAIT_LEN_MS = 60_000;
 export const TCP_MAX_QUICKACKS = 16;
+export const TCP_FASTRETRANS_THRESH = 3;
 export const TCP_RESOURCE_PROBE_MS = 500;
 /** How long a timestamp is worth something: 24 days (RFC 7323 5.5). */
 export const TCP_PAWS_24DAYS_MS = 24 * 24 * 3600 * 1000;

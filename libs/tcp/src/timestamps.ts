@@ -30,14 +30,21 @@ export function pawsReject(t: TsRecent, seg: Segment, rst: boolean, now: number)
 
 /** tcp_paws_discard(): old by its timestamp, and not just a reordered pure ACK (tcp_disordered_ack). */
 export function pawsDiscard(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
-  return !pawsOk(sk, seg.tsVal, cx.now, TCP_PAWS_WINDOW) && !isDisorderedAck(cx, sk, seg);
+  return !pawsOk(sk, seg.tsVal, cx.now, TCP_PAWS_WINDOW) && !isDisorderedAck(sk, seg);
 }
 
-function isDisorderedAck(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+function isDisorderedAck(sk: TcpSock, seg: Segment): boolean {
   if (!seg.hasAck || seg.seq !== seg.endSeq || seg.seq !== sk.rcvNxt) return false;
   if (seg.ack !== sk.sndUna) return false;
-  if (seg.window * 2 ** sk.sndWscale !== sk.sndWnd) return false;
-  return ((sk.tsRecent - seg.tsVal) | 0) <= Math.max(sk.rtt.rtoMs, cx.sysctl.tcpInvalidRatelimit);
+  if (mayUpdateWindow(sk, seg)) return false;
+  // tcp_tsval_replay(): as far back as a retransmission may be
+  return ((sk.tsRecent - seg.tsVal) | 0) <= 1.2 * sk.rtt.rtoMs;
+}
+
+/** tcp_may_update_window() of an ACK of sndUna */
+function mayUpdateWindow(sk: TcpSock, seg: Segment): boolean {
+  const window = seg.window * 2 ** sk.sndWscale;
+  return seg.seq > sk.sndWl1 || (seg.seq === sk.sndWl1 && (window > sk.sndWnd || window === 0));
 }
 
 /** tcp_replace_ts_recent() (RFC 7323 4.3): only from a segment that covers the last ACK sent. */

@@ -7,6 +7,7 @@ import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_ATO_MIN_MS } from './sysctl.ts';
 import { Timer } from './timers.ts';
+import { inUrgentMode, setUrgentPointer } from './urgent.ts';
 import { selectWindow } from './window.ts';
 
 const U16_MAX = 65_535;
@@ -27,6 +28,7 @@ export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, 
   out.ack32 = (flags & TCP_ACK) !== 0 ? toWire(sk.irs, sk.rcvAck) : 0;
   out.mss = currentMss(sk);
   fillOptions(cx, sk, out);
+  if (inUrgentMode(sk)) setUrgentPointer(sk, out, seq);
   out.window = windowField(cx, sk, flags);
   if (sk.ecnFlags !== 0) ecnSend(sk, out, seq, len);
   const skb = out.build(env, cx.now, len);
@@ -39,7 +41,7 @@ export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, 
     sk.confirmNeigh = false;
   }
   const segs = Math.max(1, skb.gsoSegs);
-  if ((flags & TCP_ACK) !== 0) eventAckSent(sk);
+  if ((flags & TCP_ACK) !== 0) eventAckSent(cx, sk);
   if (len > 0) {
     eventDataSent(cx, sk);
     sk.dataSegsOut += segs;
@@ -154,9 +156,17 @@ function sackOptions(sk: TcpSock, out: OutSegment): TcpOptions {
 }
 
 /** tcp_event_ack_sent(): whatever ACK was waiting has just gone out. */
-function eventAckSent(sk: TcpSock): void {
-  if (sk.quickAcks > 0 && --sk.quickAcks === 0) sk.atoMs = TCP_ATO_MIN_MS;
-  sk.ackPending = false;
+function eventAckSent(cx: TcpContext, sk: TcpSock): void {
+  const { compressed } = sk;
+  if (compressed !== undefined && compressed.acks > 0) {
+    cx.env.mib.inc('TcpExtTCPAckCompressed', compressed.acks);
+    compressed.acks = 0;
+  }
+  if (sk.ackPending && sk.quickAcks > 0 && --sk.quickAcks === 0) sk.atoMs = TCP_ATO_MIN_MS;
+  // What the socket layer has yet to confirm is still owed an ACK.
+  sk.ackPending = sk.rcvAck < sk.rcvNxt;
+  sk.ackPushed = 0;
+  sk.ackNoMem = false;
   sk.ackNow = false;
   sk.ackOnConfirm = false;
   if (sk.dupAcksOwed > 0) sk.dupAcksOwed--;

@@ -4,9 +4,12 @@ import { TCP_INIT_CWND, TCP_MAX_WSCALE } from './sysctl.ts';
 
 /** The largest window that fits the header unscaled. */
 const U16_MAX = 65_535;
+const MAX_TCP_WINDOW = 32_767;
 
-/** tcp_win_from_space() with tcp_adv_win_scale 1: half of the buffer is for payload. */
-export const windowFromSpace = (space: number): number => Math.floor(space / 2);
+/** tcp_win_from_space() with the default scaling_ratio: half of the buffer is for payload, the rest for what skbs cost. */
+export const windowFromSpace = (space: number): number => Math.max(0, Math.floor(space / 2));
+/** tcp_space_from_win() */
+export const spaceFromWindow = (window: number): number => 2 * window;
 
 /** tcp_select_initial_window(): what the SYN or SYN-ACK offers, and the shift that lets it grow to tcp_rmem[2]. */
 export function selectInitialWindow(
@@ -29,101 +32,131 @@ export function selectInitialWindow(
     }
   }
   if (space > mss) space -= space % mss;
-  let wnd = Math.min(space, U16_MAX);
+  let wnd = Math.min(space, cx.sysctl.tcpWorkaroundSignedWindows ? MAX_TCP_WINDOW : U16_MAX);
   if (wnd > mss) wnd -= wnd % mss;
   return { wnd, wscale };
 }
 
-/** How far beyond what the application has read the peer may send. */
-function capacity(sk: TcpSock): number {
-  let cap = Math.min(windowFromSpace(sk.rcvbuf), sk.rcvSsthresh);
-  if (sk.windowClamp > 0) cap = Math.min(cap, sk.windowClamp);
-  return cap;
-}
+/** sk_rmem_alloc: what is received and not read, with an skb's overhead (twice the payload, as windowFromSpace has it). */
+export const rmemAlloc = (sk: TcpSock): number => 2 * Math.max(0, sk.rcvNxt - sk.rcvRead) + sk.ofo.truesize;
+
+/** tp->rcv_wnd: the window of the last ACK. */
+export const lastWindow = (sk: TcpSock): number => Math.max(0, sk.rcvAdv - sk.rcvWup);
+
+/** The clamp in force: TCP_WINDOW_CLAMP, or what the buffer allows. */
+const clampOf = (sk: TcpSock): number => (sk.windowClamp > 0 ? sk.windowClamp : windowFromSpace(sk.rcvbuf));
 
 /**
- * __tcp_select_window(): the right edge we would advertise now. Receiver's side of silly-window avoidance (RFC 9293
- * 3.8.6.2.2): it stays where it is until it can move by a segment or half the buffer.
+ * __tcp_select_window(): how far beyond rcvNxt the peer may send, by what is free. Receiver's side of silly-window avoidance
+ * (RFC 9293 3.8.6.2.2): nothing rather than less than a segment, and without a window scale whole segments.
  */
-function wantedEdge(sk: TcpSock): number {
-  const cap = capacity(sk);
-  const edge = sk.rcvRead + cap;
-  return edge - sk.rcvAdv < Math.min(sk.rcvMss, cap / 2) ? sk.rcvAdv : edge;
+export function offeredWindow(cx: TcpContext, sk: TcpSock): number {
+  const allowed = windowFromSpace(sk.rcvbuf);
+  const full = Math.min(clampOf(sk), allowed);
+  const mss = Math.min(sk.rcvMss, full);
+  if (mss <= 0) return 0;
+  const unit = 1 << sk.rcvWscale;
+  const shrink = mayShrink(cx, sk);
+  let free = windowFromSpace(sk.rcvbuf - rmemAlloc(sk));
+  if (shrink) free -= free % unit;
+  if (free < full >> 1) {
+    sk.quickAcks = 0;
+    free -= free % unit;
+    if (free < allowed >> 4 || free < mss) return 0;
+  }
+  free = Math.min(free, sk.rcvSsthresh);
+  if (sk.rcvWscale > 0) return Math.ceil(free / unit) * unit;
+  const now = lastWindow(sk);
+  if (now <= free - mss || now > free) return free - (free % mss);
+  return mss === full && free > now + (full >> 1) ? free : now;
 }
 
-/** tcp_select_window(): the header's window field; what it says is remembered, and never taken back. */
+/** tcp_select_window(): the header's window field. What it says is remembered and not taken back (RFC 9293 SHLD-14). */
 export function selectWindow(cx: TcpContext, sk: TcpSock): number {
-  const shift = sk.rcvWscale;
-  if (sk.rcvAdv < sk.rcvAck) sk.rcvAdv = sk.rcvAck;
-  const edge = wantedEdge(sk);
-  const keep = edge <= sk.rcvAdv;
-  const had = sk.rcvAdv - sk.rcvAck;
-  const unit = 1 << shift;
-  let field = keep ? Math.ceil(had / unit) : Math.floor((edge - sk.rcvAck) / unit);
-  if (keep && edge > sk.rcvRead + capacity(sk)) cx.env.mib.inc('TcpExtTCPWantZeroWindowAdv');
-  field = Math.min(field, U16_MAX);
-  const advertised = sk.rcvAck + field * unit;
+  const unit = 1 << sk.rcvWscale;
+  if (sk.ackNoMem) {
+    // the data was thrown away for want of memory: say so
+    sk.rcvAdv = sk.rcvNxt;
+    return advertise(cx, sk, 0);
+  }
+  const now = sk.rcvWindow;
+  let window = offeredWindow(cx, sk);
+  if (window < now && !mayShrink(cx, sk)) {
+    if (window === 0) cx.env.mib.inc('TcpExtTCPWantZeroWindowAdv');
+    window = now;
+  }
+  // What waits for the socket layer's confirmation is beyond the ACK, so it is part of what the field says.
+  const most = sk.rcvWscale === 0 && cx.sysctl.tcpWorkaroundSignedWindows ? MAX_TCP_WINDOW : U16_MAX;
+  const field = Math.min(Math.ceil((sk.rcvNxt + window - sk.rcvAck) / unit), most);
+  sk.rcvAdv = Math.max(sk.rcvAck + field * unit, mayShrink(cx, sk) ? 0 : sk.rcvAdv);
+  return advertise(cx, sk, field);
+}
+
+function advertise(cx: TcpContext, sk: TcpSock, field: number): number {
   if (field === 0 && !sk.advertisedZero) cx.env.mib.inc('TcpExtTCPToZeroWindowAdv');
   else if (field > 0 && sk.advertisedZero) cx.env.mib.inc('TcpExtTCPFromZeroWindowAdv');
   sk.advertisedZero = field === 0;
-  if (advertised > sk.rcvAdv) sk.rcvAdv = advertised;
   sk.rcvWup = sk.rcvAck;
   return field;
 }
 
-/** tcp_cleanup_rbuf(): does what was just read open the window so far that the peer should hear of it now? */
-export function windowUpdateDue(sk: TcpSock): boolean {
+/** tcp_shrink_window: the right edge may go back when memory runs out. */
+const mayShrink = (cx: TcpContext, sk: TcpSock): boolean => cx.sysctl.tcpShrinkWindow && sk.rcvWscale > 0;
+
+/** Second half of tcp_cleanup_rbuf(): did what was just read open the window so far that the peer should hear of it now? */
+export function windowUpdateDue(cx: TcpContext, sk: TcpSock): boolean {
   const now = sk.rcvWindow;
-  if (2 * now > windowFromSpace(sk.rcvbuf)) return false;
-  const next = wantedEdge(sk) - sk.rcvNxt;
-  return next > 0 && next >= 2 * now && next > now;
+  if (2 * now > clampOf(sk)) return false;
+  const next = offeredWindow(cx, sk);
+  return next > 0 && next >= 2 * now;
 }
 
 /** tcp_init_buffer_space(): called when the connection is established. */
 export function initBufferSpace(cx: TcpContext, sk: TcpSock): void {
-  sk.rcvSsthresh = Math.max(sk.rcvSsthresh, windowFromSpace(sk.rcvbuf));
-  sk.rcvSpace = Math.min(sk.rcvAdv - sk.rcvNxt, TCP_INIT_CWND * sk.advMss);
+  const most = windowFromSpace(sk.rcvbuf);
+  const { advMss } = sk;
+  let clamp = sk.windowClamp > 0 ? sk.windowClamp : U16_MAX * 2 ** sk.rcvWscale;
+  clamp = Math.min(clamp, most);
+  // one segment stays in reserve
+  if (clamp > 2 * advMss && clamp + advMss > most) clamp = Math.max(2 * advMss, most - advMss);
+  sk.windowClamp = clamp;
+  sk.rcvSsthresh = Math.min(sk.rcvSsthresh, clamp);
+  sk.rcvSpace = Math.min(sk.rcvSsthresh, sk.rcvAdv - sk.rcvNxt, TCP_INIT_CWND * advMss);
   sk.rcvSpaceSeq = sk.rcvRead;
   sk.rcvSpaceMs = cx.now;
-}
-
-/** An RTT as the receiver sees it: how long after our ACK the data comes that it allowed (tcp_rcv_rtt_measure). */
-export function measureRcvRtt(cx: TcpContext, sk: TcpSock, tsRttMs: number): void {
-  let sample = tsRttMs;
-  if (sample < 0) {
-    if (sk.rcvRttStartMs !== 0) {
-      if (sk.rcvNxt < sk.rcvRttSeq) return;
-      sample = cx.now - sk.rcvRttStartMs;
-    }
-    sk.rcvRttSeq = sk.rcvNxt + sk.rcvWindow;
-    sk.rcvRttStartMs = cx.now;
-    if (sample < 0) return;
-  }
-  sample = Math.max(sample, 0.1);
-  if (sk.rcvRttMs === 0) sk.rcvRttMs = sample;
-  else if (tsRttMs < 0) sk.rcvRttMs = Math.min(sk.rcvRttMs, sample);
-  else sk.rcvRttMs += (sample - sk.rcvRttMs) / 8;
 }
 
 /**
- * tcp_rcv_space_adjust(): dynamic right-sizing. Once per round trip, when the application has read more than in the
- * one before, the buffer grows to twice that, and by as much more as the rate is growing.
+ * tcp_grow_window(): each segment that came with little overhead lets the window open by two more, until the buffer is
+ * fully on offer: a peer of tiny segments cannot make us promise what their skbs would not fit into.
  */
-export function rcvSpaceAdjust(cx: TcpContext, sk: TcpSock): void {
-  if (sk.rcvRttMs === 0 || cx.now - sk.rcvSpaceMs < sk.rcvRttMs) return;
-  const copied = sk.rcvRead - sk.rcvSpaceSeq;
-  if (copied > sk.rcvSpace) {
-    if (cx.sysctl.tcpModerateRcvbuf && !sk.rcvbufLocked) {
-      let win = 2 * copied + 16 * sk.advMss;
-      if (sk.rcvSpace > 0) win += 2 * Math.floor((win * (copied - sk.rcvSpace)) / sk.rcvSpace);
-      const rcvbuf = Math.min(2 * win, cx.sysctl.tcpRmem[2]);
-      if (rcvbuf > sk.rcvbuf) {
-        sk.rcvbuf = rcvbuf;
-        sk.rcvSsthresh = windowFromSpace(rcvbuf);
-      }
-    }
-    sk.rcvSpace = copied;
+export function growWindow(cx: TcpContext, sk: TcpSock, len: number, truesize: number): void {
+  const room = Math.min(clampOf(sk), windowFromSpace(sk.rcvbuf - rmemAlloc(sk))) - sk.rcvSsthresh;
+  if (room <= 0) return;
+  let incr = windowFromSpace(truesize) <= len ? 2 * sk.advMss : growBySmall(cx, sk, len, truesize);
+  if (incr === 0) return;
+  incr = Math.max(incr, 2 * len);
+  sk.rcvSsthresh += Math.min(room, incr);
+  sk.quickAcks |= 1;
+}
+
+/** __tcp_grow_window(): small segments may open the window while it is far below what tcp_rmem allows. */
+function growBySmall(cx: TcpContext, sk: TcpSock, len: number, truesize: number): number {
+  let cost = windowFromSpace(truesize) >> 1;
+  let window = windowFromSpace(cx.sysctl.tcpRmem[2]) >> 1;
+  while (sk.rcvSsthresh <= window) {
+    if (cost <= len) return 2 * sk.rcvMss;
+    cost >>= 1;
+    window >>= 1;
   }
-  sk.rcvSpaceSeq = sk.rcvRead;
-  sk.rcvSpaceMs = cx.now;
+  return 0;
+}
+
+/** TCP_WINDOW_CLAMP (tcp_set_window_clamp) */
+export function setWindowClamp(sk: TcpSock, clamp: number): void {
+  const old = sk.windowClamp;
+  sk.windowClamp = clamp;
+  if (clamp === 0 || clamp === old) return;
+  if (old === 0 || clamp < old) sk.rcvSsthresh = Math.min(sk.rcvSsthresh, clamp);
+  else sk.rcvSsthresh = Math.max(sk.rcvSsthresh, Math.min(lastWindow(sk), clamp));
 }

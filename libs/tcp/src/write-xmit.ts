@@ -8,6 +8,7 @@ import type { TcpSock } from './sock.ts';
 import { GSO_PAYLOAD_MAX, TCP_INIT_CWND } from './sysctl.ts';
 import { Timer } from './timers.ts';
 import { currentMss, transmit } from './transmit.ts';
+import { inUrgentMode } from './urgent.ts';
 
 /** __tcp_push_pending_frames(): sends what may be sent now; if the peer's window forbids all of it, asks after it later. */
 export function pushPending(cx: TcpContext, sk: TcpSock): void {
@@ -22,7 +23,7 @@ function writeXmit(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_write_xmit');
   if (sk.packetsOut === 0) slowStartAfterIdle(cx, sk);
   const mss = currentMss(sk);
-  const tsoMax = Math.max(mss, GSO_PAYLOAD_MAX - (GSO_PAYLOAD_MAX % mss));
+  const tsoMax = inUrgentMode(sk) ? mss : Math.max(mss, GSO_PAYLOAD_MAX - (GSO_PAYLOAD_MAX % mss));
   let sent = false;
   let cwndLimited = false;
   for (;;) {
@@ -65,7 +66,7 @@ function chooseLength(sk: TcpSock, avail: number, fin: boolean, mss: number, mos
 
 /** tcp_nagle_test(): a small segment goes when nothing small is in flight (Minshall's reading of RFC 896). */
 function nagleLets(sk: TcpSock, fin: boolean): boolean {
-  if (fin) return true;
+  if (fin || inUrgentMode(sk)) return true;
   if (sk.cork) return false;
   if (sk.nodelay) return true;
   const smallInFlight = sk.sndSml > sk.sndUna && sk.sndSml <= sk.sndNxt;

@@ -266,6 +266,8 @@ export class MiniSocketLayer {
     if (s.unknown) return false;
     if (s.ops.length > 0) return true;
     if (s.ended) return false;
+    // the last word may have been lost: whoever closed asks
+    if (s.closing) return true;
     return (s.view?.sndUna ?? 0) < s.written.length && s.view !== undefined;
   }
 
