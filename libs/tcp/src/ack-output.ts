@@ -137,6 +137,10 @@ export function ackOutOfOrder(cx: TcpContext, sk: TcpSock): void {
   let rttMs = sk.rcvRttMs;
   if (sk.rtt.srttMs > 0 && sk.rtt.srttMs < rttMs) rttMs = sk.rtt.srttMs;
   const delayMs = Math.min(sysctl.tcpCompSackDelayNs / 1e6, rttMs / 20);
+  if (delayMs <= 0) {
+    oweDupAck(cx, sk);
+    return;
+  }
   c.acks++;
   if (c.acks === 1) armDelAck(cx, sk, cx.now + delayMs);
 }

@@ -8,7 +8,7 @@ import { SendQueue } from './send-queue.ts';
 import { after, before, fromWire, toWire } from './sequence.ts';
 import { SipHash } from './siphash.ts';
 import { Timed, Timer, TimerHeap, TimerTable } from './timers.ts';
-import { isLegalTransition, TRANSITIONS, transitionsDot } from './transitions.ts';
+import { isLegalTransition, TRANSITIONS, transitionsDiagram } from './transitions.ts';
 
 describe('sequence', () => {
   test.each([
@@ -49,7 +49,7 @@ describe('transitions', () => {
     expect(isLegalTransition(TCP_CLOSE, TCP_ESTABLISHED)).toBe(false);
     expect(isLegalTransition(TCP_ESTABLISHED, TCP_TIME_WAIT)).toBe(false);
     expect(Object.keys(TRANSITIONS)).toHaveLength(TCP_STATE_NAMES.length - 1);
-    expect(transitionsDot()).toContain('SYN_SENT -> ESTABLISHED;');
+    expect(transitionsDiagram()).toContain('SYN_SENT --> ESTABLISHED: SYN-ACK');
   });
 });
 
