@@ -114,6 +114,8 @@ function addLook(p: Command): void {
     .action(async (_o, c: Command) => (await import('./commands/trace.ts')).trace(c.optsWithGlobals()));
 }
 
+const collect = (word: string, all: string[]): string[] => [...all, word];
+
 function addUse(p: Command): void {
   readable(p.command('ping'))
     .description('ICMP echo from the stack')
@@ -142,6 +144,19 @@ function addUse(p: Command): void {
     .option('--rm', 'stop it')
     .action(async (port: string | undefined, target: string | undefined, _o, c: Command) =>
       (await import('./commands/expose.ts')).expose(port, target, c.optsWithGlobals()),
+    );
+  p.command('packetdrill')
+    .description('run packetdrill scripts: on the engines in virtual time, on the running services, or on Linux')
+    .option('--target <name>', 'engine, services or linux', 'engine')
+    .option('--strict', 'packets that nobody expected are a failure (default on the engine)')
+    .option('--no-strict', 'as the original: what is left at the end does not matter')
+    .option('--iss <n>', 'initial sequence number of the stack (engine)')
+    .option('--remote-iss <n>', "what the script's sequence number 0 is on the wire")
+    .option('-D, --define <name=value>', 'replace a word in the scripts', collect, [])
+    .option('-j, --json', 'JSON on stdout')
+    .argument('<path...>', 'scripts, or folders of *.pkt')
+    .action(async (paths: string[], _o, c: Command) =>
+      (await import('./commands/packetdrill.ts')).packetdrill(paths, c.opts()),
     );
   readable(p.command('sysctl'))
     .description('read sysctls, or write one: sysctl net.ipv4.ip_default_ttl=63')

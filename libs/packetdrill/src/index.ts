@@ -1,4 +1,11 @@
+export type * from './lang/ast.ts';
+export { ScriptError } from './lang/error.ts';
+export { parseScript } from './lang/parser.ts';
+export { printScript } from './lang/print.ts';
+export { findScripts, runFile, type FileOptions, type FileResult } from './run-file.ts';
+export { runScript, type RunOptions } from './run/runner.ts';
 export * from './sys.ts';
 export * from './target.ts';
 export { LinuxTarget, whyNoLinux } from './targets/linux/linux-target.ts';
 export { ServicesTarget, type ServicesTargetOptions } from './targets/services/services-target.ts';
+export { makeTarget, targetNames } from './targets/index.ts';

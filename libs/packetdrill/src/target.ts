@@ -14,6 +14,11 @@ export interface ScriptAddresses {
 /** What a script asks of the machine it runs on, before its first event. */
 export interface TargetOptions extends ScriptAddresses {
   mtu: number;
+  /**
+   * Every connection of the stack under test begins at this sequence number: for runs across the wrap. Only asked of a
+   * target whose `canPinIss` is true.
+   */
+  iss?: number;
 }
 
 /** What a call gave: as in C, −1 and an errno, or a number. */
@@ -96,6 +101,8 @@ export interface Target {
   readonly name: 'engine' | 'services' | 'linux';
   /** Time only passes in sleepUntil() and nextPacket(): no tolerance is needed beyond the script's own. */
   readonly virtualTime: boolean;
+  /** Honours TargetOptions.iss. */
+  readonly canPinIss?: boolean;
   readonly sys: SysCalls;
   open(opts: TargetOptions): Promise<void>;
   close(): Promise<void>;
@@ -116,6 +123,8 @@ export interface Target {
    * interpreted: sysctl through sysctl(), `ip route …` through ipRoute(), and what only concerns Linux ignored.
    */
   command?(line: string): Promise<void>;
+  /** `ip route WORDS…`, for a target without command(). */
+  ipRoute?(words: readonly string[]): void;
   /** Addresses that no script before had; used where the script names none. For a target that remembers scripts. */
   addresses?(): ScriptAddresses;
   /** After the last script: ends what open() started and close() kept. */
