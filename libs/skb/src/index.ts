@@ -7,6 +7,7 @@ export * from './icmp-err.ts';
 export * from './ledger.ts';
 export * from './mib.ts';
 export * from './net.ts';
+export * from './page-frag.ts';
 export * from './rng.ts';
 export * from './seam.ts';
 export * from './skbuff.ts';

@@ -1,5 +1,6 @@
 import type { Ipv4Addr } from './addr.ts';
 import { CHECKSUM_NONE, PACKET_HOST } from './constants.ts';
+import { pageFrag } from './page-frag.ts';
 import type { Millis } from './time.ts';
 
 /** What a transport asks of the IP layer for one packet (include/net/flow.h:flowi4). */
@@ -88,7 +89,7 @@ export class SkBuff {
 
   /** An empty skb with `headroom` bytes before its data and room for `size` bytes in the linear part. */
   static alloc(headroom: number, size: number): SkBuff {
-    return new SkBuff(headOf(headroom + size), headroom, headroom);
+    return new SkBuff(pageFrag(headroom + size), headroom, headroom);
   }
 
   /** Bytes from `data` to the end, fragments included (skb->len). */
@@ -225,26 +226,6 @@ export class SkBuff {
     bigger.set(this.buf.subarray(0, this.tail), 0);
     this.buf = bigger;
   }
-}
-
-const HEAD_MAX = 256;
-const PAGE = 8192;
-let page = new Uint8Array(0);
-let pageUsed = 0;
-
-/**
- * `n` zero bytes. Memory for a mere header comes from a page that many share (netdev_alloc_frag): a view is much cheaper
- * than an ArrayBuffer. It lives as long as the longest-lived of them, so larger ones have their own.
- */
-function headOf(n: number): Uint8Array {
-  if (n > HEAD_MAX) return new Uint8Array(n);
-  if (pageUsed + n > page.length) {
-    page = new Uint8Array(PAGE);
-    pageUsed = 0;
-  }
-  const head = page.subarray(pageUsed, pageUsed + n);
-  pageUsed += (n + 7) & ~7;
-  return head;
 }
 
 /** A copy that shares the payload and owns its headers (skb_copy_header + pskb_copy); the caller gives it an id. */

@@ -1,5 +1,9 @@
+import { pageFrag } from '@skbus/skb';
+
 /** Writes below this are copied together: one fragment per keystroke would cost more than the copy. */
 const COPY_BREAK = 1024;
+/** The first page is small: most that write little write very little. */
+const PAGE_FIRST = 2 * COPY_BREAK;
 const PAGE = 16_384;
 
 /**
@@ -69,23 +73,31 @@ export class SendQueue {
   }
 
   private clearChunks(): void {
-    this.chunks.length = 0;
-    this.starts.length = 0;
+    // Not length = 0, which costs more than the two of them.
+    this.chunks = [];
+    this.starts = [];
     this.head = 0;
     this.page = undefined;
   }
 
+  /** A single small write, as in a dialogue, needs no page of its own; those that come before it has left, do. */
   private copyIn(data: Uint8Array): void {
+    if (this.head === this.chunks.length) {
+      const frag = pageFrag(data.length);
+      frag.set(data, 0);
+      this.pushChunk(frag);
+      return;
+    }
     const { page } = this;
-    const last = this.chunks.length - 1;
-    if (page !== undefined && page.length - this.pageUsed >= data.length && last >= this.head) {
+    if (page !== undefined && page.length - this.pageUsed >= data.length) {
+      const last = this.chunks.length - 1;
       const tail = this.chunks[last]!;
       page.set(data, this.pageUsed);
       this.pageUsed += data.length;
       this.chunks[last] = page.subarray(tail.byteOffset - page.byteOffset, this.pageUsed);
       return;
     }
-    const fresh = new Uint8Array(PAGE_FIRST(this.page));
+    const fresh = new Uint8Array(page === undefined ? PAGE_FIRST : PAGE);
     fresh.set(data, 0);
     this.pushChunk(fresh.subarray(0, data.length));
     this.page = fresh;
@@ -111,6 +123,3 @@ export class SendQueue {
     return lo;
   }
 }
-
-/** The first page of a connection is small: most that write little write very little. */
-const PAGE_FIRST = (before: Uint8Array | undefined): number => (before === undefined ? 2 * COPY_BREAK : PAGE);
