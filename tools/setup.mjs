@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a fresh machine ready: node modules, nats-server, generated code, build. What is there already is left alone, so
 // that it may run before every start. Needs nothing but Node.
-//   --test       also what the tests use: ping, iperf3, tshark, curl, nmap
+//   --test       also what the tests use: ping, iperf3, tshark, curl, nmap, hping3
 //   --no-system  no system packages
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -62,6 +62,7 @@ function installPackages() {
       ['tshark', 'tshark'],
       ['curl', 'curl'],
       ['nmap', 'nmap'],
+      ['hping3', 'hping3'],
     );
   const missing = wanted.filter(([program]) => !find(program)).map(([, pkg]) => pkg);
   if (missing.length === 0) return;

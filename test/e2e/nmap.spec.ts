@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Stack, whyNoTap } from '../support/stack.ts';
 
-const why = whyNoTap();
+const why = whyNoTap('nmap');
 if (why) process.stderr.write(`nmap's fingerprint: skipped (${why})\n`);
 
 /** `T5(R=Y%DF=Y%T=40…)` → { T5: { R: 'Y', DF: 'Y', … } }; a test that was run twice keeps its first result. */

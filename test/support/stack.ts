@@ -14,14 +14,15 @@ export interface Result {
 const CLI = join(root, 'tools/skbus.mjs');
 
 /** Why tests against a Linux kernel cannot run here; `undefined`: they can. */
-export function whyNoTap(): string | undefined {
+export function whyNoTap(...more: string[]): string | undefined {
   if (process.getuid?.() !== 0) return 'not root';
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
   } catch {
     return 'no /dev/net/tun';
   }
-  for (const tool of ['ip', 'curl', 'ping', 'tshark', 'tcpdump', 'iperf3']) if (!which(tool)) return `no ${tool}`;
+  for (const tool of ['ip', 'curl', 'ping', 'tshark', 'tcpdump', 'iperf3', ...more])
+    if (!which(tool)) return `no ${tool}`;
   return undefined;
 }
 
@@ -129,7 +130,7 @@ export class Stack {
 
   /** Starts a command as the Linux peer and lets it run; it ends with the stack. */
   peerStart(cmd: string, ...args: string[]): ChildProcess {
-    const child = spawn('ip', ['netns', 'exec', this.netns, cmd, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('ip', ['netns', 'exec', this.netns, cmd, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.children.add(child);
     return child;
   }

@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { pb } from '@skbus/contracts';
+import { sockDiagReply } from '@skbus/nest-kit';
 import { ERRNO } from '@skbus/skb';
 import { DoorsService } from './doors.service.ts';
 import { SocketService } from './socket.service.ts';
@@ -16,9 +17,7 @@ export class SocketController {
   /** For `ss`: owner and queues of each socket; the transports know the rest by the same `sk`. */
   @MessagePattern('sock_diag')
   sockDiag(data: Uint8Array): Uint8Array {
-    const { sk } = pb.SockDiagRequest.decode(data);
-    const sockets = this.sockets.sockets().filter((s) => sk === 0 || s.sk === sk);
-    return pb.SockDiagReply.encode({ json: JSON.stringify({ sockets }) }).finish();
+    return sockDiagReply(data, (sk) => this.sockets.sockets().filter((s) => sk === 0 || s.sk === sk));
   }
 
   @MessagePattern('expose')

@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { pb } from '@skbus/contracts';
+import { sockDiagReply } from '@skbus/nest-kit';
 import { TcpService } from './tcp.service.ts';
 
 /** TCP's control verbs. */
@@ -10,8 +11,7 @@ export class TcpController {
 
   @MessagePattern('sock_diag')
   sockDiag(data: Uint8Array): Uint8Array {
-    const { sk } = pb.SockDiagRequest.decode(data);
-    return pb.SockDiagReply.encode({ json: JSON.stringify(this.tcp.sockets(sk)) }).finish();
+    return sockDiagReply(data, (sk) => this.tcp.sockets(sk));
   }
 
   @MessagePattern('sysctl')

@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
-import { pb } from '@skbus/contracts';
+import { sockDiagReply } from '@skbus/nest-kit';
 import { UdpService } from './udp.service.ts';
 
 /** UDP's control verbs. */
@@ -10,7 +10,6 @@ export class UdpController {
 
   @MessagePattern('sock_diag')
   sockDiag(data: Uint8Array): Uint8Array {
-    const { sk } = pb.SockDiagRequest.decode(data);
-    return pb.SockDiagReply.encode({ json: JSON.stringify(this.udp.sockets(sk)) }).finish();
+    return sockDiagReply(data, (sk) => this.udp.sockets(sk));
   }
 }

@@ -4,4 +4,5 @@ export { HandOverTo, Initcall, type InitcallContext, type InitcallResult } from 
 export { LayerKit, LAYER_KIT, BUS, CONFIG, type LayerMachine } from './layer-kit.ts';
 export { layerModule, startLayer, runLayer, type LayerDefinition, type RunningLayer } from './run.ts';
 export { systemRng } from './rng.ts';
+export { sockDiagReply } from './sock-diag.ts';
 export { TransportShell, type TransportMachine } from './transport-shell.ts';

@@ -30,10 +30,15 @@ export class SockController {
   @ApiOperation({ summary: 'Sockets as TCP, UDP and the socket layer see them' })
   async ss(): Promise<unknown> {
     const rows = async (layer: 'tcp' | 'udp' | 'socket'): Promise<SockRow[]> => {
-      const request = pb.SockDiagRequest.encode({}).finish();
-      const { json } = pb.SockDiagReply.decode(await this.ctl.request(layer, 'sock_diag', request));
-      const answer = JSON.parse(json || '[]') as SockRow[] | { sockets: SockRow[] };
-      return (Array.isArray(answer) ? answer : answer.sockets).map(withTextAddresses);
+      const all: SockRow[] = [];
+      let skip = 0;
+      do {
+        const request = pb.SockDiagRequest.encode({ skip }).finish();
+        const { json, next } = pb.SockDiagReply.decode(await this.ctl.request(layer, 'sock_diag', request));
+        for (const row of JSON.parse(json) as SockRow[]) all.push(withTextAddresses(row));
+        skip = next;
+      } while (skip > 0);
+      return all;
     };
     const [tcp, udp, socket] = await Promise.all([rows('tcp'), rows('udp'), rows('socket').catch(() => [])]);
     return { tcp, udp, socket };
