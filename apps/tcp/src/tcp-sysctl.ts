@@ -62,6 +62,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_syn_linear_timeouts': count('tcpSynLinearTimeouts', 127),
   'net.ipv4.tcp_syn_retries': count('tcpSynRetries', 127, 1),
   'net.ipv4.tcp_synack_retries': count('tcpSynackRetries', 255),
+  'net.ipv4.tcp_syncookies': count('tcpSyncookies', 2),
   'net.ipv4.tcp_timestamps': flag('tcpTimestamps'),
   'net.ipv4.tcp_window_scaling': flag('tcpWindowScaling'),
   'net.ipv4.tcp_workaround_signed_windows': flag('tcpWorkaroundSignedWindows'),

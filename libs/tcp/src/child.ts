@@ -45,7 +45,7 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   initRcvMss(sk);
   sk.totalRetrans = req.retrans;
   // tcp_synack_rtt_meas(), by Karn's rule
-  if (req.retrans === 0) sk.rtt.sample(cx.now - req.synAckMs, sk.sndUna, sk.sndNxt);
+  if (req.retrans === 0 && req.synAckMs >= 0) sk.rtt.sample(cx.now - req.synAckMs, sk.sndUna, sk.sndNxt);
   sk.state = TCP_LISTEN; // as cloned; inet_csk_clone_lock() changes it
   storeState(cx, sk, TCP_SYN_RECV);
   cx.env.mib.inc('TcpPassiveOpens');

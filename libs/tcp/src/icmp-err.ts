@@ -12,9 +12,9 @@ import {
 import { get16, get32, parseIpv4Header } from '@skbus/wire';
 import type { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
-import { dropRequest } from './listen.ts';
 import { simpleRetransmit } from './recovery.ts';
 import type { RequestSock } from './request.ts';
+import { dropRequest } from './reqsk-queue.ts';
 import { retransmitLost } from './retransmit.ts';
 import { fromWire, toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';

@@ -42,9 +42,13 @@ export function tcpRcv(cx: TcpContext, skb: SkBuff): void {
   }
   if (conn.state === TCP_TIME_WAIT) {
     rcvTimeWait(cx, conn as TimeWaitSock, seg);
+  } else if (seg.auth !== undefined) {
+    refuseAuth(cx, seg, seg.auth);
   } else if (conn.state === TCP_NEW_SYN_RECV) {
-    const child = checkReq(cx, conn as RequestSock, seg);
-    if (child !== undefined) childProcess(cx, child, seg);
+    const sk = checkReq(cx, conn as RequestSock, seg);
+    if (sk === undefined) return;
+    if (sk.state === TCP_LISTEN) doRcv(cx, sk, seg);
+    else childProcess(cx, sk, seg);
   } else {
     doRcv(cx, conn as TcpSock, seg);
   }
@@ -90,8 +94,7 @@ export function doRcv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
       rcvEstablished(cx, sk, seg);
       break;
     case TCP_LISTEN:
-      cx.env.trace('tcp_rcv_state_process', seg.skb);
-      rcvListen(cx, sk, seg, 0);
+      listenRcv(cx, sk, seg, 0);
       break;
     case TCP_SYN_SENT:
       cx.env.trace('tcp_rcv_state_process', seg.skb);
@@ -103,6 +106,11 @@ export function doRcv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     default:
       rcvStateProcess(cx, sk, seg);
   }
+}
+
+function listenRcv(cx: TcpContext, listener: TcpSock, seg: Segment, isn: number): void {
+  const child = rcvListen(cx, listener, seg, isn);
+  if (child !== undefined) childProcess(cx, child, seg);
 }
 
 /** Where the segment is in this sock's stream: from here on nothing wraps. */
@@ -135,5 +143,19 @@ function rcvTimeWait(cx: TcpContext, tw: TimeWaitSock, seg: Segment): void {
   }
   killTimeWait(cx, tw);
   locate(listener, seg);
-  rcvListen(cx, listener, seg, verdict.newIsn);
+  listenRcv(cx, listener, seg, verdict.newIsn);
+}
+
+/** tcp_inbound_hash(): RFC 2385 and RFC 5925 sign segments. We have no keys, so what is signed is not for us. */
+function refuseAuth(cx: TcpContext, seg: Segment, auth: 'md5' | 'ao' | 'bad'): void {
+  const { env } = cx;
+  if (auth === 'bad') {
+    env.drop(seg.skb, 'TCP_AUTH_HDR');
+  } else if (auth === 'md5') {
+    env.mib.inc('TcpExtTCPMD5Unexpected');
+    env.drop(seg.skb, 'TCP_MD5UNEXPECTED');
+  } else {
+    env.mib.inc('TcpExtTCPAOKeyNotFound');
+    env.drop(seg.skb, 'TCP_AOUNEXPECTED');
+  }
 }

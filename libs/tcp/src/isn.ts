@@ -1,20 +1,28 @@
 import type { Ipv4Addr, Millis, Rng } from '@skbus/skb';
 import { SipHash } from './siphash.ts';
 
+/** Bytes of the secret from which all others are made. */
+export const SECRET_BYTES = 16;
+
 /**
  * What an attacker off the path must not guess: initial sequence numbers and timestamp offsets (RFC 6528,
- * net/core/secure_seq.c) and where the search for a port starts (RFC 6056, net/ipv4/inet_hashtables.c).
+ * net/core/secure_seq.c), where the search for a port starts (RFC 6056, net/ipv4/inet_hashtables.c), SYN cookies.
  */
 export class Secrets {
   private readonly sip: SipHash;
   private readonly mix: number;
+  /** The two keys of SYN cookies (syncookie_secret). */
+  readonly cookie: readonly [SipHash, SipHash];
+  private readonly rng: Rng;
 
   constructor(rng: Rng, secret?: Uint8Array) {
-    const key = new Uint8Array(16);
-    if (secret !== undefined) key.set(secret.subarray(0, 16));
-    else for (let i = 0; i < 16; i++) key[i] = rng.u32();
+    this.rng = rng;
+    const key = new Uint8Array(SECRET_BYTES);
+    if (secret !== undefined) key.set(secret.subarray(0, SECRET_BYTES));
+    else randomBytes(rng, key);
     this.sip = new SipHash(key);
     this.mix = this.sip.hash4(0, 0, 0, 0x6d6978) | 0;
+    this.cookie = [new SipHash(this.derive(0x636b30)), new SipHash(this.derive(0x636b31))];
   }
 
   /** RFC 6528: a keyed hash of the four-tuple plus a clock of 4 µs. */
@@ -33,6 +41,24 @@ export class Secrets {
     return this.sip.hash4(saddr, daddr, dport, 0x706f7274);
   }
 
+  /** Which listener of an SO_REUSEPORT group takes a connection (inet_ehashfn). */
+  reuseportHash(laddr: Ipv4Addr, lport: number, raddr: Ipv4Addr, rport: number): number {
+    return this.sip.hash4(laddr, raddr, (lport << 16) | rport, 0x72657573);
+  }
+
+  /** Another key, as unguessable as this one. */
+  derive(label: number): Uint8Array {
+    const key = new Uint8Array(SECRET_BYTES);
+    const view = new DataView(key.buffer);
+    for (let i = 0; i < SECRET_BYTES; i += 4) view.setUint32(i, this.sip.hash4(label, i, 0, 0x6b6579), true);
+    return key;
+  }
+
+  /** A key that only chance knows. */
+  randomKey(): Uint8Array {
+    return randomBytes(this.rng, new Uint8Array(SECRET_BYTES));
+  }
+
   /** Spreads the established hash, so that nobody can aim at one chain. */
   tupleHash(laddr: Ipv4Addr, lport: number, raddr: Ipv4Addr, rport: number): number {
     let h = Math.imul(laddr ^ this.mix ^ raddr, 0x9e3779b1);
@@ -40,4 +66,9 @@ export class Secrets {
     h = Math.imul(h ^ (h >>> 13) ^ this.mix, 0xc2b2ae35);
     return (h ^ (h >>> 16)) & 0x7fffffff;
   }
+}
+
+function randomBytes(rng: Rng, out: Uint8Array): Uint8Array {
+  for (let i = 0; i < out.length; i++) out[i] = rng.u32();
+  return out;
 }

@@ -1,145 +1,138 @@
-import { NEVER, TCP_LISTEN } from '@skbus/skb';
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import { formatIpv4 } from '@skbus/skb';
+import { TCP_FIN, TCP_RST } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
-import { ecnCreateRequest, ecnSynAckFlags } from './ecn.ts';
+import { ecnCreateRequest } from './ecn.ts';
 import { sendReset } from './reply.ts';
-import { RequestSock } from './request.ts';
+import { rcvWindow, RequestSock } from './request.ts';
+import { acceptQueueFull, hashRequest, reqskQueue, reqskQueueFull } from './reqsk-queue.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
-import { TCP_MAX_WSCALE, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
-import { selectInitialWindow } from './window.ts';
+import { reqskQueueAdd, synRecvSock } from './syn-recv-sock.ts';
+import { sendSynAck } from './synack.ts';
+import { cookieCheck, cookieInitSequence, cookieTimestamp } from './syncookies.ts';
+import { TCP_MAX_WSCALE, TCP_MSS_DEFAULT } from './sysctl.ts';
 
-/** A segment for a listener (RFC 9293 3.10.7.2). Ends the skb. `isn` ≠ 0: what a TIME-WAIT wants the new one to start with. */
-export function rcvListen(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): void {
+/**
+ * A segment for a listener (RFC 9293 3.10.7.2). Ends the skb, or returns the child that it made and is to go on to.
+ * `isn` ≠ 0: what a TIME-WAIT wants the new connection to start with.
+ */
+export function rcvListen(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): TcpSock | undefined {
   const { env } = cx;
-  if ((seg.flags & TCP_RST) !== 0) {
-    env.drop(seg.skb, 'TCP_RESET');
-  } else if (seg.hasAck) {
+  if (!seg.syn && seg.hasAck && (seg.flags & TCP_RST) === 0) {
+    const req = cookieCheck(cx, sk, seg);
+    if (req !== undefined) return cookieSock(cx, req, seg);
+  }
+  env.trace('tcp_rcv_state_process', seg.skb);
+  if (seg.hasAck) {
     sendReset(cx, seg);
     env.drop(seg.skb, 'TCP_FLAGS');
-  } else if (!seg.syn || (seg.flags & TCP_FIN) !== 0 || seg.auth) {
+  } else if ((seg.flags & TCP_RST) !== 0) {
+    env.drop(seg.skb, 'TCP_RESET');
+  } else if (!seg.syn || (seg.flags & TCP_FIN) !== 0) {
     env.drop(seg.skb, 'TCP_FLAGS');
   } else {
     env.trace('tcp_v4_conn_request', seg.skb);
     connRequest(cx, sk, seg, isn);
   }
+  return undefined;
 }
 
-/** sk_acceptq_is_full() */
-export const acceptQueueFull = (sk: TcpSock): boolean => sk.ackBacklog > sk.backlog;
+/** tcp_get_cookie_sock(): the ACK of a SYN cookie is all there ever was of the request. */
+function cookieSock(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | undefined {
+  const child = synRecvSock(cx, req, seg);
+  if (child === undefined) cx.env.drop(seg.skb, 'NO_SOCKET');
+  else reqskQueueAdd(cx, req.listener, child, seg);
+  return child;
+}
 
-/** tcp_conn_request(): a SYN becomes a request and is answered. */
+/** tcp_conn_request(): a SYN becomes a request and is answered; when there are too many, only answered. */
 function connRequest(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): void {
   const { env, sysctl } = cx;
   env.trace('tcp_conn_request', seg.skb);
-  const queueFull = sk.reqCount >= Math.max(sk.backlog, 1) || sk.reqCount >= sysctl.tcpMaxSynBacklog;
-  if (queueFull || acceptQueueFull(sk)) {
-    env.mib.inc(queueFull ? 'TcpExtTCPReqQFullDrop' : 'TcpExtListenOverflows');
-    env.mib.inc('TcpExtListenDrops');
-    env.drop(seg.skb, 'SOCKET_BACKLOG');
+  // What a TIME-WAIT lets in is an evidently real peer, so it needs no cookie.
+  const wantCookie = isn === 0 && (sysctl.tcpSyncookies === 2 || reqskQueueFull(sk));
+  if (wantCookie && !synFloodAction(cx, sk)) {
+    listenDrop(cx, seg);
+    return;
+  }
+  if (acceptQueueFull(sk)) {
+    env.mib.inc('TcpExtListenOverflows');
+    listenDrop(cx, seg);
     return;
   }
   env.trace('inet_reqsk_alloc', seg.skb);
-  const req = openRequest(cx, sk, seg);
+  const req = openRequest(cx, sk, seg, wantCookie);
+  if (!wantCookie && isn === 0 && lastQuarter(cx, sk)) {
+    listenDrop(cx, seg);
+    return;
+  }
+  ecnCreateRequest(cx, req, seg);
+  if (wantCookie) {
+    if (!req.tsOk) req.ecnOk = false;
+    req.iss32 = cookieInitSequence(cx, req, seg);
+    sendSynAck(cx, req, cookieTimestamp(cx, req));
+    env.consume(seg.skb);
+    return;
+  }
   req.iss32 = isn !== 0 ? isn : cx.secrets.isn(req.laddr, req.raddr, req.lport, req.rport, cx.now);
+  recordSyn(req, seg);
   env.trace('inet_csk_reqsk_queue_hash_add', seg.skb);
-  cx.ehash.add(req);
-  sk.reqCount++;
-  sk.requests?.add(req);
-  req.dueMs = cx.now + TCP_TIMEOUT_INIT_MS;
-  cx.timers.touch(req);
+  hashRequest(cx, req);
   req.synAckMs = cx.now;
   sendSynAck(cx, req);
   env.consume(seg.skb);
 }
 
-/** tcp_v4_send_synack() */
-export function sendSynAck(cx: TcpContext, req: RequestSock): void {
-  const { env, out } = cx;
-  env.trace('tcp_v4_send_synack');
-  env.trace('tcp_make_synack');
-  out.saddr = req.laddr;
-  out.daddr = req.raddr;
-  out.sport = req.lport;
-  out.dport = req.rport;
-  out.seq32 = req.iss32;
-  out.ack32 = (req.irs32 + 1) >>> 0;
-  out.flags = TCP_SYN | TCP_ACK | ecnSynAckFlags(req.ecnOk);
-  out.window = Math.min(req.rcvWnd, 65_535);
-  out.tos = req.listener.tos;
-  out.ttl = req.listener.ttl;
-  out.oif = 0;
-  out.mss = 0;
-  out.hasTs = false;
-  const o: TcpOptions = { mss: req.advMss };
-  if (req.tsOk) {
-    o.tsVal = cx.tsNow(req.tsOffset);
-    o.tsEcr = req.tsRecent;
+/** tcp_syn_flood_action(): whether a full queue is met with cookies, and a warning, once. */
+function synFloodAction(cx: TcpContext, sk: TcpSock): boolean {
+  const { env, sysctl } = cx;
+  const q = reqskQueue(sk);
+  const cookies = sysctl.tcpSyncookies !== 0;
+  env.trace('tcp_syn_flood_action');
+  env.mib.inc(cookies ? 'TcpExtTCPReqQFullDoCookies' : 'TcpExtTCPReqQFullDrop');
+  if (!q.floodWarned && sysctl.tcpSyncookies !== 2) {
+    q.floodWarned = true;
+    const what = cookies ? 'Sending cookies' : 'Dropping request';
+    env.printk(`TCP: request_sock_TCP: Possible SYN flooding on port ${formatIpv4(sk.laddr)}:${sk.lport}. ${what}.`);
   }
-  if (req.wscaleOk) o.wscale = req.rcvWscale;
-  if (req.sackOk) o.sackPermitted = true;
-  out.options = o;
-  const skb = out.build(env, cx.now, 0);
-  skb.confirm = false;
-  env.mib.inc('TcpOutSegs');
-  env.trace('ip_build_and_send_pkt', skb);
-  env.pass('ip_queue_xmit', skb);
+  return cookies;
 }
 
-/** tcp_rtx_synack() */
-export function rtxSynAck(cx: TcpContext, req: RequestSock): void {
-  cx.env.trace('tcp_rtx_synack');
-  sendSynAck(cx, req);
-  req.retrans++;
-  cx.env.mib.inc('TcpRetransSegs');
-  cx.env.mib.inc('TcpExtTCPSynRetrans');
+/** Without cookies, the last quarter of tcp_max_syn_backlog is kept for peers known from before; we remember none. */
+function lastQuarter(cx: TcpContext, sk: TcpSock): boolean {
+  const { tcpMaxSynBacklog, tcpSyncookies } = cx.sysctl;
+  return tcpSyncookies === 0 && tcpMaxSynBacklog - sk.reqCount < tcpMaxSynBacklog >> 2;
 }
 
-/** reqsk_timer_handler(): the SYN-ACK again, twice as long each time, until tcp_synack_retries. */
-export function requestTimer(cx: TcpContext, req: RequestSock): void {
-  cx.env.trace('reqsk_timer_handler');
-  const most = req.listener.synCnt || cx.sysctl.tcpSynackRetries;
-  if (req.listener.state !== TCP_LISTEN || req.timeouts >= most) {
-    dropRequest(cx, req);
-    return;
-  }
-  if (!req.acked || !acceptQueueFull(req.listener)) rtxSynAck(cx, req);
-  req.timeouts++;
-  req.dueMs = cx.now + Math.min(TCP_TIMEOUT_INIT_MS * 2 ** req.timeouts, 120_000);
-  cx.timers.touch(req);
+/** tcp_listendrop() */
+function listenDrop(cx: TcpContext, seg: Segment): void {
+  cx.env.mib.inc('TcpExtListenDrops');
+  cx.env.drop(seg.skb, 'SOCKET_BACKLOG');
 }
 
-/** inet_csk_reqsk_queue_drop() */
-export function dropRequest(cx: TcpContext, req: RequestSock): void {
-  req.dueMs = NEVER;
-  cx.timers.remove(req);
-  cx.ehash.remove(req);
-  if (req.listener.requests?.delete(req) === true) req.listener.reqCount--;
-}
-
-/** tcp_openreq_init(), tcp_v4_init_req() and tcp_openreq_init_rwin() */
-function openRequest(cx: TcpContext, sk: TcpSock, seg: Segment): RequestSock {
+/** tcp_openreq_init(). A cookie without timestamps cannot hold any option but the MSS. */
+function openRequest(cx: TcpContext, sk: TcpSock, seg: Segment, wantCookie: boolean): RequestSock {
   const { sysctl } = cx;
   const req = new RequestSock(sk);
-  req.laddr = seg.daddr;
-  req.lport = seg.dport;
-  req.raddr = seg.saddr;
-  req.rport = seg.sport;
+  req.take(cx, seg);
   req.irs32 = seg.seq32;
-  req.mtu = seg.skb.rtMtu > 0 ? seg.skb.rtMtu : (cx.routes.peek(seg.saddr, seg.daddr)?.mtu ?? 1500);
   req.peerMss = seg.mss > 0 ? seg.mss : TCP_MSS_DEFAULT;
   if (sk.userMss > 0) req.peerMss = Math.min(req.peerMss, sk.userMss);
-  req.advMss = sk.userMss > 0 ? Math.min(req.mtu - 40, sk.userMss) : req.mtu - 40;
   req.tsOk = seg.hasTs && sysctl.tcpTimestamps;
   req.tsRecent = req.tsOk ? seg.tsVal : 0;
-  req.tsOffset = cx.secrets.tsOffset(req.laddr, req.raddr);
-  req.sackOk = seg.sackPermitted && sysctl.tcpSack;
-  ecnCreateRequest(cx, req, seg);
-  req.wscaleOk = seg.wscale >= 0 && sysctl.tcpWindowScaling;
+  const options = !wantCookie || req.tsOk;
+  req.sackOk = options && seg.sackPermitted && sysctl.tcpSack;
+  req.wscaleOk = options && seg.wscale >= 0 && sysctl.tcpWindowScaling;
   req.sndWscale = req.wscaleOk ? Math.min(seg.wscale, TCP_MAX_WSCALE) : 0;
-  const mss = req.advMss - (req.tsOk ? 12 : 0);
-  const w = selectInitialWindow(cx, sk.rcvbuf, sk.rcvbufLocked, sk.windowClamp, mss, req.wscaleOk);
-  req.rcvWnd = w.wnd;
-  req.rcvWscale = w.wscale;
+  rcvWindow(cx, req, req.advMss - (req.tsOk ? 12 : 0));
   return req;
+}
+
+/** tcp_reqsk_record_syn() */
+function recordSyn(req: RequestSock, seg: Segment): void {
+  const save = req.listener.reqskQueue?.saveSyn ?? 0;
+  if (save === 0) return;
+  const { skb } = seg;
+  const from = save === 2 && skb.macHeader >= 0 ? skb.macHeader : skb.networkHeader;
+  req.savedSyn = skb.buf.slice(from, skb.data + seg.hlen);
 }

@@ -5,10 +5,13 @@ import type { Segment } from './segment.ts';
 
 /** Replies that no sock sends: resets, and ACKs for TIME-WAITs and requests (ip_send_unicast_reply). */
 
-/** tcp_v4_send_reset(): the answer to a segment that has no business here (RFC 9293 3.5.2). Never to a reset. */
+/**
+ * tcp_v4_send_reset(): the answer to a segment that has no business here (RFC 9293 3.5.2). Never to a reset, and never
+ * to a signed segment, whose sender would not believe an unsigned one.
+ */
 export function sendReset(cx: TcpContext, seg: Segment): void {
   const { env, out } = cx;
-  if ((seg.flags & TCP_RST) !== 0) return;
+  if ((seg.flags & TCP_RST) !== 0 || seg.auth !== undefined) return;
   env.trace('tcp_v4_send_reset', seg.skb);
   fillReply(cx, seg);
   out.options = undefined;

@@ -1,5 +1,5 @@
 import type { SkBuff } from '@skbus/skb';
-import { get16, get32, parseTcpOptions, TCP_ACK, TCP_FIN, TCP_HLEN, TCP_SYN } from '@skbus/wire';
+import { get16, get32, parseTcpOptions, TCP_ACK, TCP_FIN, TCP_HLEN, TCP_SYN, type TcpOptions } from '@skbus/wire';
 
 /** NOP, NOP, timestamp, length 10: what nearly every segment of a connection with timestamps carries. */
 const TSTAMP_ALIGNED = 0x0101080a;
@@ -37,7 +37,8 @@ export class Segment {
   sackPermitted = false;
   /** As on the wire; empty: none. */
   sack: readonly [number, number][] = NONE;
-  auth = false;
+  /** Signed by MD5 or AO; `bad`: by both, or twice. */
+  auth: TcpOptions['auth'] = undefined;
   /** Positions in the sock's stream, set by locate(). */
   seq = 0;
   endSeq = 0;
@@ -77,7 +78,7 @@ export class Segment {
     this.wscale = -1;
     this.sackPermitted = false;
     this.sack = NONE;
-    this.auth = false;
+    this.auth = undefined;
     this.hasTs = false;
     if (hlen === TCP_HLEN) return;
     if (hlen === 32 && get32(b, at + TCP_HLEN) === TSTAMP_ALIGNED) {
@@ -100,7 +101,7 @@ export class Segment {
     this.wscale = o.wscale ?? -1;
     this.sackPermitted = o.sackPermitted === true;
     this.sack = o.sack ?? NONE;
-    this.auth = o.auth !== undefined;
+    this.auth = o.auth;
   }
 }
 

@@ -3,6 +3,7 @@ import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionStat
 import { Conn } from './conn.ts';
 import type { BindOwner } from './demux.ts';
 import { OfoQueue } from './ofo-queue.ts';
+import type { ReqskQueue } from './reqsk-queue.ts';
 import { RttEstimator } from './rtt.ts';
 import { RtxQueue } from './rtx-queue.ts';
 import type { SackBlock } from './sack-out.ts';
@@ -107,6 +108,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   backlog = 0;
   ackBacklog = 0;
   reqCount = 0;
+  reqskQueue: ReqskQueue | undefined = undefined;
   /** Children not accepted and requests; made by listen(). */
   children: Set<TcpSock> | undefined = undefined;
   requests: Set<Conn> | undefined = undefined;

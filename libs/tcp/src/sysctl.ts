@@ -22,6 +22,8 @@ export interface TcpSysctl {
   tcpEcnFallback: boolean;
   tcpReordering: number;
   tcpMaxSynBacklog: number;
+  /** When the queue of requests is full: 0 drop SYNs, 1 answer with SYN cookies, 2 always do. */
+  tcpSyncookies: number;
   tcpAbortOnOverflow: boolean;
   tcpMaxTwBuckets: number;
   /** min, default, max in bytes of buffer; half of it is window (tcp_adv_win_scale 1). */
@@ -86,6 +88,7 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpEcnFallback: true,
   tcpReordering: 3,
   tcpMaxSynBacklog: 1024,
+  tcpSyncookies: 1,
   tcpAbortOnOverflow: false,
   tcpMaxTwBuckets: 65_536,
   tcpRmem: [4096, 131_072, 6_291_456],

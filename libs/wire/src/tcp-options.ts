@@ -11,6 +11,9 @@ export const TCPOPT_TIMESTAMP = 8;
 export const TCPOPT_MD5SIG = 19;
 export const TCPOPT_AO = 29;
 export const TCPOPT_FASTOPEN = 34;
+/** Shared by experiments; the next two bytes tell which one (RFC 6994). */
+export const TCPOPT_EXP = 254;
+export const TCPOPT_FASTOPEN_MAGIC = 0xf989;
 
 export interface TcpOptions {
   mss?: number;
@@ -22,8 +25,10 @@ export interface TcpOptions {
   tsEcr?: number;
   /** RFC 7413; an empty cookie is a request. */
   fastOpen?: Uint8Array;
-  /** MD5 or AO was there; we have no keys and refuse it. */
-  auth?: 'md5' | 'ao';
+  /** The cookie came, or is to go, as an experimental option (RFC 6994) as before RFC 7413. */
+  fastOpenExp?: boolean;
+  /** MD5 or AO was there; `bad`: both, one twice, or one of an impossible length. */
+  auth?: 'md5' | 'ao' | 'bad';
 }
 
 /**
@@ -73,17 +78,28 @@ function readOption(o: TcpOptions, kind: number, b: Uint8Array, i: number, len: 
       }
       break;
     case TCPOPT_FASTOPEN:
-      o.fastOpen = b.slice(i + 2, i + len);
+      readFastOpen(o, b, i + 2, i + len);
+      break;
+    case TCPOPT_EXP:
+      if (len < 4 || get16(b, i + 2) !== TCPOPT_FASTOPEN_MAGIC) break;
+      readFastOpen(o, b, i + 4, i + len);
+      o.fastOpenExp = true;
       break;
     case TCPOPT_MD5SIG:
-      o.auth = 'md5';
+      o.auth = o.auth === undefined && len === 18 ? 'md5' : 'bad';
       break;
     case TCPOPT_AO:
-      o.auth = 'ao';
+      o.auth = o.auth === undefined && len > 4 ? 'ao' : 'bad';
       break;
     default: // RFC 9293 MUST-6: unknown options are ignored
       break;
   }
+}
+
+/** tcp_parse_fastopen_option(): nothing is a request; what is there must be an even 4 to 16 bytes (RFC 7413 2). */
+function readFastOpen(o: TcpOptions, b: Uint8Array, at: number, end: number): void {
+  const n = end - at;
+  if ((n & 1) === 0 && (n === 0 || (n >= 4 && n <= 16))) o.fastOpen = b.slice(at, end);
 }
 
 /** Bytes the options take, padded to a multiple of four. */
@@ -93,7 +109,7 @@ export function tcpOptionsLen(o: TcpOptions): number {
   if (o.sackPermitted && o.tsVal === undefined) n += 4;
   if (o.tsVal !== undefined) n += 12;
   if (o.wscale !== undefined) n += 4;
-  if (o.fastOpen !== undefined) n += (2 + o.fastOpen.length + 3) & ~3;
+  if (o.fastOpen !== undefined) n += ((o.fastOpenExp ? 4 : 2) + o.fastOpen.length + 3) & ~3;
   if (o.sack !== undefined && o.sack.length > 0) n += 4 + 8 * o.sack.length;
   return n;
 }
@@ -133,10 +149,12 @@ export function emitTcpOptions(o: TcpOptions, b: Uint8Array, at: number): void {
   }
   if (o.sack !== undefined && o.sack.length > 0) i = emitSack(o.sack, b, i);
   if (o.fastOpen !== undefined) {
-    b[i] = TCPOPT_FASTOPEN;
-    b[i + 1] = 2 + o.fastOpen.length;
-    b.set(o.fastOpen, i + 2);
-    i += 2 + o.fastOpen.length;
+    const head = o.fastOpenExp ? 4 : 2;
+    b[i] = o.fastOpenExp ? TCPOPT_EXP : TCPOPT_FASTOPEN;
+    b[i + 1] = head + o.fastOpen.length;
+    if (o.fastOpenExp) put16(b, i + 2, TCPOPT_FASTOPEN_MAGIC);
+    b.set(o.fastOpen, i + head);
+    i += head + o.fastOpen.length;
     while ((i - at) & 3) b[i++] = TCPOPT_NOP;
   }
 }

@@ -129,6 +129,7 @@ export class Scripted {
       dport: number;
       gsoSize: number;
       tos: number;
+      rawOpts: Uint8Array;
       data: Uint8Array;
       noFlush: boolean;
     }> = {},
@@ -251,9 +252,10 @@ export class Scripted {
       dport?: number;
       gsoSize?: number;
       tos?: number;
+      rawOpts?: Uint8Array;
     },
   ): SkBuff {
-    const hlen = TCP_HLEN + tcpOptionsLen(o.opts ?? {});
+    const hlen = TCP_HLEN + (o.rawOpts?.length ?? tcpOptionsLen(o.opts ?? {}));
     const skb = SkBuff.alloc(0, IPV4_HLEN + hlen + payload.length);
     skb.put(IPV4_HLEN + hlen + payload.length);
     ip(skb.buf, THEM, US, Math.min(65_535, skb.buf.length), o.tos);
@@ -271,7 +273,8 @@ export class Scripted {
       skb.buf,
       IPV4_HLEN,
     );
-    emitTcpOptions(o.opts ?? {}, skb.buf, IPV4_HLEN + TCP_HLEN);
+    if (o.rawOpts) skb.buf.set(o.rawOpts, IPV4_HLEN + TCP_HLEN);
+    else emitTcpOptions(o.opts ?? {}, skb.buf, IPV4_HLEN + TCP_HLEN);
     skb.buf.set(payload, IPV4_HLEN + hlen);
     skb.networkHeader = 0;
     skb.data = IPV4_HLEN;

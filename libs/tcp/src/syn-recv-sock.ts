@@ -1,0 +1,24 @@
+import { makeChild } from './child.ts';
+import type { TcpContext } from './context.ts';
+import { acceptQueueFull } from './reqsk-queue.ts';
+import type { RequestSock } from './request.ts';
+import type { Segment } from './segment.ts';
+import type { TcpSock } from './sock.ts';
+
+/** tcp_v4_syn_recv_sock(): room in the accept queue? Then the request becomes a sock. */
+export function synRecvSock(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | undefined {
+  const { env } = cx;
+  env.trace('tcp_v4_syn_recv_sock', seg.skb);
+  if (!acceptQueueFull(req.listener)) return makeChild(cx, req, seg);
+  env.mib.inc('TcpExtListenOverflows');
+  env.mib.inc('TcpExtListenDrops');
+  return undefined;
+}
+
+/** inet_csk_reqsk_queue_add(): the child waits for accept(). */
+export function reqskQueueAdd(cx: TcpContext, listener: TcpSock, child: TcpSock, seg: Segment): void {
+  cx.ehash.add(child);
+  listener.ackBacklog++;
+  listener.children?.add(child);
+  cx.env.trace('inet_csk_reqsk_queue_add', seg.skb);
+}

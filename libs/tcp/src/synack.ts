@@ -1,0 +1,55 @@
+import { TCP_ACK, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import type { TcpContext } from './context.ts';
+import { ecnSynAckFlags } from './ecn.ts';
+import type { RequestSock } from './request.ts';
+
+/** tcp_v4_send_synack(). `tsNow`: the timestamp clock without its offset, which a SYN cookie writes options into. */
+export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)): void {
+  const { env, out } = cx;
+  env.trace('tcp_v4_send_synack');
+  env.trace('tcp_make_synack');
+  out.saddr = req.laddr;
+  out.daddr = req.raddr;
+  out.sport = req.lport;
+  out.dport = req.rport;
+  out.seq32 = req.iss32;
+  out.ack32 = (req.irs32 + 1) >>> 0;
+  out.flags = TCP_SYN | TCP_ACK | ecnSynAckFlags(req.ecnOk);
+  out.window = Math.min(req.rcvWnd, 65_535);
+  out.tos = req.listener.tos;
+  out.ttl = req.listener.ttl;
+  out.oif = 0;
+  out.mss = 0;
+  out.hasTs = false;
+  const o: TcpOptions = { mss: req.advMss };
+  if (req.tsOk) {
+    o.tsVal = (tsNow + req.tsOffset) >>> 0;
+    o.tsEcr = req.tsRecent;
+  }
+  if (req.wscaleOk) o.wscale = req.rcvWscale;
+  if (req.sackOk) o.sackPermitted = true;
+  out.options = o;
+  const skb = out.build(env, cx.now, 0);
+  skb.confirm = false;
+  env.mib.inc('TcpOutSegs');
+  env.trace('ip_build_and_send_pkt', skb);
+  env.pass('ip_queue_xmit', skb);
+}
+
+/** tcp_rtx_synack() */
+export function rtxSynAck(cx: TcpContext, req: RequestSock): void {
+  const { env } = cx;
+  env.trace('tcp_rtx_synack');
+  sendSynAck(cx, req);
+  req.retrans++;
+  env.mib.inc('TcpRetransSegs');
+  env.mib.inc('TcpExtTCPSynRetrans');
+  if (env.tracing) {
+    env.trace('tcp_retransmit_synack', undefined, {
+      sport: req.lport,
+      dport: req.rport,
+      saddr: req.laddr,
+      daddr: req.raddr,
+    });
+  }
+}
