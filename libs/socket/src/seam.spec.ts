@@ -90,6 +90,23 @@ describe('commands', () => {
     expect(b.tcpCmds.map(gist)).toEqual(['0 data', '0 data', '0', '0']);
   });
 
+  test('a program that never answers is not waited for: what it got is confirmed at once', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    b.run(5000);
+    const delays = [1, 2, 3, 4].map(() => {
+      const waiting = b.start(recv(s));
+      b.tcpCmds.length = 0;
+      b.sys(send(c, 1));
+      b.run(0);
+      expect(name(waiting.reply)).toBe(1);
+      const atOnce = b.tcpCmds.length;
+      b.run(60_000);
+      return b.tcpCmds.length - atOnce;
+    });
+    expect(delays).toEqual([1, 0, 0, 0]);
+  });
+
   test('an idle connection is quiet', () => {
     const b = new Bench();
     connected(b);

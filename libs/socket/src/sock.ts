@@ -37,6 +37,8 @@ export const REPEAT_MAX_MS: Millis = 1000;
 /** An orphan that waits for its connection to end asks whether it still exists. */
 /** How long the confirmation of a few bytes waits for an answer to travel with; far below a delayed ACK (40 ms). */
 const VIEW_SOON_MS: Millis = 2;
+/** How often in a row a program is waited for in vain. */
+const ANSWERS_MAX = 3;
 const ORPHAN_PROBE_MS: Millis = 5000;
 /** How often a view goes out whose arrival nothing confirms (`accepted`, an opened window). */
 const VIEW_TRIES = 6;
@@ -76,6 +78,10 @@ export abstract class Sock implements Timed {
   lport = 0;
   raddr: Ipv4Addr = 0;
   rport = 0;
+
+  /** How often a program's answer is still waited for, and when one could have begun. */
+  private answers = 1;
+  private askedAt: Millis = Number.NEGATIVE_INFINITY;
 
   readonly rd = new WaitQueue();
   readonly wr = new WaitQueue();
@@ -168,11 +174,26 @@ export abstract class Sock implements Timed {
     this.host.markDirty(this);
   }
 
-  /** As touchView(), but an answer of the program that comes at once takes it along and saves a message. */
+  /**
+   * As touchView(), but an answer of the program that comes at once takes it along and saves a message. As with the
+   * kernel's ping-pong mode, only programs that do answer are waited for: a stream's ACKs are not held up.
+   */
+  protected touchViewForAnswer(now: Millis): void {
+    this.askedAt = now;
+    if (this.answers === 0) this.touchView(false);
+    else this.touchViewSoon();
+  }
+
+  /** As touchView(), but it can wait for company. */
   protected touchViewSoon(): void {
     if (!this.viewDirty) this.viewDueAt = NEVER; // flush() knows the time
     this.viewDirty = true;
     this.host.markDirty(this);
+  }
+
+  /** The program sends: if that is so soon that it would have been worth to wait, the next time we do. */
+  protected answered(now: Millis): void {
+    if (now - this.askedAt <= VIEW_SOON_MS) this.answers = ANSWERS_MAX;
   }
 
   /** An event told nothing new; `news`: it did. */
@@ -201,7 +222,11 @@ export abstract class Sock implements Timed {
     if (this.live) {
       this.emitData(now);
       if (this.viewDueAt === NEVER) this.viewDueAt = now + VIEW_SOON_MS;
-      if (this.viewDirty && this.viewDueAt <= now) this.command({ sk: this.id, opSeq: 0, view: this.view() });
+      if (this.viewDirty && this.viewDueAt <= now) {
+        if (this.viewDueAt > 0 && this.viewDueAt - this.askedAt <= VIEW_SOON_MS)
+          this.answers = Math.max(0, this.answers - 1);
+        this.command({ sk: this.id, opSeq: 0, view: this.view() });
+      }
     }
     this.setTimer(now);
   }

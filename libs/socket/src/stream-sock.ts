@@ -116,6 +116,7 @@ export class StreamSock extends Sock {
 
   write(data: Uint8Array, more: boolean, now: Millis): void {
     this.snd.write(data, more, now);
+    this.answered(now);
     this.progress = true;
     this.host.markDirty(this);
   }
@@ -405,7 +406,7 @@ export class StreamSock extends Sock {
     this.rcvGot += fresh.length;
     this.progress = true;
     // TCP may acknowledge what we confirm. A segment or two can wait for the program's answer; a stream cannot.
-    if (this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewSoon();
+    if (this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewForAnswer(now);
     else this.touchView(false);
     this.trace('sk_data_ready');
     if (this.rcv.length >= this.rcvLowat) {
