@@ -87,7 +87,7 @@ function abortConnection(cx: TcpContext, sk: TcpSock): void {
 /** sock_orphan(), and what __tcp_close() does after it. */
 function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.orphan = true;
-  sk.unconfirmed = [];
+  sk.unconfirmed.clear();
   sk.haveChild = true;
   sk.timers.stop(Timer.Seam);
   sk.timers.stop(Timer.Keepalive);

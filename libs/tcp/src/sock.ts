@@ -10,13 +10,8 @@ import type { SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
 import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
 import { TimerTable } from './timers.ts';
+import { UnconfirmedQueue } from './unconfirmed.ts';
 import type { Urgent } from './urgent.ts';
-
-/** Received bytes that were passed up and are not confirmed yet. */
-export interface Unconfirmed {
-  offset: number;
-  data: Uint8Array;
-}
 
 /**
  * One connection or listener (struct tcp_sock), with the variables of RFC 9293 3.3.1 under their names.
@@ -97,7 +92,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   viewKey = -1;
   viewRepeats = 0;
   sndLimit = 0;
-  unconfirmed: Unconfirmed[] = [];
+  readonly unconfirmed = new UnconfirmedQueue();
   /** How often what is unconfirmed was said again without an answer. */
   seamTries = 0;
   // a child's way to the accept queue

@@ -86,7 +86,7 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   releasePort(cx, sk);
   cx.ehash.remove(sk);
   purgeOfo(cx, sk);
-  sk.unconfirmed = [];
+  sk.unconfirmed.clear();
   emitLastView(cx, sk);
 }
 

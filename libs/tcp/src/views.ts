@@ -1,6 +1,6 @@
-import { TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT, type ProtoView } from '@skbus/skb';
+import { TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT, type ProtoData, type ProtoView } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
-import type { TcpSock, Unconfirmed } from './sock.ts';
+import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 
 const VIEW_SOON_MS = 40;
@@ -49,7 +49,7 @@ export function viewSoon(cx: TcpContext, sk: TcpSock): void {
 
 /** Passes in-order bytes up and remembers them until they are confirmed. */
 export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): void {
-  const piece: Unconfirmed = { offset, data };
+  const piece: ProtoData = { offset, data };
   sk.unconfirmed.push(piece);
   // Data on the heels of the handshake: the socket layer must know the child before its bytes.
   if (sk.viewDirty && !sk.haveChild) emitView(cx, sk);
@@ -59,12 +59,7 @@ export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint
 
 /** What the socket layer has confirmed is forgotten. */
 export function confirmData(cx: TcpContext, sk: TcpSock, offset: number): void {
-  const list = sk.unconfirmed;
-  let n = 0;
-  while (n < list.length && list[n]!.offset + list[n]!.data.length <= offset) n++;
-  if (n === 0) return;
-  if (n === list.length) sk.unconfirmed = [];
-  else list.splice(0, n);
+  if (!sk.unconfirmed.confirm(offset)) return;
   sk.seamTries = 0;
   rearmSeam(cx, sk);
 }
