@@ -99,7 +99,7 @@ export class TcpStack {
       if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) flushSock(cx, sk);
       if (sk.viewDirty) emitView(cx, sk);
     }
-    dirty.length = 0;
+    if (dirty.length > 0) cx.dirty = [];
   }
 
   /** Runs every timer that is due. Calling it too early or too often does nothing. */
