@@ -1,0 +1,52 @@
+import { SeededRng } from '@skbus/skb';
+import type { Target } from '../target.ts';
+import { firstDifference, type Difference } from './compare.ts';
+import { play } from './play.ts';
+import { scenario, type Scenario } from './scenario.ts';
+import { toScript } from './script.ts';
+
+export interface Finding {
+  seed: number;
+  scenario: Scenario;
+  difference: Difference;
+  /** A packetdrill script that the oracle passes. */
+  script: string;
+}
+
+export interface DifferentialRun {
+  /** Scenarios that both played, and on which the oracle agreed with itself. */
+  compared: number;
+  /** Seeds whose oracle was not of one mind: a timer fell on a step. */
+  unsteady: number[];
+  findings: Finding[];
+}
+
+/**
+ * Plays scenarios on two targets and reports where the second does not do what the first does. A difference counts only
+ * if the oracle repeats itself: in real time a timer may fall on either side of a step.
+ */
+export async function differential(
+  oracle: Target,
+  subject: Target,
+  seeds: Iterable<number>,
+  onFinding: (f: Finding) => void = () => {},
+): Promise<DifferentialRun> {
+  const run: DifferentialRun = { compared: 0, unsteady: [], findings: [] };
+  for (const seed of seeds) {
+    const s = scenario(seed, new SeededRng(seed));
+    const [expected, actual] = [await play(oracle, s), await play(subject, s)];
+    const difference = firstDifference(expected, actual);
+    if (difference !== undefined) {
+      if (firstDifference(await play(oracle, s), expected) !== undefined) {
+        run.unsteady.push(seed);
+        continue;
+      }
+      const note = `${subject.name} differs from ${oracle.name} after step ${difference.epoch}`;
+      const finding = { seed, scenario: s, difference, script: toScript(s, expected, note) };
+      run.findings.push(finding);
+      onFinding(finding);
+    }
+    run.compared++;
+  }
+  return run;
+}
