@@ -8,6 +8,7 @@ import type { Call, CallContext } from './call.ts';
 import { runCode } from './code.ts';
 import { configOf, type RunConfig } from './config.ts';
 import { Conns, type Conn } from './conn.ts';
+import { EarlyAcks } from './early-ack.ts';
 import { Fds } from './fds.ts';
 import { History } from './history.ts';
 import { BadPacket, Inbox, type Arrived } from './inbox.ts';
@@ -64,6 +65,7 @@ class Run {
   private readonly cx: CallContext;
   private readonly inbox: Inbox;
   private readonly translator: Translator;
+  private readonly earlyAcks: EarlyAcks;
   private readonly history = new History();
   private readonly variables = new Map<string, unknown>();
   private pending: Pending[] = [];
@@ -79,6 +81,7 @@ class Run {
     this.cx = { target, conns: this.conns, fds: new Fds(), config };
     this.inbox = new Inbox(target, this.conns, config.mtu);
     this.translator = new Translator(this.conns, opts.remoteShift ?? 0);
+    this.earlyAcks = new EarlyAcks(config.toleranceUs);
   }
 
   async run(): Promise<void> {
@@ -170,13 +173,31 @@ class Run {
     const range = e.when.kind === 'any' || e.when.endUs === undefined ? 0 : e.when.endUs - e.when.us;
     const lastUs = any ? this.nowUs + ANY_TIME_US : dueUs + range + toleranceUs;
     const wanted = packet.proto === 'tcp' ? packet.len : 0;
-    const got = conn === undefined ? undefined : await this.inbox.nextFor(conn, wanted, this.startUs + lastUs);
+    const got = conn === undefined ? undefined : await this.nextFor(conn, packet, wanted, this.startUs + lastUs);
     const due = any ? 'at any time' : `at ${printTime(dueUs)}${range > 0 ? ` to ${printTime(dueUs + range)}` : ''}`;
     const line = `expected ${due}: > ${printPacket(packet)}`;
     if (conn === undefined) this.fail(e, 'a packet is expected, and there is no connection yet that it could be from');
     if (got === undefined)
       this.nonFatal('packet', e, 'the stack sent no packet', [line, `waited until ${printTime(this.nowUs)}`]);
     else this.compare(e, packet, got, { line, toleranceUs, dueUs, range, any });
+  }
+
+  /** The next packet, ACKs passed over that the script leaves to the one it expects. */
+  private async nextFor(
+    conn: Conn,
+    expected: PacketSpec['packet'],
+    wanted: number,
+    deadline: Us,
+  ): Promise<Arrived | undefined> {
+    for (;;) {
+      const got = await this.inbox.nextFor(conn, wanted, deadline);
+      if (got === undefined) return undefined;
+      const actual = this.translator.toScript(conn, got.packet);
+      const early = this.earlyAcks.is(expected, actual, conn, got.packet);
+      this.earlyAcks.note(conn, got.packet);
+      if (!early) return got;
+      this.history.add(got.atUs - this.startUs, `> ${printPacket(actual)}`);
+    }
   }
 
   private compare(
