@@ -1,4 +1,5 @@
 import { TCP_LISTEN, TCP_SYN_RECV } from '@skbus/skb';
+import { updateRttMin } from './clean-rtx.ts';
 import type { TcpContext } from './context.ts';
 import { ECN_OK } from './ecn.ts';
 import { takePort } from './port-select.ts';
@@ -45,7 +46,11 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   initRcvMss(sk);
   sk.totalRetrans = req.retrans;
   // tcp_synack_rtt_meas(), by Karn's rule
-  if (req.retrans === 0 && req.synAckMs >= 0) sk.rtt.sample(cx.now - req.synAckMs, sk.sndUna, sk.sndNxt);
+  if (req.retrans === 0 && req.synAckMs >= 0) {
+    const rttMs = cx.now - req.synAckMs;
+    updateRttMin(cx, sk, rttMs, 0);
+    sk.rtt.sample(rttMs, sk.sndUna, sk.sndNxt, cx.sysctl.tcpRtoMinUs / 1000);
+  }
   sk.state = TCP_LISTEN; // as cloned; inet_csk_clone_lock() changes it
   storeState(cx, sk, TCP_SYN_RECV);
   cx.env.mib.inc('TcpPassiveOpens');

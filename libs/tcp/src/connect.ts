@@ -14,7 +14,8 @@ import { TCP_SYN } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnSendSyn } from './ecn.ts';
 import { getPort, hashConnect } from './port-select.ts';
-import { armRto } from './rto-arm.ts';
+import { rearmRto } from './rto-arm.ts';
+import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { setState, storeState } from './state.ts';
 import { transmit, syncMss } from './transmit.ts';
@@ -112,25 +113,16 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
   connectInit(cx, sk, mtu);
   const flags = TCP_SYN | ecnSendSyn(cx, sk);
   cx.env.trace('tcp_connect_queue_skb');
-  sk.rtx.push({
-    seq: 0,
-    end: 1,
-    flags,
-    mss: TCP_MSS_DEFAULT,
-    segs: 1,
-    sentMs: cx.now,
-    everRetrans: false,
-    retrans: false,
-    sacked: false,
-    lost: false,
-  });
+  const syn = makeRec(0, 1, flags, TCP_MSS_DEFAULT);
+  syn.sentMs = cx.now;
+  sk.rtx.push(syn);
   sk.packetsOut = 1;
   sk.retransStampMs = cx.now;
   transmit(cx, sk, 0, 0, flags);
   sk.sndNxt = 1;
   sk.sndSml = 1;
   cx.env.mib.inc('TcpActiveOpens');
-  armRto(cx, sk);
+  rearmRto(cx, sk);
 }
 
 /** tcp_connect_init(): what we offer. Whether it is in force, the SYN-ACK says. */

@@ -1,3 +1,4 @@
+import { AckState } from './ack-state.ts';
 import { below, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
@@ -28,6 +29,7 @@ export class TcpContext {
   dirty: TcpSock[] = [];
   readonly seg = new Segment();
   readonly out = new OutSegment();
+  readonly ack = new AckState();
   /** Segments in out-of-order queues, for the ledger. */
   ofoSkbs = 0;
   twCount = 0;
@@ -87,6 +89,11 @@ export class TcpContext {
 
   /** The timestamp clock: 1 ms, with an offset per pair of hosts (RFC 7323 5.4). */
   tsNow(offset: number): number {
-    return (Math.floor(this.now) + offset) >>> 0;
+    return this.tsAt(offset, this.now);
+  }
+
+  /** What that clock said at `ms`. */
+  tsAt(offset: number, ms: Millis): number {
+    return (Math.floor(ms) + offset) >>> 0;
   }
 }

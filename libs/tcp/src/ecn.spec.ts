@@ -136,7 +136,7 @@ describe('being told of marks', () => {
     t.sent();
     write(t, SK, 0, 500);
     t.sent();
-    t.wait(400);
+    t.wait(1000);
     expect(t.sent()[0]).toMatchObject({ seq: 1, len: 500, tos: 0, flags: 'P.' });
     // a timeout is a reduction, too: the next new data says CWR
     t.inject('.', 1, 501);

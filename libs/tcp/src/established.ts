@@ -1,5 +1,6 @@
 import { TCP_ACK, TCP_PSH } from '@skbus/wire';
-import { ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import { tcpAck } from './ack.ts';
+import { FLAG_SLOWPATH, FLAG_UPDATE_TS_RECENT } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
 import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
 import { validateIncoming } from './input-steps.ts';
@@ -18,7 +19,7 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
     return;
   }
   if (!validateIncoming(cx, sk, seg, true)) return;
-  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_SLOWPATH);
+  const verdict = tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT | FLAG_SLOWPATH);
   if (verdict !== 'ok' && verdict !== 'old') {
     env.drop(seg.skb, verdict);
     return;
@@ -52,8 +53,7 @@ function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const { env } = cx;
   if (seg.len === 0) {
     if (seg.ack === sk.sndUna) return false;
-    tcpAck(cx, sk, seg, ACK_UPDATE_TS);
-    env.mib.inc('TcpExtTCPHPAcks');
+    tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT);
     env.consume(seg.skb);
     env.trace('tcp_data_snd_check');
     return true;

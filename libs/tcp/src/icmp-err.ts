@@ -12,10 +12,9 @@ import {
 import { get16, get32, parseIpv4Header } from '@skbus/wire';
 import type { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
-import { simpleRetransmit } from './recovery.ts';
+import { simpleRetransmit } from './enter-loss.ts';
 import type { RequestSock } from './request.ts';
 import { dropRequest } from './reqsk-queue.ts';
-import { retransmitLost } from './retransmit.ts';
 import { fromWire, toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { tcpDone } from './state.ts';
@@ -87,7 +86,6 @@ function mtuReduced(cx: TcpContext, sk: TcpSock, mtu: number): void {
   if (mtu < 68 || mtu >= sk.mtu) return;
   syncMss(cx, sk, mtu);
   simpleRetransmit(cx, sk);
-  if (sk.lostOut > sk.retransOut) retransmitLost(cx, sk);
   cx.touch(sk);
 }
 

@@ -4,7 +4,7 @@ import { RequestSock } from './request.ts';
 import { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { TimeWaitSock } from './timewait.ts';
-import { rtoWithBackoff } from './rto-arm.ts';
+import { Pending } from './rto-arm.ts';
 
 /** What `ss -tin` shows of a socket (struct inet_diag_msg and struct tcp_info, camelCase; times in ms). */
 export interface TcpSockInfo {
@@ -115,7 +115,7 @@ export function sockInfo(cx: TcpContext, sk: TcpSock): TcpSockInfo {
     wscale: sk.wscaleOk,
     sndWscale: sk.sndWscale,
     rcvWscale: sk.rcvWscale,
-    rto: rtoWithBackoff(cx, sk),
+    rto: sk.rtt.rtoMs,
     ato: sk.atoMs,
     rtt: sk.rtt.srttMs,
     rttvar: sk.rtt.mdev,
@@ -200,7 +200,8 @@ function timeWaitInfo(cx: TcpContext, t: TimeWaitSock): TcpSockInfo {
 function pendingTimer(cx: TcpContext, sk: TcpSock): { timer: number; expires: Millis } {
   const { timers } = sk;
   const left = (t: Timer): Millis => Math.max(0, timers.get(t) - cx.now);
-  if (timers.isArmed(Timer.Retrans)) return { timer: sk.probing ? 4 : 1, expires: left(Timer.Retrans) };
+  if (timers.isArmed(Timer.Retrans))
+    return { timer: sk.pending === Pending.Probe0 ? 4 : 1, expires: left(Timer.Retrans) };
   if (timers.get(Timer.Keepalive) !== NEVER) return { timer: 2, expires: left(Timer.Keepalive) };
   return { timer: 0, expires: 0 };
 }

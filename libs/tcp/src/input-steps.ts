@@ -9,7 +9,8 @@ import {
   TCP_SYN_RECV,
 } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
-import { ACK_NO_CHALLENGE, ACK_SLOWPATH, ACK_UPDATE_TS, tcpAck } from './ack.ts';
+import { tcpAck } from './ack.ts';
+import { FLAG_NO_CHALLENGE_ACK, FLAG_SLOWPATH, FLAG_UPDATE_TS_RECENT } from './ack-state.ts';
 import { enterQuickAck } from './ack-output.ts';
 import { childEstablished } from './child.ts';
 import type { TcpContext } from './context.ts';
@@ -133,7 +134,7 @@ function step5Ack(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     cx.env.drop(seg.skb, 'TCP_FLAGS');
     return false;
   }
-  const verdict = tcpAck(cx, sk, seg, ACK_UPDATE_TS | ACK_SLOWPATH | ACK_NO_CHALLENGE);
+  const verdict = tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT | FLAG_SLOWPATH | FLAG_NO_CHALLENGE_ACK);
   if (sk.state === TCP_SYN_RECV) {
     if (verdict !== 'ok') {
       sendReset(cx, seg);

@@ -1,13 +1,12 @@
 import { TCP_ACK, TCP_FIN, TCP_PSH } from '@skbus/wire';
 import type { MibName } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
-import { armProbeTimer, armRto } from './rto-arm.ts';
+import { armXmit, clearXmit, Pending, rearmRto } from './rto-arm.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS } from './sysctl.ts';
-import { Timer } from './timers.ts';
 import { currentMss, transmit } from './transmit.ts';
 import { orphanRetries, writeErr } from './write-err.ts';
-import type { TxRec } from './rtx-queue.ts';
+import { makeRec } from './rtx-queue.ts';
 
 /** Zero-window probes (RFC 9293 3.8.6.1): the update that opens the window may be lost, so ask. */
 
@@ -15,7 +14,7 @@ import type { TxRec } from './rtx-queue.ts';
 const probe0Ms = (sk: TcpSock): number =>
   Math.min(Math.max(sk.rtt.rtoMs, TCP_RTO_MIN_MS) * 2 ** sk.backoff, TCP_RTO_MAX_MS);
 
-export const armProbe0 = (cx: TcpContext, sk: TcpSock): void => armProbeTimer(cx, sk, probe0Ms(sk));
+export const armProbe0 = (cx: TcpContext, sk: TcpSock): void => armXmit(cx, sk, Pending.Probe0, probe0Ms(sk));
 
 /** tcp_ack_probe(): the answer to a probe; the window is open again, or still closed. */
 export function ackProbe(cx: TcpContext, sk: TcpSock): void {
@@ -24,8 +23,7 @@ export function ackProbe(cx: TcpContext, sk: TcpSock): void {
   if (sk.sndNxt + needed <= sk.sndWndEnd) {
     sk.backoff = 0;
     sk.probesStartMs = 0;
-    sk.probing = false;
-    sk.timers.stop(Timer.Retrans);
+    clearXmit(sk);
   } else {
     armProbe0(cx, sk);
   }
@@ -66,7 +64,7 @@ function sendProbe0(cx: TcpContext, sk: TcpSock): void {
     sk.probesOut = 0;
     sk.probesStartMs = 0;
     sk.backoff = 0;
-    if (sk.packetsOut > 0) armRto(cx, sk);
+    if (sk.packetsOut > 0) rearmRto(cx, sk);
     return;
   }
   sk.probesOut++;
@@ -91,21 +89,12 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
 
 function sendForced(cx: TcpContext, sk: TcpSock, len: number, fin: boolean): void {
   const seq = sk.sndNxt;
-  const rec: TxRec = {
-    seq,
-    end: seq + len + (fin ? 1 : 0),
-    flags: fin ? TCP_FIN : 0,
-    mss: Math.max(len, 1),
-    segs: 1,
-    sentMs: cx.now,
-    everRetrans: false,
-    retrans: false,
-    sacked: false,
-    lost: false,
-  };
+  const rec = makeRec(seq, seq + len + (fin ? 1 : 0), fin ? TCP_FIN : 0, Math.max(len, 1));
+  rec.sentMs = cx.now;
+  rec.delivered = sk.delivered;
   transmit(cx, sk, seq, len, TCP_ACK | TCP_PSH | (fin ? TCP_FIN : 0));
   sk.rtx.push(rec);
   sk.sndNxt = rec.end;
   sk.packetsOut++;
-  armRto(cx, sk);
+  rearmRto(cx, sk);
 }

@@ -1,127 +1,128 @@
-import { TCP_SYN_RECV, TCP_SYN_SENT } from '@skbus/skb';
+import { TCP_STATE_NAMES, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
-import { CA_LOSS, CA_RECOVERY } from './cong/cong.ts';
+import { CA_LOSS } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnRetransSyn, ecnSynAckFlags } from './ecn.ts';
-import { armRto } from './rto-arm.ts';
-import { segsOf, type TxRec } from './rtx-queue.ts';
+import { inCwndReduction } from './prr.ts';
+import { tryCollapse } from './retrans-collapse.ts';
+import { armXmit, Pending } from './rto-arm.ts';
+import { payloadLen, segsOf, type TxRec } from './rtx-queue.ts';
+import { recount, splitRec, trimHead } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { currentMss, transmit } from './transmit.ts';
 
-/** The retransmission timer's one segment from the head of the queue. */
-export function retransmitFirst(cx: TcpContext, sk: TcpSock): void {
-  if (sk.rtx.length > 0) retransmitRec(cx, sk, 0, 1);
-}
+const AF_INET = 2;
 
 /** tcp_xmit_retransmit_queue(): what is marked lost, oldest first, as far as the congestion window goes. */
 export function retransmitLost(cx: TcpContext, sk: TcpSock): void {
-  let i = 0;
-  let first = true;
-  while (sk.lostOut > sk.retransOut && i < sk.rtx.length) {
+  if (sk.packetsOut === 0 || sk.lostOut <= sk.retransOut) return;
+  cx.env.trace('tcp_xmit_retransmit_queue');
+  const { loss, rtx } = sk;
+  const mib = sk.caState === CA_LOSS ? 'TcpExtTCPSlowStartRetrans' : 'TcpExtTCPFastRetrans';
+  let rearm = false;
+  let i = rtx.findAfter(loss.retransHint);
+  for (; i < rtx.length && sk.lostOut > sk.retransOut; i++) {
+    const r = rtx.at(i);
+    if (!r.lost || r.retrans || r.sacked) continue;
     const quota = sk.cwnd - sk.inFlight;
-    if (quota <= 0) break;
-    const r = sk.rtx.at(i);
-    if (!r.lost || r.retrans || r.sacked) {
-      i++;
-      continue;
-    }
-    if (!retransmitRec(cx, sk, i, quota)) break;
-    cx.env.mib.inc(sk.caState === CA_LOSS ? 'TcpExtTCPSlowStartRetrans' : 'TcpExtTCPFastRetrans', sk.rtx.at(i).segs);
-    if (sk.caState === CA_RECOVERY) sk.prrOut += sk.rtx.at(i).segs;
-    if (first && i === 0) armRto(cx, sk);
-    first = false;
-    i++;
+    if (quota <= 0 || !retransmit(cx, sk, i, quota)) break;
+    cx.env.mib.inc(mib, r.segs);
+    if (inCwndReduction(sk)) sk.prrOut += r.segs;
+    if (i === 0 && sk.pending !== Pending.ReoTimeout) rearm = true;
   }
+  loss.retransHint = i < rtx.length ? rtx.at(i).seq : sk.sndNxt;
+  if (rearm) armXmit(cx, sk, Pending.Rto, sk.rtt.rtoMs);
 }
 
-/** tcp_retransmit_skb(): sends at most `segs` segments of record i again; the rest of it becomes a record of its own. */
+/** tcp_retransmit_skb(): record i again, at most `segs` segments of it. */
+export function retransmit(cx: TcpContext, sk: TcpSock, i: number, segs: number): boolean {
+  const { loss } = sk;
+  const r = sk.rtx.at(i);
+  const sent = retransmitRec(cx, sk, i, segs);
+  if (sent && !r.retrans) {
+    r.retrans = true;
+    sk.retransOut += r.segs;
+  }
+  if (sk.retransStampMs === 0) sk.retransStampMs = r.sentMs;
+  loss.undoRetrans = Math.max(loss.undoRetrans, 0) + r.segs;
+  return sent;
+}
+
+/** __tcp_retransmit_skb(): sends it; the rest of the record becomes one of its own. False: the window forbids it. */
 export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: number): boolean {
   const { rtx } = sk;
-  let r = rtx.at(i);
-  if (r.seq < sk.sndUna && sk.sndUna < r.end) trimHead(sk, r);
+  const r = rtx.at(i);
+  if (r.seq < sk.sndUna) {
+    r.flags &= ~TCP_SYN;
+    const was = r.segs;
+    trimHead(sk, r);
+    recount(sk, r, was, r.segs);
+  }
   const syn = (r.flags & TCP_SYN) !== 0;
   const mss = syn ? Math.max(1, r.mss) : currentMss(sk);
+  let room = sk.sndWndEnd - r.seq;
+  if (!syn && room <= 0) {
+    // The peer shrank its window below what is in flight: only the first segment goes, it is also the probe.
+    if (r.seq !== sk.sndUna) return false;
+    room = mss;
+  }
   let most = Math.min(segs * mss, Math.max(mss, GSO_PAYLOAD_MAX - (GSO_PAYLOAD_MAX % mss)));
-  const room = sk.sndWndEnd - r.seq;
-  // The peer shrank its window below what is in flight: one segment all the same, it is also the probe.
-  if (!syn && most > room) most = Math.max(mss, room - (room % mss));
-  r = cutTo(sk, i, r, mss, most);
-  const fin = (r.flags & TCP_FIN) !== 0;
-  const len = r.end - r.seq - (fin ? 1 : 0) - (syn ? 1 : 0);
+  if (!syn && most > room) most = room >= mss ? room - (room % mss) : room;
+  fitTo(cx, sk, i, r, mss, most, syn ? 0 : Math.min(room, mss));
+  const len = payloadLen(r);
   let flags = TCP_ACK;
   if (syn) {
     r.flags = ecnRetransSyn(cx, r.flags);
     flags = sk.state === TCP_SYN_RECV ? TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk) : r.flags;
   }
-  if (fin) flags |= TCP_FIN;
+  flags |= r.flags & TCP_FIN;
   if (len > 0 && r.seq + len === sk.sndTail) flags |= TCP_PSH;
   transmit(cx, sk, r.seq, len, flags);
-  accountRetrans(cx, sk, r, len);
+  account(cx, sk, r, len);
   return true;
 }
 
-/** Cuts the record so that what is sent again is at most `most` bytes, and counts it in today's segments. */
-function cutTo(sk: TcpSock, i: number, r: TxRec, mss: number, most: number): TxRec {
-  if (r.mss !== mss) {
-    const was = r.segs;
-    r.mss = mss;
-    recount(sk, r, segsOf(r) - was);
+/** Cuts the record to what may be sent, or lets it take in small ones behind it, and counts it in today's segments. */
+function fitTo(cx: TcpContext, sk: TcpSock, i: number, r: TxRec, mss: number, most: number, collapseTo: number): void {
+  if (payloadLen(r) > most) {
+    splitRec(sk, i, r.seq + most);
+    setMss(sk, r, mss);
+    return;
   }
-  const fin = (r.flags & TCP_FIN) !== 0 ? 1 : 0;
-  if (r.end - r.seq - fin > most) {
-    const was = r.segs;
-    sk.rtx.split(i, r.seq + most);
-    recountParts(sk, r, was, r.segs + sk.rtx.at(i + 1).segs);
-  }
-  return r;
+  setMss(sk, r, mss);
+  if (payloadLen(r) < collapseTo) tryCollapse(cx, sk, i, collapseTo);
 }
 
-/** A record's number of segments changed by `delta`: the counters that include it follow. */
-export function recount(sk: TcpSock, r: TxRec, delta: number): void {
-  r.segs = segsOf(r);
-  recountParts(sk, r, 0, delta);
-}
-
-export function recountParts(sk: TcpSock, r: TxRec, was: number, is: number): void {
-  const delta = is - was;
-  if (delta === 0) return;
-  sk.packetsOut += delta;
-  if (r.lost) sk.lostOut += delta;
-  if (r.retrans) sk.retransOut += delta;
-  if (r.sacked) sk.sackedOut += delta;
-}
-
-/** tcp_trim_head(): the part that was acknowledged meanwhile. */
-export function trimHead(sk: TcpSock, r: TxRec): void {
+/** tcp_set_skb_tso_segs() */
+function setMss(sk: TcpSock, r: TxRec, mss: number): void {
+  if (r.mss === mss) return;
   const was = r.segs;
-  r.seq = sk.sndUna;
-  r.flags &= ~TCP_SYN;
+  r.mss = mss;
   r.segs = segsOf(r);
-  recountParts(sk, r, was, r.segs);
+  recount(sk, r, was, r.segs);
 }
 
-function accountRetrans(cx: TcpContext, sk: TcpSock, r: TxRec, len: number): void {
+function account(cx: TcpContext, sk: TcpSock, r: TxRec, len: number): void {
   const { env } = cx;
   env.mib.inc('TcpRetransSegs', r.segs);
   if ((r.flags & TCP_SYN) !== 0) env.mib.inc('TcpExtTCPSynRetrans');
   sk.totalRetrans += r.segs;
   sk.bytesRetrans += len;
+  r.everRetrans = true;
+  r.sentMs = cx.now;
+  r.delivered = sk.delivered;
+  sk.rtx.sentNow(r);
   if (env.tracing) {
     env.trace('tcp_retransmit_skb', undefined, {
       sk: sk.id,
+      state: `TCP_${TCP_STATE_NAMES[sk.state]}`,
       sport: sk.lport,
       dport: sk.rport,
+      family: AF_INET,
       saddr: sk.laddr,
       daddr: sk.raddr,
-      state: sk.state,
       seq: r.seq,
     });
   }
-  if (sk.retransStampMs === 0) sk.retransStampMs = r.sentMs;
-  if (!r.retrans) sk.retransOut += r.segs;
-  r.retrans = true;
-  r.everRetrans = true;
-  r.sentMs = cx.now;
-  if (sk.state === TCP_SYN_SENT) r.mss = Math.max(1, r.mss);
 }

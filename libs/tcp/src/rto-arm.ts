@@ -4,31 +4,52 @@ import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS } from './sysctl.ts';
 import { Timer } from './timers.ts';
 
-/** The current RTO with its backoff (RFC 6298 5.5), within the user timeout (tcp_clamp_rto_to_user_timeout). */
-export function rtoWithBackoff(cx: TcpContext, sk: TcpSock): Millis {
-  let rto = Math.min(sk.rtt.rtoMs * 2 ** sk.backoff, TCP_RTO_MAX_MS);
-  if (sk.userTimeoutMs > 0 && sk.retransStampMs > 0) {
-    const left = sk.retransStampMs + sk.userTimeoutMs - cx.now;
-    rto = Math.min(rto, Math.max(left, 1));
-  }
-  return rto;
+/** What the Retrans timer is for (icsk_pending, ICSK_TIME_*). */
+export const Pending = {
+  None: 0,
+  /** The retransmission timeout (RFC 6298). */
+  Rto: 1,
+  /** A window probe (RFC 9293 3.8.6.1). */
+  Probe0: 3,
+  /** A tail loss probe (RFC 8985 7). */
+  LossProbe: 5,
+  /** What may have been reordered is late by then (RFC 8985 6.3). */
+  ReoTimeout: 6,
+} as const;
+export type Pending = (typeof Pending)[keyof typeof Pending];
+
+/** inet_csk_reset_xmit_timer() */
+export function armXmit(cx: TcpContext, sk: TcpSock, what: Pending, afterMs: Millis): void {
+  if (afterMs === NEVER) return;
+  sk.pending = what;
+  sk.timers.set(Timer.Retrans, cx.now + Math.min(afterMs, TCP_RTO_MAX_MS));
+  cx.timers.touch(sk);
 }
+
+/** inet_csk_clear_xmit_timer() */
+export function clearXmit(sk: TcpSock): void {
+  sk.pending = Pending.None;
+  sk.timers.stop(Timer.Retrans);
+}
+
+/** tcp_clamp_rto_to_user_timeout() */
+export function rtoWithinUserTimeout(cx: TcpContext, sk: TcpSock): Millis {
+  const { rtoMs } = sk.rtt;
+  if (sk.userTimeoutMs === 0) return rtoMs;
+  return Math.min(rtoMs, Math.max(sk.retransStampMs + sk.userTimeoutMs - cx.now, 1));
+}
+
+/** tcp_rto_delta_us(): until the first segment in the queue is due. */
+export const rtoDeltaMs = (cx: TcpContext, sk: TcpSock): Millis =>
+  sk.rtx.first === undefined ? sk.rtt.rtoMs : sk.rtx.first.sentMs + sk.rtt.rtoMs - cx.now;
 
 /** tcp_rearm_rto(): restart it while something is in flight, else stop it (RFC 6298 5.1–5.3). */
-export function armRto(cx: TcpContext, sk: TcpSock): void {
-  sk.probing = false;
+export function rearmRto(cx: TcpContext, sk: TcpSock): void {
   if (sk.packetsOut === 0) {
-    sk.timers.stop(Timer.Retrans);
+    clearXmit(sk);
     return;
   }
-  sk.timers.set(Timer.Retrans, cx.now + rtoWithBackoff(cx, sk));
-  cx.timers.touch(sk);
-}
-
-/** Arms the Retrans timer for something else than the RTO: a window probe. */
-export function armProbeTimer(cx: TcpContext, sk: TcpSock, afterMs: Millis): void {
-  if (afterMs === NEVER) return;
-  sk.probing = true;
-  sk.timers.set(Timer.Retrans, cx.now + afterMs);
-  cx.timers.touch(sk);
+  // A timer of another kind took its place; the time since then counts.
+  const replaced = sk.pending === Pending.ReoTimeout || sk.pending === Pending.LossProbe;
+  armXmit(cx, sk, Pending.Rto, replaced ? Math.max(rtoDeltaMs(cx, sk), 1) : sk.rtt.rtoMs);
 }

@@ -1,3 +1,5 @@
+import type { Millis } from '@skbus/skb';
+import { MinRtt } from './min-rtt.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
 
 /**
@@ -10,31 +12,43 @@ export class RttEstimator {
   private mdevMs = 0;
   private mdevMaxMs = TCP_RTO_MIN_MS;
   rttvarMs = 0;
+  /** What the Retrans timer is set to, doubled by each timeout (icsk_rto). */
   rtoMs = TCP_TIMEOUT_INIT_MS;
-  /** The least RTT seen. */
-  minMs = Number.POSITIVE_INFINITY;
+  readonly min = new MinRtt();
   /** Position after which the current round trip is over. */
   private roundEnd = 0;
 
-  /** `sndUna`, `sndNxt`: the variance is judged once per window of data. */
-  sample(rttMs: number, sndUna: number, sndNxt: number): void {
+  /** The least RTT of the last minutes, NEVER: none known (tcp_min_rtt). */
+  get minMs(): Millis {
+    return this.min.ms;
+  }
+
+  /**
+   * tcp_rtt_estimator() and tcp_set_rto(). `sndUna`, `sndNxt`: the variance is judged once per window of data; `rtoMinMs`
+   * is its floor (tcp_rto_min).
+   */
+  sample(rttMs: Millis, sndUna: number, sndNxt: number, rtoMinMs: Millis): void {
     const m = Math.max(rttMs, 0.001);
-    if (m < this.minMs) this.minMs = m;
     if (this.srttMs === 0) {
       this.srttMs = m;
       this.mdevMs = m / 2;
-      this.rttvarMs = Math.max(2 * m, TCP_RTO_MIN_MS);
+      this.rttvarMs = Math.max(2 * m, rtoMinMs);
       this.mdevMaxMs = this.rttvarMs;
       this.roundEnd = sndNxt;
     } else {
-      this.update(m, sndUna, sndNxt);
+      this.update(m, sndUna, sndNxt, rtoMinMs);
     }
-    this.rtoMs = Math.min(this.srttMs + this.rttvarMs, TCP_RTO_MAX_MS);
+    this.rtoMs = this.unbackedMs;
   }
 
-  /** tcp_set_rto(): what the RTO is without backoff. */
-  resetRto(): void {
-    if (this.srttMs > 0) this.rtoMs = Math.min(this.srttMs + this.rttvarMs, TCP_RTO_MAX_MS);
+  /** __tcp_set_rto(): the RTO without back-off. */
+  get unbackedMs(): Millis {
+    return Math.min(this.srttMs + this.rttvarMs, TCP_RTO_MAX_MS);
+  }
+
+  /** RFC 6298 5.5 */
+  backOff(): void {
+    this.rtoMs = Math.min(2 * this.rtoMs, TCP_RTO_MAX_MS);
   }
 
   /** The mean deviation, as tcp_info and ss show it. */
@@ -42,7 +56,7 @@ export class RttEstimator {
     return this.mdevMs;
   }
 
-  private update(m: number, sndUna: number, sndNxt: number): void {
+  private update(m: Millis, sndUna: number, sndNxt: number, rtoMinMs: Millis): void {
     // RFC 6298 2.3: SRTT and RTTVAR with gains 1/8 and 1/4; mdev here is Linux's unscaled mean deviation
     const err = m - this.srttMs;
     this.srttMs += err / 8;
@@ -57,7 +71,7 @@ export class RttEstimator {
     if (sndUna > this.roundEnd) {
       if (this.mdevMaxMs < this.rttvarMs) this.rttvarMs -= (this.rttvarMs - this.mdevMaxMs) / 4;
       this.roundEnd = sndNxt;
-      this.mdevMaxMs = TCP_RTO_MIN_MS;
+      this.mdevMaxMs = rtoMinMs;
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Millis } from '@skbus/skb';
+import { TCP_CWR, TCP_ECE, TCP_FIN, TCP_SYN } from '@skbus/wire';
 
 /**
  * One skb of the retransmission queue (tcp_skb_cb): what was sent as one piece, from one byte to a whole GSO skb.
@@ -7,14 +8,17 @@ import type { Millis } from '@skbus/skb';
 export interface TxRec {
   seq: number;
   end: number;
-  /** TCP_SYN, TCP_FIN of it. */
+  /** TCP_SYN, TCP_FIN of it, and what a SYN says of ECN. */
   flags: number;
   /** Payload bytes per segment when it was sent. */
   mss: number;
   /** Segments it counts for (tcp_skb_pcount). */
   segs: number;
+  /** When it was last sent. */
   sentMs: Millis;
-  /** Ever retransmitted: no RTT sample from it (Karn). */
+  /** What the connection had delivered by then (tx.delivered). */
+  delivered: number;
+  /** Ever retransmitted: no RTT sample from it (Karn). TCPCB_EVER_RETRANS */
   everRetrans: boolean;
   /** Retransmitted and not known to be lost again (TCPCB_SACKED_RETRANS). */
   retrans: boolean;
@@ -22,12 +26,50 @@ export interface TxRec {
   sacked: boolean;
   /** TCPCB_LOST */
   lost: boolean;
+  /** Neighbours in the list by time of sending; `older` undefined and not `oldest`: not in it. */
+  older: TxRec | undefined;
+  newer: TxRec | undefined;
 }
 
-/** What was sent and not cumulatively acknowledged, oldest first. Taken from the front, appended at the back. */
+export function makeRec(seq: number, end: number, flags: number, mss: number): TxRec {
+  const r: TxRec = {
+    seq,
+    end,
+    flags: flags & (TCP_SYN | TCP_FIN | TCP_ECE | TCP_CWR),
+    mss,
+    segs: 1,
+    sentMs: 0,
+    delivered: 0,
+    everRetrans: false,
+    retrans: false,
+    sacked: false,
+    lost: false,
+    older: undefined,
+    newer: undefined,
+  };
+  r.segs = segsOf(r);
+  return r;
+}
+
+/** Payload bytes (skb->len). */
+export const payloadLen = (r: TxRec): number => r.end - r.seq - (r.flags & 1) - ((r.flags >>> 1) & 1);
+
+export const segsOf = (r: TxRec): number => Math.max(1, Math.ceil(payloadLen(r) / r.mss));
+
+/** tcp_skb_seglen(): payload of its full segments. */
+export const segLen = (r: TxRec): number => (r.segs === 1 ? payloadLen(r) : r.mss);
+
+/**
+ * What was sent and not cumulatively acknowledged, oldest first (tcp_rtx_queue). Taken from the front, appended at the
+ * back. Beside it a second order, by time of sending (tsorted_sent_queue): all that may still be delivered and is not
+ * known to be lost, so that RACK looks only at what it may find lost.
+ */
 export class RtxQueue {
   private recs: TxRec[] = [];
   private head = 0;
+  /** The record sent longest ago. */
+  oldest: TxRec | undefined = undefined;
+  private newest: TxRec | undefined = undefined;
 
   get length(): number {
     return this.recs.length - this.head;
@@ -37,15 +79,21 @@ export class RtxQueue {
     return this.recs[this.head];
   }
 
+  get last(): TxRec | undefined {
+    return this.length > 0 ? this.recs[this.recs.length - 1] : undefined;
+  }
+
   at(i: number): TxRec {
     return this.recs[this.head + i]!;
   }
 
   push(rec: TxRec): void {
     this.recs.push(rec);
+    this.linkNewest(rec);
   }
 
   shift(): void {
+    this.forget(this.recs[this.head]!);
     this.head++;
     if (this.head === this.recs.length) {
       this.recs.length = 0;
@@ -59,17 +107,47 @@ export class RtxQueue {
   clear(): void {
     this.recs.length = 0;
     this.head = 0;
+    this.oldest = undefined;
+    this.newest = undefined;
   }
 
   /** Cuts record i at position `at` (tcp_fragment); its second half becomes record i + 1. */
   split(i: number, at: number): void {
     const a = this.at(i);
-    const b: TxRec = { ...a, seq: at, flags: a.flags & ~SYN };
+    const b: TxRec = { ...a, seq: at, flags: a.flags & ~TCP_SYN };
     a.end = at;
-    a.flags &= ~FIN;
+    a.flags &= ~TCP_FIN;
     a.segs = segsOf(a);
     b.segs = segsOf(b);
     this.recs.splice(this.head + i + 1, 0, b);
+    if (!this.isListed(a)) return;
+    b.older = a;
+    if (a.newer === undefined) this.newest = b;
+    else a.newer.older = b;
+    a.newer = b;
+  }
+
+  /** Takes record i out: its neighbour has its bytes now. */
+  remove(i: number): void {
+    this.forget(this.at(i));
+    this.recs.splice(this.head + i, 1);
+  }
+
+  /** It was sent again: now it is the newest. */
+  sentNow(rec: TxRec): void {
+    this.forget(rec);
+    this.linkNewest(rec);
+  }
+
+  /** It was delivered, or is lost and waits to be sent again: no longer of interest to RACK. */
+  forget(rec: TxRec): void {
+    if (!this.isListed(rec)) return;
+    if (rec.older === undefined) this.oldest = rec.newer;
+    else rec.older.newer = rec.newer;
+    if (rec.newer === undefined) this.newest = rec.older;
+    else rec.newer.older = rec.older;
+    rec.older = undefined;
+    rec.newer = undefined;
   }
 
   /** The index of the first record that ends after `position`, or length. */
@@ -83,9 +161,15 @@ export class RtxQueue {
     }
     return lo;
   }
+
+  private isListed(rec: TxRec): boolean {
+    return rec.older !== undefined || this.oldest === rec;
+  }
+
+  private linkNewest(rec: TxRec): void {
+    rec.older = this.newest;
+    if (this.newest === undefined) this.oldest = rec;
+    else this.newest.newer = rec;
+    this.newest = rec;
+  }
 }
-
-const FIN = 1;
-const SYN = 2;
-
-export const segsOf = (r: TxRec): number => Math.max(1, Math.ceil((r.end - r.seq) / r.mss));

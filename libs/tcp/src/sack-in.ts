@@ -1,92 +1,125 @@
+import type { AckState } from './ack-state.ts';
+import { CA_LOSS } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
-import { recountParts } from './retransmit.ts';
-import type { RtxQueue } from './rtx-queue.ts';
+import { blockAt, checkDsack } from './dsack-in.ts';
+import { checkSackReordering } from './reordering.ts';
+import type { TxRec } from './rtx-queue.ts';
+import { shiftSacked } from './sack-shift.ts';
+import { tagRange } from './sack-tag.ts';
+import { splitRec } from './scoreboard.ts';
 import type { Segment } from './segment.ts';
-import { fromWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 
 /**
- * tcp_sacktag_write_queue(): marks what the peer holds beyond its acknowledgement (RFC 2018, 2883). Returns how many
- * segments were newly marked; each counts as delivered.
+ * tcp_sacktag_write_queue(): marks what the peer holds beyond its acknowledgement (RFC 2018, RFC 6675). Only what the
+ * last ACK did not report yet is looked at, so that the cost does not grow with what is outstanding.
  */
-export function sackTag(cx: TcpContext, sk: TcpSock, seg: Segment, priorUna: number): number {
-  let newly = 0;
+export function sackTag(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): void {
+  cx.env.trace('tcp_sacktag_write_queue', seg.skb);
+  const { loss } = sk;
+  a.reord = sk.sndNxt;
+  if (sk.sackedOut === 0) {
+    loss.highestSack = sk.sndUna;
+    loss.sackCache.length = 0;
+  }
+  const dsack = checkDsack(cx, sk, seg, a);
+  if (sk.packetsOut === 0) return;
+  const blocks: number[] = [];
   for (let i = 0; i < seg.sack.length; i++) {
-    const [left, right] = seg.sack[i]!;
-    const start = fromWire(sk.iss, sk.sndUna, left);
-    const end = fromWire(sk.iss, sk.sndUna, right);
-    if (i === 0 && isDsack(sk, seg, start, end)) {
-      cx.env.mib.inc(start < seg.ack ? 'TcpExtTCPDSACKRecv' : 'TcpExtTCPDSACKOfoRecv');
-      sk.dsackDups++;
-      continue;
-    }
-    if (start >= end || end > sk.sndNxt || start < priorUna) {
-      cx.env.mib.inc('TcpExtTCPSACKDiscard');
-      continue;
-    }
-    newly += tagRange(sk, Math.max(start, sk.sndUna), end);
+    const [start, end] = blockAt(sk, seg, i);
+    const dup = i === 0 && dsack;
+    if (!isValidBlock(sk, dup, start, end)) countInvalid(cx, sk, seg, dup, end);
+    else if (end <= a.priorUna) continue;
+    else if (dup) walk(cx, sk, a, start, end, true);
+    else insertSorted(blocks, start, end);
   }
-  return newly;
+  for (let i = 0; i < blocks.length; i += 2) tagNew(cx, sk, a, blocks[i]!, blocks[i + 1]!);
+  loss.sackCache = blocks;
+  if (sk.caState !== CA_LOSS || loss.undoMarker >= 0) checkSackReordering(cx, sk, a.reord, false);
 }
 
-/** RFC 2883 4: the first block is below the ACK, or inside the second one. */
-function isDsack(sk: TcpSock, seg: Segment, start: number, end: number): boolean {
-  if (start < seg.ack) return true;
-  const second = seg.sack[1];
-  if (second === undefined) return false;
-  return start >= fromWire(sk.iss, sk.sndUna, second[0]) && end <= fromWire(sk.iss, sk.sndUna, second[1]);
+/** tcp_is_sackblock_valid(): inside what is outstanding; a duplicate may also lie below it, down to where undo began. */
+function isValidBlock(sk: TcpSock, dup: boolean, start: number, end: number): boolean {
+  if (end > sk.sndNxt || start >= end) return false;
+  if (start > sk.sndUna) return true;
+  const { undoMarker } = sk.loss;
+  if (!dup || undoMarker < 0 || end > sk.sndUna) return false;
+  if (start >= undoMarker) return true;
+  return end > undoMarker && start >= end - sk.maxWindow;
 }
 
-function tagRange(sk: TcpSock, start: number, end: number): number {
+function countInvalid(cx: TcpContext, sk: TcpSock, seg: Segment, dup: boolean, end: number): void {
+  const { mib } = cx.env;
+  if (dup) mib.inc(sk.loss.undoMarker < 0 ? 'TcpExtTCPDSACKIgnoredNoUndo' : 'TcpExtTCPDSACKIgnoredOld');
+  // an ACK that was overtaken reports what has been acknowledged meanwhile
+  else if (seg.ack === sk.sndUna || end > sk.sndUna) mib.inc('TcpExtTCPSACKDiscard');
+}
+
+function insertSorted(blocks: number[], start: number, end: number): void {
+  let i = blocks.length;
+  while (i > 0 && blocks[i - 2]! > start) i -= 2;
+  blocks.splice(i, 0, start, end);
+}
+
+/** The parts of a block that the blocks of the last ACK do not cover. */
+function tagNew(cx: TcpContext, sk: TcpSock, a: AckState, start: number, end: number): void {
+  const { sackCache } = sk.loss;
+  let from = start;
+  for (let i = 0; i < sackCache.length && from < end; i += 2) {
+    const known = sackCache[i]!;
+    if (sackCache[i + 1]! <= from) continue;
+    if (known >= end) break;
+    if (known > from) walk(cx, sk, a, from, known, false);
+    from = sackCache[i + 1]!;
+  }
+  if (from < end) walk(cx, sk, a, from, end, false);
+}
+
+/** tcp_sacktag_walk() */
+function walk(cx: TcpContext, sk: TcpSock, a: AckState, start: number, end: number, dup: boolean): void {
   const { rtx } = sk;
-  let newly = 0;
-  let i = rtx.findAfter(start);
-  while (i < rtx.length) {
-    const r = rtx.at(i);
+  for (let i = rtx.findAfter(start); i < rtx.length; i++) {
+    let r = rtx.at(i);
     if (r.seq >= end) break;
-    if (!r.sacked) {
-      if (r.seq < start) {
-        // Only at segment boundaries, or a peer could shred the queue (tcp_match_skb_to_sack).
-        const at = r.seq + Math.ceil((start - r.seq) / r.mss) * r.mss;
-        if (at >= r.end) {
-          i++;
-          continue;
-        }
-        splitAt(sk, rtx, i, at);
-        i++;
-        continue;
-      }
-      if (r.end > end) {
-        const at = r.seq + Math.floor((end - r.seq) / r.mss) * r.mss;
-        if (at <= r.seq) break;
-        splitAt(sk, rtx, i, at);
-      }
-      newly += tag(sk, i);
-    }
-    i++;
+    const shifted = shiftSacked(cx, sk, a, i, start, end, dup);
+    if (shifted === 'shifted') i--;
+    if (shifted !== 'fallback') continue;
+    const covered = matchToBlock(sk, i, start, end);
+    if (covered === 'none') continue;
+    if (covered === 'too short') break;
+    r = rtx.at(i);
+    tagRec(cx, sk, a, r, dup);
+    if (r.sacked) rtx.forget(r);
+    if (r.end > sk.loss.highestSack) sk.loss.highestSack = r.end;
   }
-  return newly;
 }
 
-function splitAt(sk: TcpSock, rtx: RtxQueue, i: number, at: number): void {
-  const r = rtx.at(i);
-  const was = r.segs;
-  rtx.split(i, at);
-  recountParts(sk, r, was, r.segs + rtx.at(i + 1).segs);
-}
-
-function tag(sk: TcpSock, i: number): number {
+/** tcp_match_skb_to_sack(): cuts record i so that it is wholly inside the block, at segment boundaries only. */
+function matchToBlock(sk: TcpSock, i: number, start: number, end: number): 'whole' | 'none' | 'too short' {
   const r = sk.rtx.at(i);
-  if (r.lost) {
-    r.lost = false;
-    sk.lostOut -= r.segs;
+  if (start <= r.seq && end >= r.end) return 'whole';
+  if (r.segs === 1 || r.end <= start) return 'none';
+  if (start > r.seq) {
+    const at = r.seq + Math.ceil((start - r.seq) / r.mss) * r.mss;
+    if (at < r.end) splitRec(sk, i, at);
+    return 'none';
   }
-  if (r.retrans) {
+  const at = r.seq + Math.floor((end - r.seq) / r.mss) * r.mss;
+  if (at <= r.seq) return 'too short';
+  splitRec(sk, i, at);
+  return 'whole';
+}
+
+/** tcp_sacktag_one() for a whole record. */
+function tagRec(cx: TcpContext, sk: TcpSock, a: AckState, r: TxRec, dup: boolean): void {
+  tagRange(cx, sk, a, r, r.end, r.segs, dup);
+  if (r.end <= sk.sndUna) return;
+  if (!r.sacked) {
+    if (r.lost) r.lost = r.retrans = false;
+    r.sacked = true;
+  }
+  if (dup && r.retrans) {
     r.retrans = false;
     sk.retransOut -= r.segs;
   }
-  r.sacked = true;
-  sk.sackedOut += r.segs;
-  sk.delivered += r.segs;
-  return r.segs;
 }

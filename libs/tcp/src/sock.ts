@@ -2,8 +2,10 @@ import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus
 import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionState } from './cong/cong.ts';
 import { Conn } from './conn.ts';
 import type { BindOwner } from './demux.ts';
+import { LossState } from './loss-state.ts';
 import { OfoQueue } from './ofo-queue.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
+import { Pending } from './rto-arm.ts';
 import { RttEstimator } from './rtt.ts';
 import { RtxQueue } from './rtx-queue.ts';
 import type { SackBlock } from './sack-out.ts';
@@ -227,15 +229,15 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   cwndLimited = false;
   maxPacketsOut = 0;
   cwndUsageSeq = 0;
-  /** Records below this index of `rtx` need no look for something to retransmit. */
+  private lossState: LossState | undefined = undefined;
   readonly rtt = new RttEstimator();
   retransmits = 0;
   backoff = 0;
-  /** When what is being retransmitted was first sent, 0: nothing is (retrans_stamp). */
+  /** When the first retransmission since all was well was sent, or the SYN; 0: none (retrans_stamp). */
   retransStampMs: Millis = 0;
   totalRto = 0;
-  /** The Retrans timer is a window probe. */
-  probing = false;
+  /** What the Retrans timer is for. */
+  pending: Pending = Pending.None;
   probesOut = 0;
   probesStartMs: Millis = 0;
 
@@ -268,6 +270,21 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
     this.sndbuf = defaults.sndbuf;
     this.reordering = defaults.reordering;
     this.cc = defaults.cc;
+  }
+
+  /** Made when first needed: a connection that never sent data has none. */
+  get loss(): LossState {
+    return (this.lossState ??= new LossState());
+  }
+
+  /** A tail loss probe is out. */
+  get tlpOut(): boolean {
+    return this.lossState !== undefined && this.lossState.tlpHighSeq > 0;
+  }
+
+  /** Segments ever found lost. */
+  get everLost(): number {
+    return this.lossState === undefined ? 0 : this.lossState.lost;
   }
 
   override deadline(): Millis {

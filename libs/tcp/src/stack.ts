@@ -18,10 +18,9 @@ import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
 import { tcpRcv } from './input.ts';
 import { keepaliveTimer } from './keepalive.ts';
-import { probeTimer } from './probe0.ts';
 import { RequestSock } from './request.ts';
 import { requestTimer } from './reqsk-queue.ts';
-import { retransmitTimer } from './rto.ts';
+import { writeTimer } from './write-timer.ts';
 import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
 import { Timer } from './timers.ts';
@@ -160,9 +159,7 @@ function runTimers(cx: TcpContext, sk: TcpSock): void {
   const { now } = cx;
   if (timers.isExpired(Timer.Retrans, now)) {
     timers.set(Timer.Retrans, NEVER);
-    cx.env.trace('tcp_write_timer');
-    if (sk.probing) probeTimer(cx, sk);
-    else retransmitTimer(cx, sk);
+    writeTimer(cx, sk);
     cx.touch(sk);
   }
   if (timers.isExpired(Timer.DelAck, now)) delAckTimer(cx, sk);

@@ -1,6 +1,7 @@
 import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
-import { ACK_SLOWPATH, tcpAck } from './ack.ts';
+import { tcpAck } from './ack.ts';
+import { FLAG_SLOWPATH } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
 import { ecnRcvSyn, ecnRcvSynAck, ecnSynAckFlags } from './ecn.ts';
 import { sendReset } from './reply.ts';
@@ -12,6 +13,7 @@ import { initRcvMss, initTransfer } from './transfer.ts';
 import { pawsReject } from './timestamps.ts';
 import { sendAck, syncMss, transmit } from './transmit.ts';
 import { dataQueue } from './data-queue.ts';
+import { tryUndoSpuriousSyn } from './undo.ts';
 import { viewChanged } from './views.ts';
 
 /** tcp_rcv_synsent_state_process() (RFC 9293 3.10.7.3). Ends the skb. */
@@ -57,7 +59,8 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   takePeerSyn(cx, sk, seg);
   ecnRcvSynAck(sk, seg);
-  tcpAck(cx, sk, seg, ACK_SLOWPATH);
+  if (seg.hasTs) tryUndoSpuriousSyn(cx, sk, seg.tsEcr);
+  tcpAck(cx, sk, seg, FLAG_SLOWPATH);
   sk.sndWnd = seg.window; // RFC 7323 2.2: not scaled in a SYN
   sk.maxWindow = seg.window;
   sk.predWindow = seg.window;
@@ -125,7 +128,7 @@ function takePeerSyn(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 
 /** RFC 7323 3.2: the echo must be a timestamp we sent since connect(). */
 function echoesOurs(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
-  const first = (Math.floor(sk.retransStampMs) + sk.tsOffset) >>> 0;
+  const first = cx.tsAt(sk.tsOffset, sk.retransStampMs);
   const age = (seg.tsEcr - first) | 0;
   return age >= 0 && ((cx.tsNow(sk.tsOffset) - seg.tsEcr) | 0) >= 0;
 }

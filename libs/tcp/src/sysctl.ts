@@ -21,6 +21,18 @@ export interface TcpSysctl {
   /** A SYN that asked for ECN and was lost goes again without asking. */
   tcpEcnFallback: boolean;
   tcpReordering: number;
+  tcpMaxReordering: number;
+  /** Bits: 1 RACK, 2 a reordering window that does not adapt, 4 no duplicate threshold beside it. */
+  tcpRecovery: number;
+  /** 3 or 4: tail loss probes. */
+  tcpEarlyRetrans: number;
+  /** F-RTO; 0: off. */
+  tcpFrto: number;
+  tcpThinLinearTimeouts: boolean;
+  tcpRetransCollapse: boolean;
+  /** How long a least RTT is believed, in seconds. */
+  tcpMinRttWlen: number;
+  tcpRtoMinUs: number;
   tcpMaxSynBacklog: number;
   /** When the queue of requests is full: 0 drop SYNs, 1 answer with SYN cookies, 2 always do. */
   tcpSyncookies: number;
@@ -87,6 +99,14 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpEcn: 2,
   tcpEcnFallback: true,
   tcpReordering: 3,
+  tcpMaxReordering: 300,
+  tcpRecovery: 1,
+  tcpEarlyRetrans: 3,
+  tcpFrto: 2,
+  tcpThinLinearTimeouts: false,
+  tcpRetransCollapse: true,
+  tcpMinRttWlen: 300,
+  tcpRtoMinUs: 200_000,
   tcpMaxSynBacklog: 1024,
   tcpSyncookies: 1,
   tcpAbortOnOverflow: false,
@@ -120,11 +140,26 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   ipLocalPortRange: [32_768, 60_999],
 };
 
+// tcp_recovery
+export const RACK_LOSS_DETECTION = 1;
+export const RACK_STATIC_REO_WND = 2;
+export const RACK_NO_DUPTHRESH = 4;
+
+/** tcp_is_rack() */
+export const isRack = (s: TcpSysctl): boolean => (s.tcpRecovery & RACK_LOSS_DETECTION) !== 0;
+
 // include/net/tcp.h
 export const TCP_INIT_CWND = 10;
 export const TCP_TIMEOUT_INIT_MS = 1000;
 export const TCP_RTO_MIN_MS = 200;
 export const TCP_RTO_MAX_MS = 120_000;
+/** The least a timer of loss recovery waits (TCP_TIMEOUT_MIN_US). */
+export const TCP_TIMEOUT_MIN_MS = 2;
+/** How long a peer that seems to have dropped SACKed data has to show that it has not. */
+export const TCP_SACK_RENEG_MIN_MS = 10;
+/** A connection with this few segments in flight gets no third duplicate ACK (tcp_stream_is_thin). */
+export const TCP_THIN_PACKETS = 4;
+export const TCP_THIN_LINEAR_RETRIES = 6;
 export const TCP_DELACK_MIN_MS = 40;
 export const TCP_DELACK_MAX_MS = 200;
 export const TCP_ATO_MIN_MS = 40;

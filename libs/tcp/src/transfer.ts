@@ -11,7 +11,7 @@ import { initBufferSpace } from './window.ts';
 export function initTransfer(cx: TcpContext, sk: TcpSock): void {
   syncMss(cx, sk, sk.mtu);
   // RFC 5681 3.1: after more than one lost SYN the initial window is one segment
-  sk.cwnd = sk.totalRetrans > 1 ? 1 : TCP_INIT_CWND;
+  sk.cwnd = sk.totalRetrans > 1 && sk.loss.undoMarker >= 0 ? 1 : TCP_INIT_CWND;
   sk.cwndCnt = 0;
   sk.caState = 0;
   sk.highSeq = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { NEVER, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATE_NAMES, TCP_TIME_WAIT } from '@skbus/skb';
-import { modelTimeoutMs } from './rto.ts';
+import { modelTimeoutMs } from './write-timeout.ts';
 import { RttEstimator } from './rtt.ts';
 import { sackAdd, sackRemove, type SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
@@ -57,21 +57,21 @@ describe('RTT', () => {
   test('the first sample: srtt is it, RTO at least 200 ms above', () => {
     const r = new RttEstimator();
     expect(r.rtoMs).toBe(1000);
-    r.sample(10, 1, 2);
-    expect(r).toMatchObject({ srttMs: 10, rtoMs: 210, minMs: 10 });
+    r.sample(10, 1, 2, 200);
+    expect(r).toMatchObject({ srttMs: 10, rtoMs: 210 });
     const far = new RttEstimator();
-    far.sample(300, 1, 2);
+    far.sample(300, 1, 2, 200);
     expect(far.rtoMs).toBe(900);
   });
 
   test('steady samples: RTO settles at srtt + 200 ms; a jump raises it, never above 120 s', () => {
     const r = new RttEstimator();
-    for (let i = 1; i < 200; i++) r.sample(50, i * 10, i * 10 + 10);
+    for (let i = 1; i < 200; i++) r.sample(50, i * 10, i * 10 + 10, 200);
     expect(r.srttMs).toBeCloseTo(50, 3);
     expect(r.rtoMs).toBeCloseTo(250, 0);
-    r.sample(500, 3000, 3010);
+    r.sample(500, 3000, 3010, 200);
     expect(r.rtoMs).toBeGreaterThan(400);
-    for (let i = 0; i < 50; i++) r.sample(1e6, 4000 + i, 4001 + i);
+    for (let i = 0; i < 50; i++) r.sample(1e6, 4000 + i, 4001 + i, 200);
     expect(r.rtoMs).toBe(120_000);
   });
 

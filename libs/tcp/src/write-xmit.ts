@@ -2,11 +2,13 @@ import { TCP_ACK, TCP_FIN, TCP_PSH } from '@skbus/wire';
 import { CA_CWR } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { armProbe0 } from './probe0.ts';
-import { armRto } from './rto-arm.ts';
-import type { TxRec } from './rtx-queue.ts';
+import { Pending, rearmRto } from './rto-arm.ts';
+import { makeRec, type TxRec } from './rtx-queue.ts';
+import { inCwndReduction } from './prr.ts';
 import type { TcpSock } from './sock.ts';
 import { GSO_PAYLOAD_MAX, TCP_INIT_CWND } from './sysctl.ts';
 import { Timer } from './timers.ts';
+import { scheduleLossProbe } from './tlp.ts';
 import { currentMss, transmit } from './transmit.ts';
 import { inUrgentMode } from './urgent.ts';
 
@@ -18,12 +20,35 @@ export function pushPending(cx: TcpContext, sk: TcpSock): void {
   if (sk.packetsOut === 0 && sk.hasUnsent && !sk.timers.isArmed(Timer.Retrans)) armProbe0(cx, sk);
 }
 
+/** __tcp_push_pending_frames() with TCP_NAGLE_OFF. */
+export function pushWithoutNagle(cx: TcpContext, sk: TcpSock): void {
+  const { nodelay, cork } = sk;
+  sk.nodelay = true;
+  sk.cork = false;
+  pushPending(cx, sk);
+  sk.nodelay = nodelay;
+  sk.cork = cork;
+}
+
+/** The tail loss probe's new data: one piece, whatever Nagle and the congestion window say. False: the window forbids it. */
+export function sendProbe(cx: TcpContext, sk: TcpSock): boolean {
+  const mss = currentMss(sk);
+  const avail = sk.sndTail - sk.sndNxt;
+  const fin = sk.finReady && !sk.finSent;
+  const room = sk.sndWndEnd - sk.sndNxt;
+  const len = Math.min(avail, Math.max(cwndQuota(sk), 1) * mss, room);
+  if (Math.min(avail, mss) + (fin && avail === 0 ? 1 : 0) > room) return false;
+  sendNew(cx, sk, len < avail && len > mss ? len - (len % mss) : len, fin && len === avail && len < room, mss);
+  return true;
+}
+
 /** tcp_write_xmit(): as long as both windows, and Nagle, let a segment go. */
 function writeXmit(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_write_xmit');
   if (sk.packetsOut === 0) slowStartAfterIdle(cx, sk);
   const mss = currentMss(sk);
   const tsoMax = inUrgentMode(sk) ? mss : Math.max(mss, GSO_PAYLOAD_MAX - (GSO_PAYLOAD_MAX % mss));
+  const before = sk.packetsOut;
   let sent = false;
   let cwndLimited = false;
   for (;;) {
@@ -41,6 +66,10 @@ function writeXmit(cx: TcpContext, sk: TcpSock): void {
     sent = true;
   }
   if (sent || cwndLimited) cwndValidate(sk, cwndLimited);
+  if (sent) {
+    if (inCwndReduction(sk)) sk.prrOut += sk.packetsOut - before;
+    scheduleLossProbe(cx, sk, false);
+  }
 }
 
 /** tcp_cwnd_test(): segments that may still leave, but never more than half a window in one piece. */
@@ -78,18 +107,7 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, fin: boolean, mss: nu
   let flags = TCP_ACK;
   if (seq + len === sk.sndTail && len > 0) flags |= TCP_PSH;
   if (fin) flags |= TCP_FIN;
-  const rec: TxRec = {
-    seq,
-    end: seq + len + (fin ? 1 : 0),
-    flags: flags & TCP_FIN,
-    mss,
-    segs: Math.max(1, Math.ceil(len / mss)),
-    sentMs: cx.now,
-    everRetrans: false,
-    retrans: false,
-    sacked: false,
-    lost: false,
-  };
+  const rec = makeRec(seq, seq + len + (fin ? 1 : 0), flags, mss);
   transmit(cx, sk, seq, len, flags);
   if (len % mss !== 0) sk.sndSml = rec.end;
   cx.env.mib.inc('TcpExtTCPOrigDataSent', rec.segs);
@@ -100,11 +118,12 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, fin: boolean, mss: nu
 export function eventNewDataSent(cx: TcpContext, sk: TcpSock, rec: TxRec): void {
   cx.env.trace('tcp_event_new_data_sent');
   const first = sk.packetsOut === 0;
+  rec.sentMs = cx.now;
+  rec.delivered = sk.delivered;
   sk.rtx.push(rec);
   sk.sndNxt = rec.end;
   sk.packetsOut += rec.segs;
-  sk.prrOut += rec.segs;
-  if (first || sk.probing) armRto(cx, sk);
+  if (first || sk.pending === Pending.LossProbe) rearmRto(cx, sk);
 }
 
 /** tcp_cwnd_validate(): the window only grows while it is what limits us (RFC 2861, RFC 7661). */
