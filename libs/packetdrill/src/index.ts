@@ -8,4 +8,6 @@ export * from './sys.ts';
 export * from './target.ts';
 export { LinuxTarget, whyNoLinux } from './targets/linux/linux-target.ts';
 export { ServicesTarget, type ServicesTargetOptions } from './targets/services/services-target.ts';
+export { timestampsOf, wrapOf } from './variation.ts';
+export type { Timestamps } from './run/ts-variation.ts';
 export { makeTarget, targetNames } from './targets/index.ts';

@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { parseScript } from './lang/parser.ts';
 import { runScript, type RunOptions } from './run/runner.ts';
 import type { Target } from './target.ts';
+import { wrapOf } from './variation.ts';
 
 export interface FileOptions extends RunOptions {
+  /** Both sides' sequence numbers cross 2^32 with their first data. */
+  wrap?: boolean;
   defines?: ReadonlyMap<string, string>;
 }
 
@@ -44,7 +47,8 @@ export async function runFile(file: string, target: Target, opts: FileOptions = 
     ms: Math.round((performance.now() - from) * 10) / 10,
   });
   try {
-    await runScript(parseScript(readFileSync(file, 'utf8'), file, opts.defines), target, opts);
+    const script = parseScript(readFileSync(file, 'utf8'), file, opts.defines);
+    await runScript(script, target, opts.wrap === true ? { ...opts, ...wrapOf(script) } : opts);
     return result(undefined);
   } catch (e) {
     if (!(e instanceof Error)) throw e;

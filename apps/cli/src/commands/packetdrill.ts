@@ -1,4 +1,12 @@
-import { findScripts, makeTarget, runFile, targetNames, type FileResult, type Target } from '@skbus/packetdrill';
+import {
+  findScripts,
+  makeTarget,
+  runFile,
+  targetNames,
+  type FileOptions,
+  type FileResult,
+  type Target,
+} from '@skbus/packetdrill';
 import { CliError, UsageError } from '../errors.ts';
 import { intOption } from '../options.ts';
 import { paint, print, printJson, say } from '../output.ts';
@@ -9,6 +17,8 @@ export interface PacketdrillOptions {
   strict?: boolean;
   iss?: string;
   remoteIss?: string;
+  wrap?: boolean;
+  timestamps?: string;
   define: string[];
   json?: boolean;
 }
@@ -42,20 +52,22 @@ export async function packetdrill(paths: readonly string[], o: PacketdrillOption
   if (failed > 0) throw new CliError('');
 }
 
-function runOptions(o: PacketdrillOptions): {
-  iss?: number;
-  remoteShift?: number;
-  defines: Map<string, string>;
-} {
+function runOptions(o: PacketdrillOptions): FileOptions {
   const defines = new Map<string, string>();
   for (const word of o.define) {
     const m = /^(\w+)=([\s\S]*)$/.exec(word);
     if (m === null) throw new UsageError(`--define ${word}: expected NAME=value`);
     defines.set(m[1]!, m[2]!);
   }
+  const { timestamps } = o;
+  if (timestamps !== undefined && timestamps !== 'on' && timestamps !== 'off')
+    throw new UsageError(`--timestamps ${timestamps}: expected on or off`);
+  if (o.wrap === true && o.target !== 'engine') throw new UsageError('--wrap needs --target engine');
   if (o.iss !== undefined && o.target !== 'engine') throw new UsageError('--iss needs --target engine');
   return {
     defines,
+    ...(o.wrap === true ? { wrap: true } : {}),
+    ...(timestamps === undefined ? {} : { timestamps }),
     ...(o.iss === undefined ? {} : { iss: intOption('--iss', o.iss, 0, U32) }),
     ...(o.remoteIss === undefined ? {} : { remoteShift: intOption('--remote-iss', o.remoteIss, 0, U32) }),
   };

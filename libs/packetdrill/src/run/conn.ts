@@ -21,8 +21,8 @@ export class Conn {
   readonly tsVals = new Map<number, number>();
   /** The first pair of them, and when it was seen. */
   tsBase: { script: number; live: number; atUs: number } | undefined = undefined;
-  /** Both SYNs had a timestamp (only kept where a variation adds them). */
-  readonly ts = { ours: false, theirs: false };
+  /** Where a variation adds timestamps: which side's SYN had one, and the stack's newest. */
+  readonly ts = { ours: false, theirs: false, last: 0 };
 
   constructor(localPort: number, remotePort: number) {
     this.localPort = localPort;

@@ -1,9 +1,10 @@
 import { TCP_SYN } from '@skbus/wire';
-import type { Event, PacketSpec, Place, Script, SyscallSpec, Us } from '../lang/ast.ts';
+import type { Event, Packet, PacketSpec, Place, Script, SyscallSpec, Us } from '../lang/ast.ts';
 import { ScriptError } from '../lang/error.ts';
 import { printAction, printPacket, printTime } from '../lang/print.ts';
 import type { SysResult, Target } from '../target.ts';
 import { encodePacket } from '../wire/codec.ts';
+import type { LivePacket } from '../wire/live.ts';
 import type { Call, CallContext } from './call.ts';
 import { runCode } from './code.ts';
 import { configOf, type RunConfig } from './config.ts';
@@ -17,6 +18,7 @@ import { runCommand } from './shell.ts';
 import { makeCall, resultDifference } from './syscalls.ts';
 import { compareTimestamps } from './timestamps.ts';
 import { learnIsn, Translator } from './translate.ts';
+import { varyInbound, varyOutbound, type Timestamps } from './ts-variation.ts';
 import { number, ValueError } from './values.ts';
 
 export interface RunOptions {
@@ -26,6 +28,8 @@ export interface RunOptions {
   iss?: number | undefined;
   /** What is added to the sequence numbers that the script gives the remote host. */
   remoteShift?: number | undefined;
+  /** Adds timestamps to a script without, or takes them away (see timestampsOf). */
+  timestamps?: Timestamps | undefined;
   /** Sentences about what was ignored or printed. */
   note?: (text: string) => void;
 }
@@ -80,7 +84,7 @@ class Run {
     this.conns = new Conns(config);
     this.cx = { target, conns: this.conns, fds: new Fds(), config };
     this.inbox = new Inbox(target, this.conns, config.mtu);
-    this.translator = new Translator(this.conns, opts.remoteShift ?? 0);
+    this.translator = new Translator(this.conns, opts.remoteShift ?? 0, opts.timestamps === 'off');
     this.earlyAcks = new EarlyAcks(config.toleranceUs);
   }
 
@@ -89,6 +93,7 @@ class Run {
     const top = { line: 1, column: 1 };
     for (const text of this.config.initScripts) await this.command(text, top);
     if (init !== undefined) await this.command(init.text, init);
+    if (this.opts.timestamps === 'off') await this.target.sysctl('net.ipv4.tcp_timestamps', '0');
     this.startUs = this.target.now();
     try {
       for (const e of events) await this.event(e);
@@ -160,6 +165,9 @@ class Run {
     const conn = this.conns.forInbound(packet.proto === 'icmp' ? undefined : packet.ports);
     const live = this.translator.toLive(conn, packet);
     if (typeof live === 'string') this.fail(e, live);
+    const { timestamps } = this.opts;
+    if (live.proto === 'tcp' && timestamps !== undefined)
+      live.options = varyInbound(timestamps, conn, live.flags, live.options, this.nowUs);
     if (live.proto === 'tcp' && (live.flags & TCP_SYN) !== 0) conn.awaitsSyn ||= conn.state === 'connected';
     this.history.add(this.nowUs, `< ${printPacket(packet)}`);
     this.target.inject(encodePacket(live));
@@ -214,7 +222,7 @@ class Run {
       expected.proto === 'tcp' && actual.proto === 'tcp' && live.proto === 'tcp'
         ? compareTimestamps(conn, expected, actual, live, { atUs, tickUs: this.config.tsTickUs, ...o })
         : [];
-    found.unshift(...differences(expected, actual, live.ip));
+    found.unshift(...this.differences(conn, expected, actual, live));
     const shown = [o.line, `actual   at ${printTime(atUs)}: > ${printPacket(actual)}`];
     if (found.length > 0) this.nonFatal('packet', e, `the packet differs: ${found.join('; ')}`, shown);
     const early = o.dueUs - o.toleranceUs - atUs;
@@ -225,6 +233,16 @@ class Run {
     if (!o.any && late > 0)
       this.nonFatal('packet', e, `the packet came ${printTime(late + o.toleranceUs)} s too late (${allowed})`, shown);
     this.history.add(atUs, `> ${printPacket(actual)}`);
+  }
+
+  private differences(conn: Conn, expected: Packet, actual: Packet, live: LivePacket): string[] {
+    const { timestamps } = this.opts;
+    if (timestamps === undefined || expected.proto !== 'tcp' || actual.proto !== 'tcp' || live.proto !== 'tcp')
+      return differences(expected, actual, live.ip);
+    const ts = live.options.find((o) => o.kind === 'ts');
+    if (ts !== undefined) conn.ts.last = ts.val;
+    const v = varyOutbound(timestamps, conn, expected, actual);
+    return [...differences(v.expected, v.actual, live.ip), ...(v.wrong === undefined ? [] : [v.wrong])];
   }
 
   private async syscall(e: Event, spec: SyscallSpec, dueUs: Us): Promise<void> {

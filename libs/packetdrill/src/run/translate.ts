@@ -24,8 +24,10 @@ export class Translator {
   /** What is added to the remote host's sequence numbers. */
   private readonly remoteShift: number;
   private ipId = 0;
+  private readonly dropTs: boolean;
 
-  constructor(conns: Conns, remoteShift: number) {
+  constructor(conns: Conns, remoteShift: number, dropTs = false) {
+    this.dropTs = dropTs;
     this.conns = conns;
     this.remoteShift = remoteShift;
   }
@@ -58,6 +60,7 @@ export class Translator {
     const hasAck = (flags & TCP_ACK) !== 0;
     const options: TcpOption[] = [];
     for (const o of p.options === 'any' ? [] : p.options) {
+      if (o.kind === 'ts' && this.dropTs) continue;
       if (o.kind === 'sack')
         options.push({ kind: 'sack', blocks: o.blocks.map(([l, r]) => [c.localToLive(l), c.localToLive(r)]) });
       else if (o.kind === 'ts' && hasAck) {
