@@ -57,6 +57,8 @@ export interface SysTicket {
 
 /** An address argument. */
 export interface SysAddr {
+  /** AF_INET if absent; AF_UNSPEC to dissolve a connection. */
+  family?: number;
   ip: string;
   port: number;
 }

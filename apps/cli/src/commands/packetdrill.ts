@@ -13,7 +13,6 @@ import { paint, print, printJson, say } from '../output.ts';
 
 export interface PacketdrillOptions {
   target: string;
-  /** Undefined: strict where time is virtual. */
   strict?: boolean;
   iss?: string;
   remoteIss?: string;
@@ -36,7 +35,7 @@ export async function packetdrill(paths: readonly string[], o: PacketdrillOption
     for (const file of files) {
       const result = await runFile(file, target, {
         ...options,
-        strict: o.strict ?? target.virtualTime,
+        strict: o.strict === true,
         note: (text) => void (o.json !== true && say(text)),
       });
       results.push(result);

@@ -83,6 +83,8 @@ async function runSimple(
     for (const [key, value] of assignments(args)) await set(target, key, value, note, false);
     return;
   }
+  // What set_sysctls.py leaves behind to undo it; every script has a fresh stack.
+  if (base.startsWith('sysctl_restore_')) return;
   if (base === 'set_sysctls.py') {
     for (const [path, value] of assignments(args))
       await set(target, path.replace(/^\/proc\/sys\//, '').replaceAll('/', '.'), value, note, false);

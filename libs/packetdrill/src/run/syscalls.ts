@@ -33,7 +33,8 @@ const CALLS: Readonly<Record<string, Handler>> = {
   connect: (cx, args) => {
     const to: SysAddr = address(arg(args, 1)) ?? { ip: cx.config.remoteIp, port: cx.config.connectPort };
     const c = cx.conns.ofFd(number(arg(args, 0)));
-    if (c !== undefined && c.state !== 'connecting') {
+    if (c !== undefined && to.family === 0) c.state = 'new';
+    else if (c !== undefined && c.state !== 'connecting') {
       c.state = 'connecting';
       c.remotePort = to.port;
       c.awaitsSyn = true;

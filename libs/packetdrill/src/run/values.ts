@@ -86,9 +86,10 @@ export function items(e: Expr): Expr[] {
   throw new ValueError(e, `expected […], found ${printExpr(e)}`);
 }
 
-/** `{sa_family = AF_INET, sin_port = htons(8080), sin_addr = inet_addr("192.0.2.1")}`; `...`: undefined. */
+/** `{sa_family = AF_INET, sin_port = htons(8080), sin_addr = inet_addr("192.0.2.1")}`; `...`: undefined; `AF_UNSPEC`: no address. */
 export function address(e: Expr): { ip: string; port: number; family: number } | undefined {
   if (e.kind === 'ellipsis') return undefined;
+  if (e.kind === 'word') return { family: number(e), ip: '0.0.0.0', port: 0 };
   const need = (name: string): Expr => {
     const v = field(e, name);
     if (v === undefined) throw new ValueError(e, `expected a field ${name}`);

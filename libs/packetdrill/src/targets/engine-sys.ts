@@ -114,7 +114,7 @@ export class EngineSys implements SysCalls {
   }
 }
 
-const sockAddr = (a: SysAddr): SockAddr => ({ family: AF_INET, addr: parseIpv4(a.ip) ?? 0, port: a.port });
+const sockAddr = (a: SysAddr): SockAddr => ({ family: a.family ?? AF_INET, addr: parseIpv4(a.ip) ?? 0, port: a.port });
 
 function resultOf(r: SysReply): SysResult {
   const out: SysResult = { ret: r.errno === 0 ? r.result : -1, errno: r.errno };
