@@ -27,13 +27,19 @@ export class EarlyAcks {
   }
 
   /** Is this one sent early, and not the one that the script expects? */
-  is(expected: Packet, actual: Packet, conn: Conn, live: LivePacket): boolean {
+  is(
+    expected: Packet,
+    actual: Packet,
+    conn: Conn,
+    live: LivePacket,
+    differs = () => differences(expected, actual, live.ip).length > 0,
+  ): boolean {
     if (!this.allowed || expected.proto !== 'tcp' || actual.proto !== 'tcp' || live.proto !== 'tcp') return false;
     const before = this.acked.get(conn);
     const pure = (live.flags & ~TCP_PSH) === TCP_ACK && live.payload.length === 0;
     if (!pure || before === undefined || live.options.some((o) => o.kind === 'sack')) return false;
     const ofNew = ((live.ack - before) | 0) > 0;
     const covered = expected.ack === undefined || ((expected.ack - (actual.ack ?? 0)) | 0) >= 0;
-    return ofNew && covered && differences(expected, actual, live.ip).length > 0;
+    return ofNew && covered && differs();
   }
 }

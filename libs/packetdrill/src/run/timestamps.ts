@@ -1,4 +1,4 @@
-import type { TcpPacket, Us } from '../lang/ast.ts';
+import type { Packet, TcpPacket, Us } from '../lang/ast.ts';
 import type { LiveTcp } from '../wire/live.ts';
 import type { Conn } from './conn.ts';
 
@@ -28,4 +28,13 @@ export function compareTimestamps(
   const wanted = (want.val - tsBase.script) | 0;
   if (Math.abs(ticks - wanted) * o.tickUs <= Math.max(o.toleranceUs, o.tickUs)) return [];
   return [`timestamp: expected ${want.val}, and it is ${(tsBase.script + ticks) >>> 0}`];
+}
+
+/** `actual` with the timestamp value that the script names: for comparisons in which the clock has no part. */
+export function sameTimestamp(expected: Packet, actual: Packet): Packet {
+  if (expected.proto !== 'tcp' || actual.proto !== 'tcp') return actual;
+  if (expected.options === 'any' || actual.options === 'any') return actual;
+  const want = expected.options.find((o) => o.kind === 'ts');
+  if (want === undefined) return actual;
+  return { ...actual, options: actual.options.map((o) => (o.kind === 'ts' ? { ...o, val: want.val } : o)) };
 }
