@@ -6,6 +6,8 @@ interface Row {
   numbers: number;
   /** In place of numbers: the name of a congestion control, or a list of them. */
   names?: 'one' | 'list';
+  /** In place of numbers: ports and ranges of ports, `a-b,c`. */
+  ports?: true;
   min: number;
   max: number;
 }
@@ -30,6 +32,7 @@ const names = (key: keyof TcpSysctl, list: boolean): Row => ({
 const ROWS: Readonly<Record<string, Row>> = {
   'net.core.somaxconn': count('somaxconn', 0x7fffffff),
   'net.ipv4.ip_local_port_range': several('ipLocalPortRange', 2, 1, 65_535),
+  'net.ipv4.ip_local_reserved_ports': { key: 'ipLocalReservedPorts', numbers: 0, ports: true, min: 1, max: 65_535 },
   'net.ipv4.tcp_abort_on_overflow': flag('tcpAbortOnOverflow'),
   'net.ipv4.tcp_allowed_congestion_control': names('tcpAllowedCongestionControl', true),
   'net.ipv4.tcp_challenge_ack_limit': count('tcpChallengeAckLimit'),
@@ -44,6 +47,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_keepalive_intvl': count('tcpKeepaliveIntvl', 32_767, 1),
   'net.ipv4.tcp_keepalive_probes': count('tcpKeepaliveProbes', 127, 1),
   'net.ipv4.tcp_keepalive_time': count('tcpKeepaliveTime', 32_767, 1),
+  'net.ipv4.tcp_max_orphans': count('tcpMaxOrphans'),
   'net.ipv4.tcp_max_syn_backlog': count('tcpMaxSynBacklog'),
   'net.ipv4.tcp_max_tw_buckets': count('tcpMaxTwBuckets'),
   'net.ipv4.tcp_min_snd_mss': count('tcpMinSndMss', 65_535, 48),
@@ -64,6 +68,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_synack_retries': count('tcpSynackRetries', 255),
   'net.ipv4.tcp_syncookies': count('tcpSyncookies', 2),
   'net.ipv4.tcp_timestamps': flag('tcpTimestamps'),
+  'net.ipv4.tcp_tw_reuse': count('tcpTwReuse', 2),
   'net.ipv4.tcp_window_scaling': flag('tcpWindowScaling'),
   'net.ipv4.tcp_workaround_signed_windows': flag('tcpWorkaroundSignedWindows'),
   'net.ipv4.tcp_wmem': several('tcpWmem', 3, 4608 / 2),
@@ -90,6 +95,7 @@ export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undef
   if (row === undefined) return undefined;
   const value = s[row.key];
   if (row.names !== undefined) return Array.isArray(value) ? value.join(' ') : String(value);
+  if (row.ports === true) return s.ipLocalReservedPorts.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(',');
   return Array.isArray(value) ? value.join('\t') : String(Number(value));
 }
 
@@ -100,6 +106,7 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (row === undefined) return `no such key: ${name}`;
   const words = text.trim().split(/\s+/);
   if (row.names !== undefined) return parseNames(name, row, words);
+  if (row.ports === true) return parsePorts(name, row, text.trim());
   const numbers = words.map((w) => (/^\d{1,10}$/.test(w) ? Number(w) : Number.NaN));
   const wanted = Math.max(row.numbers, 1);
   if (numbers.length !== wanted || !numbers.every((n) => n >= row.min && n <= row.max)) {
@@ -109,6 +116,18 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) return `${name}: "${text}" must not go down`;
   if (row.numbers === 0) return { [row.key]: numbers[0] === 1 };
   return { [row.key]: wanted === 1 ? numbers[0] : numbers };
+}
+
+/** proc_do_large_bitmap(): the empty list is an empty text or a lone comma. */
+function parsePorts(name: string, row: Row, text: string): Partial<TcpSysctl> | string {
+  const ranges: [number, number][] = [];
+  for (const part of text.split(',').filter((p) => p !== '')) {
+    const m = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
+    const [from, to] = [Number(m?.[1]), Number(m?.[2] ?? m?.[1])];
+    if (m === null || from < row.min || to > row.max || to < from) return `${name}: "${part}" is no port or range`;
+    ranges.push([from, to]);
+  }
+  return { [row.key]: ranges };
 }
 
 function parseNames(name: string, row: Row, words: string[]): Partial<TcpSysctl> | string {

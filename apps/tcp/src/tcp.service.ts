@@ -11,6 +11,7 @@ import {
 import { buckets } from '@skbus/contracts';
 import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
 import { availableCongestionControls, TcpStack, type TcpSockInfo } from '@skbus/tcp';
+import { loadSecret } from './tcp-secret.ts';
 import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
 /** TCP's shell: the engine between the bus and the clock. */
@@ -26,7 +27,9 @@ export class TcpService implements OnModuleInit {
     this.engine = new TcpStack(kit.env, { emit: this.shell.emit, ask: this.shell.ask, childIdBase });
   }
 
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
+    const { bus, netns, env } = this.kit;
+    this.engine.setSecret(await loadSecret(bus, netns, () => env.rng.u32()));
     this.kit.bind(this, this.engine);
     this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions }));
     this.shell.bind(this.engine);

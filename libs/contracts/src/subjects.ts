@@ -78,6 +78,8 @@ export const buckets = {
   neigh: (netns: string): string => `skbus_${netns}_neigh`,
   /** port → `host:port`, written by socket: what `skbus expose` asked for survives its restart. */
   expose: (netns: string): string => `skbus_${netns}_expose`,
+  /** `tcp` → what its sequence numbers are made from, written and read by tcp. */
+  secret: (netns: string): string => `skbus_${netns}_secret`,
   /** dotted sysctl name → text. */
   sysctl: (netns: string): string => `skbus_${netns}_sysctl`,
 } as const;

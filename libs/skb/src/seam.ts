@@ -43,6 +43,18 @@ export interface SkOptions {
   reuseAddr?: boolean;
   reusePort?: boolean;
   broadcast?: boolean;
+  /** TCP_DEFER_ACCEPT as a number of SYN-ACK timeouts. */
+  deferAccept?: number;
+  /** TCP_SAVE_SYN: 1 from the IP header on, 2 with the link layer's. */
+  saveSyn?: number;
+  /** IP_BIND_ADDRESS_NO_PORT */
+  bindNoPort?: boolean;
+  /** TCP_FASTOPEN: how many connections a listener has that were opened by data, before the handshake is done. */
+  fastopen?: number;
+  /** TCP_FASTOPEN_NO_COOKIE */
+  fastopenNoCookie?: boolean;
+  /** TCP_FASTOPEN_KEY: 16 bytes, or 32 (the key in use, and one that is still accepted). */
+  fastopenKey?: Uint8Array;
 }
 
 export interface SkBind {
@@ -52,9 +64,14 @@ export interface SkBind {
 export interface SkListen {
   backlog: number;
 }
+/** MSG_FASTOPEN: bytes that may go with the SYN (RFC 7413). How many did, ProtoView.sndGot says. */
+export interface SkFastOpen {
+  data: Uint8Array;
+}
 export interface SkConnect {
   addr: Ipv4Addr;
   port: number;
+  fastopen?: SkFastOpen | null;
 }
 /** how: SHUT_RD, SHUT_WR, SHUT_RDWR. Sending stops after `sndTo` of the view that comes with it. */
 export interface SkShutdown {
@@ -156,6 +173,8 @@ export interface ProtoDgram {
 /** A connection completed on a listener; repeated until the socket layer's view for `sk` says haveChild. */
 export interface ProtoChild {
   listener: SkId;
+  /** The headers of its SYN, if the listener asked for them (TCP_SAVE_SYN). */
+  savedSyn?: Uint8Array | null;
 }
 
 /** Transport → socket layer. */

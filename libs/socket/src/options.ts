@@ -1,6 +1,7 @@
 import * as K from '@skbus/skb';
 import { ERRNO, NEVER, type SkOptions, SO_SNDLOWAT } from '@skbus/skb';
 import type { DgramSock } from './dgram-sock.ts';
+import { getOpenOption, setOpenOption } from './open-options.ts';
 import type { StreamSock } from './stream-sock.ts';
 import { type Linger, type OptValue, type SysReply, type Timeval, fail, ok } from './types.ts';
 import { MEM_MAX, SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF } from './uapi.ts';
@@ -40,6 +41,7 @@ export function getsockopt(s: AnySock, level: number, name: number): SysReply {
     case K.SOL_IP:
       if (name === K.IP_TTL) return value(s.options.ttl ?? IPDEFTTL);
       if (name === K.IP_TOS) return value(s.options.tos ?? 0);
+      if (name === K.IP_BIND_ADDRESS_NO_PORT) return value(s.options.bindNoPort === true ? 1 : 0);
       return fail(E.ENOPROTOOPT);
     case K.SOL_TCP:
       return s.proto === 'tcp' ? getTcp(s, name) : fail(E.EOPNOTSUPP);
@@ -117,6 +119,8 @@ function getSocket(s: AnySock, name: number): SysReply {
 }
 
 function getTcp(s: StreamSock, name: number): SysReply {
+  const open = getOpenOption(s, name);
+  if (open !== undefined) return open;
   const o = s.options;
   switch (name) {
     case K.TCP_MAXSEG:
@@ -131,8 +135,6 @@ function getTcp(s: StreamSock, name: number): SysReply {
       return value(o.synCnt ?? 6);
     case K.TCP_LINGER2:
       return value(o.linger2Ms === undefined ? 60 : o.linger2Ms < 0 ? -1 : o.linger2Ms / 1000);
-    case K.TCP_DEFER_ACCEPT:
-      return value(0);
     case K.TCP_WINDOW_CLAMP:
       return value(o.windowClamp ?? 0);
     case K.TCP_QUICKACK:
@@ -190,6 +192,10 @@ function setIp(s: AnySock, name: number, v: OptValue): SysReply {
     s.setOptions({ tos: v & 0xff });
     return ok();
   }
+  if (name === K.IP_BIND_ADDRESS_NO_PORT) {
+    s.setOptions({ bindNoPort: v !== 0 });
+    return ok();
+  }
   if (name !== K.IP_TTL) return fail(E.ENOPROTOOPT);
   if (v !== -1 && (v < 1 || v > 255)) return fail(E.EINVAL);
   s.setOptions({ ttl: v === -1 ? IPDEFTTL : v });
@@ -203,6 +209,8 @@ function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly s
     s.setOptions({ congestion: v });
     return ok();
   }
+  const open = setOpenOption(s, name, v);
+  if (open !== undefined) return open;
   if (typeof v !== 'number') return fail(E.EINVAL);
   const within = (min: number, max: number, set: SkOptions): SysReply => {
     if (v < min || v > max) return fail(E.EINVAL);

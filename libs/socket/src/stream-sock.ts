@@ -69,6 +69,8 @@ export class StreamSock extends Sock {
 
   haveChild = false;
   private accepted = false;
+  /** TCP_SAVED_SYN: until the program has asked for it. */
+  savedSyn: Uint8Array | undefined = undefined;
   private finAcked = false;
   private closeAborted = false;
   /** Where the peer's FIN stands; its bytes may come later than the news of it. */
@@ -233,6 +235,7 @@ export class StreamSock extends Sock {
     if (v?.finRcvd) this.finAt = v.rcvNxt;
     if (this.onFin(now)) news = true;
     if (evt.child) {
+      this.savedSyn = evt.child.savedSyn ?? undefined;
       this.touchView(false);
       news = true;
     }

@@ -18,6 +18,7 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   cx.socks.set(sk.id, sk);
   inheritOptions(sk, req.listener);
   sk.listener = req.listener;
+  sk.savedSyn = req.savedSyn;
   sk.haveChild = false;
   sk.accepted = false;
   sk.laddr = req.laddr;

@@ -87,6 +87,7 @@ function abortConnection(cx: TcpContext, sk: TcpSock): void {
 /** sock_orphan(), and what __tcp_close() does after it. */
 function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.orphan = true;
+  cx.orphans++;
   sk.unconfirmed.clear();
   sk.haveChild = true;
   sk.timers.stop(Timer.Seam);
@@ -94,6 +95,13 @@ function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.viewRepeats = 0;
   if (sk.state === TCP_CLOSE) {
     destroySock(cx, sk);
+    return;
+  }
+  if (cx.orphans > cx.sysctl.tcpMaxOrphans) {
+    // tcp_check_oom(): nobody will miss it
+    sendActiveReset(cx, sk);
+    cx.env.mib.inc('TcpExtTCPAbortOnMemory');
+    tcpDone(cx, sk);
     return;
   }
   confirmForOrphan(cx, sk);
@@ -115,13 +123,14 @@ function orphanFinWait2(cx: TcpContext, sk: TcpSock): void {
 
 /** inet_csk_listen_stop(): nobody will accept what waits in the queues. */
 function listenStop(cx: TcpContext, sk: TcpSock): void {
-  cx.ports.unlisten(sk);
+  cx.listeners.remove(sk);
   for (const req of sk.requests ?? []) dropRequest(cx, req as RequestSock);
   const waiting = [...(sk.children ?? [])];
   for (const child of waiting) {
     if (child.state !== TCP_CLOSE) {
       sendActiveReset(cx, child);
       child.orphan = true;
+      cx.orphans++;
       tcpDone(cx, child);
     } else {
       destroySock(cx, child);

@@ -27,7 +27,7 @@ type Done = (errno: number) => void;
 
 /** inet_bind(): an address must be ours, which only the FIB knows. */
 export function bind(cx: TcpContext, sk: TcpSock, b: SkBind, done: Done): void {
-  if (sk.state !== TCP_CLOSE || sk.hasPort) {
+  if (sk.state !== TCP_CLOSE || sk.hasPort || sk.boundAddr !== 0) {
     done(ERRNO.EINVAL);
     return;
   }
@@ -35,7 +35,9 @@ export function bind(cx: TcpContext, sk: TcpSock, b: SkBind, done: Done): void {
     sk.boundAddr = b.addr;
     sk.laddr = b.addr;
     sk.explicitPort = true;
-    const err = getPort(cx, sk, b.port);
+    // IP_BIND_ADDRESS_NO_PORT: connect() finds one, when it knows all of the four-tuple
+    const err = b.port === 0 && sk.bindNoPort ? 0 : getPort(cx, sk, b.port);
+    if (b.port === 0 && sk.bindNoPort) sk.explicitPort = false;
     if (err !== 0) {
       sk.boundAddr = sk.laddr = 0;
       sk.explicitPort = false;
@@ -69,7 +71,7 @@ export function listen(cx: TcpContext, sk: TcpSock, backlog: number): number {
   sk.children = new Set();
   sk.requests = new Set();
   cx.env.trace('inet_hash');
-  cx.ports.listen(sk);
+  cx.listeners.add(sk);
   return 0;
 }
 
@@ -101,7 +103,8 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
     return err;
   }
   cx.env.trace('secure_tcp_seq_and_ts_off');
-  sk.iss = cx.secrets.isn(sk.laddr, sk.raddr, sk.lport, sk.rport, cx.now);
+  // a TIME-WAIT that gave way has chosen already
+  if (sk.iss === 0) sk.iss = cx.secrets.isn(sk.laddr, sk.raddr, sk.lport, sk.rport, cx.now);
   sk.tsOffset = cx.secrets.tsOffset(sk.laddr, sk.raddr);
   tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500);
   return 0;

@@ -1,14 +1,16 @@
 import { AckState } from './ack-state.ts';
-import { below, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
+import { type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
-import { Ehash, PortTable } from './demux.ts';
+import { Ehash } from './demux.ts';
 import { EndedTable } from './ended.ts';
 import { Secrets } from './isn.ts';
+import { Listeners } from './listeners.ts';
 import { OutSegment } from './out-segment.ts';
+import { PortTable } from './port-table.ts';
 import { Segment } from './segment.ts';
 import { TcpSock } from './sock.ts';
-import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
+import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TABLE_PERTURB_SIZE, TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
 import { TimerHeap } from './timers.ts';
 
 /** What one TCP instance shares between its socks (struct net, inet_hashinfo). Engine modules take it as `cx`. */
@@ -19,6 +21,7 @@ export class TcpContext {
   readonly routes: RouteCache;
   readonly secrets: Secrets;
   readonly ehash: Ehash;
+  readonly listeners: Listeners;
   readonly ports = new PortTable();
   readonly timers = new TimerHeap();
   readonly socks = new Map<SkId, TcpSock>();
@@ -38,8 +41,9 @@ export class TcpContext {
   /** RFC 5961 7: when the current second of challenge ACKs began, and how many it had. */
   challengeSecond = -1;
   challengeCount = 0;
-  /** RFC 6056 3.3.4: perturbs the port search per destination. */
-  readonly portPerturb: Uint32Array;
+  private perturb: Uint32Array | undefined = undefined;
+  /** Orphans: connections that go on without an owner. */
+  orphans = 0;
   private lastChild: number;
 
   constructor(
@@ -58,14 +62,23 @@ export class TcpContext {
     this.routes = new RouteCache(opts.ask);
     this.secrets = new Secrets(env.rng, opts.secret);
     this.ehash = new Ehash(this.secrets);
-    this.portPerturb = new Uint32Array(256);
-    for (let i = 0; i < 256; i++) this.portPerturb[i] = below(env.rng, 0x10000) * 2;
+    this.listeners = new Listeners(this.secrets);
     this.lastChild = ((opts.childIdBase ?? 1) | 1) - 2;
     env.ledger.addQueue(() => this.ofoSkbs);
     env.mib.set('TcpRtoAlgorithm', 1);
     env.mib.set('TcpRtoMin', TCP_RTO_MIN_MS);
     env.mib.set('TcpRtoMax', TCP_RTO_MAX_MS);
     env.mib.set('TcpMaxConn', -1);
+  }
+
+  /** Perturbs the port search per destination (RFC 6056 3.3.4, table_perturb). Made for the first connect(). */
+  get portPerturb(): Uint32Array {
+    if (this.perturb === undefined) {
+      const table = new Uint32Array(TABLE_PERTURB_SIZE);
+      for (let i = 0; i < TABLE_PERTURB_SIZE; i++) table[i] = this.env.rng.u32();
+      this.perturb = table;
+    }
+    return this.perturb;
   }
 
   newSock(id: SkId): TcpSock {

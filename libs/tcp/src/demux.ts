@@ -1,7 +1,6 @@
-import { TCP_LISTEN, type Ipv4Addr } from '@skbus/skb';
+import type { Ipv4Addr } from '@skbus/skb';
 import type { Secrets } from './isn.ts';
 import type { Conn } from './conn.ts';
-import type { TcpSock } from './sock.ts';
 
 /**
  * The established hash (inet_hashinfo.ehash): socks, requests in NEW_SYN_RECV and TIME-WAITs by four-tuple. Chains are
@@ -60,91 +59,14 @@ export class Ehash {
   }
 
   private grow(): void {
+    this.rehash(this.buckets.length * 4);
+  }
+
+  /** Every entry finds its chain again: more chains, or another secret. */
+  rehash(chains = this.buckets.length): void {
     const all = [...this.entries()];
-    this.buckets = Array.from<Conn | undefined>({ length: this.buckets.length * 4 });
+    this.buckets = Array.from<Conn | undefined>({ length: chains });
     this.size = 0;
     for (const e of all) this.add(e);
-  }
-}
-
-/** Who holds a local port (inet_bind_bucket): socks of every state, and TIME-WAITs. */
-export interface BindOwner {
-  lport: number;
-  /** The address it is bound to, 0: any (inet_rcv_saddr). */
-  boundAddr: Ipv4Addr;
-  state: number;
-  reuseAddr: boolean;
-  reusePort: boolean;
-  /** bind() named the port, rather than connect() finding one. */
-  explicitPort: boolean;
-}
-
-/** Local ports and listeners. */
-export class PortTable {
-  private readonly buckets = new Map<number, Set<BindOwner>>();
-  private readonly listeners = new Map<number, TcpSock[]>();
-
-  isUsed(port: number): boolean {
-    return this.buckets.has(port);
-  }
-
-  add(o: BindOwner): void {
-    let b = this.buckets.get(o.lport);
-    if (b === undefined) this.buckets.set(o.lport, (b = new Set()));
-    b.add(o);
-  }
-
-  remove(o: BindOwner): void {
-    const b = this.buckets.get(o.lport);
-    if (b === undefined || !b.delete(o)) return;
-    if (b.size === 0) this.buckets.delete(o.lport);
-  }
-
-  /** Whether anybody holds the port by bind(): connect() does not share such a port. */
-  hasExplicit(port: number): boolean {
-    const b = this.buckets.get(port);
-    if (b === undefined) return false;
-    for (const o of b) if (o.explicitPort) return true;
-    return false;
-  }
-
-  /** inet_csk_bind_conflict(): may `me` have `port`? */
-  conflicts(me: BindOwner, port: number): boolean {
-    const b = this.buckets.get(port);
-    if (b === undefined) return false;
-    for (const o of b) {
-      if (o === me) continue;
-      if (o.boundAddr !== 0 && me.boundAddr !== 0 && o.boundAddr !== me.boundAddr) continue;
-      if (me.reusePort && o.reusePort) continue;
-      if (me.reuseAddr && o.reuseAddr && o.state !== TCP_LISTEN) continue;
-      return true;
-    }
-    return false;
-  }
-
-  listen(sk: TcpSock): void {
-    const l = this.listeners.get(sk.lport);
-    if (l === undefined) this.listeners.set(sk.lport, [sk]);
-    else l.push(sk);
-  }
-
-  unlisten(sk: TcpSock): void {
-    const l = this.listeners.get(sk.lport);
-    if (l === undefined) return;
-    const i = l.indexOf(sk);
-    if (i >= 0) l.splice(i, 1);
-    if (l.length === 0) this.listeners.delete(sk.lport);
-  }
-
-  /** __inet_lookup_listener(): a listener on the address itself goes before one on any. */
-  findListener(laddr: Ipv4Addr, lport: number): TcpSock | undefined {
-    const l = this.listeners.get(lport);
-    if (l === undefined) return undefined;
-    let any: TcpSock | undefined;
-    for (const sk of l) {
-      if (sk.boundAddr === laddr) return sk;
-      if (sk.boundAddr === 0) any ??= sk;
-    }
-    return any;
   }
 }

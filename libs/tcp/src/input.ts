@@ -80,7 +80,8 @@ function readSegment(cx: TcpContext, skb: SkBuff): Segment | undefined {
 function lookup(cx: TcpContext, seg: Segment): TcpSock | RequestSock | TimeWaitSock | undefined {
   cx.env.trace('__inet_lookup_skb', seg.skb);
   const found =
-    cx.ehash.find(seg.daddr, seg.dport, seg.saddr, seg.sport) ?? cx.ports.findListener(seg.daddr, seg.dport);
+    cx.ehash.find(seg.daddr, seg.dport, seg.saddr, seg.sport) ??
+    cx.listeners.find(seg.daddr, seg.dport, seg.saddr, seg.sport);
   return found as TcpSock | RequestSock | TimeWaitSock | undefined;
 }
 
@@ -134,7 +135,7 @@ function rcvTimeWait(cx: TcpContext, tw: TimeWaitSock, seg: Segment): void {
     cx.env.consume(seg.skb);
     return;
   }
-  const listener = cx.ports.findListener(seg.daddr, seg.dport);
+  const listener = cx.listeners.find(seg.daddr, seg.dport, seg.saddr, seg.sport);
   if (listener === undefined) {
     // nobody listens any more: what a TIME-WAIT says to a segment out of window
     timeWaitAck(cx, tw, seg);

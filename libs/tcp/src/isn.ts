@@ -9,18 +9,20 @@ export const SECRET_BYTES = 16;
  * net/core/secure_seq.c), where the search for a port starts (RFC 6056, net/ipv4/inet_hashtables.c), SYN cookies.
  */
 export class Secrets {
-  private readonly sip: SipHash;
-  private readonly mix: number;
+  private sip!: SipHash;
+  private mix = 0;
   /** The two keys of SYN cookies (syncookie_secret). */
-  readonly cookie: readonly [SipHash, SipHash];
+  cookie!: readonly [SipHash, SipHash];
   private readonly rng: Rng;
 
   constructor(rng: Rng, secret?: Uint8Array) {
     this.rng = rng;
-    const key = new Uint8Array(SECRET_BYTES);
-    if (secret !== undefined) key.set(secret.subarray(0, SECRET_BYTES));
-    else randomBytes(rng, key);
-    this.sip = new SipHash(key);
+    this.rekey(secret ?? this.randomKey());
+  }
+
+  /** Begins anew with another secret; whoever keeps hashes of the old one must forget them. */
+  rekey(secret: Uint8Array): void {
+    this.sip = new SipHash(secret);
     this.mix = this.sip.hash4(0, 0, 0, 0x6d6978) | 0;
     this.cookie = [new SipHash(this.derive(0x636b30)), new SipHash(this.derive(0x636b31))];
   }
@@ -37,8 +39,9 @@ export class Secrets {
   }
 
   /** RFC 6056 3.3.3: the same destination starts its search for a port at the same place (secure_ipv4_port_ephemeral). */
-  portOffset(saddr: Ipv4Addr, daddr: Ipv4Addr, dport: number): number {
-    return this.sip.hash4(saddr, daddr, dport, 0x706f7274);
+  portOffset(saddr: Ipv4Addr, daddr: Ipv4Addr, dport: number): { low: number; high: number } {
+    const low = this.sip.hash4(saddr, daddr, dport, 0x706f7274);
+    return { low, high: this.sip.high };
   }
 
   /** Which listener of an SO_REUSEPORT group takes a connection (inet_ehashfn). */

@@ -1,7 +1,9 @@
 import { TCP_CLOSE, TCP_LISTEN, type SkOptions } from '@skbus/skb';
 import { setQuickAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
+import { INET_ECN_MASK } from './ecn.ts';
 import { armKeepalive, startKeepalive } from './keepalive.ts';
+import { reqskQueue } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { setCongestionControl } from './transfer.ts';
@@ -21,6 +23,8 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
   if (o.congestion !== undefined) setCongestionControl(cx, sk, o.congestion);
   if (o.quickack !== undefined) setQuickAck(cx, sk, Number(o.quickack));
   if (o.windowClamp !== undefined) setWindowClamp(sk, o.windowClamp);
+  if (o.deferAccept !== undefined) reqskQueue(sk).deferAccept = o.deferAccept;
+  if (o.saveSyn !== undefined) reqskQueue(sk).saveSyn = o.saveSyn;
   if (o.keepalive !== undefined || o.keepIdleMs !== undefined) applyKeepalive(cx, sk);
   cx.touch(sk); // less Nagle or cork may let something go
 }
@@ -36,10 +40,11 @@ function copyPlain(sk: TcpSock, o: SkOptions): void {
   if (o.synCnt !== undefined) sk.synCnt = o.synCnt;
   if (o.userTimeoutMs !== undefined) sk.userTimeoutMs = o.userTimeoutMs;
   if (o.linger2Ms !== undefined) sk.linger2Ms = o.linger2Ms;
-  if (o.tos !== undefined) sk.tos = o.tos;
+  if (o.tos !== undefined) sk.tos = o.tos & ~INET_ECN_MASK;
   if (o.ttl !== undefined) sk.ttl = o.ttl;
   if (o.reuseAddr !== undefined) sk.reuseAddr = o.reuseAddr;
   if (o.reusePort !== undefined) sk.reusePort = o.reusePort;
+  if (o.bindNoPort !== undefined) sk.bindNoPort = o.bindNoPort;
 }
 
 /** tcp_set_keepalive() */

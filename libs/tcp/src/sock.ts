@@ -1,9 +1,9 @@
 import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus/skb';
 import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionState } from './cong/cong.ts';
 import { Conn } from './conn.ts';
-import type { BindOwner } from './demux.ts';
 import { LossState } from './loss-state.ts';
 import { OfoQueue } from './ofo-queue.ts';
+import type { BindOwner } from './port-table.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
 import { Pending } from './rto-arm.ts';
 import { RttEstimator } from './rtt.ts';
@@ -41,6 +41,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   // ---- address and options
   boundAddr: Ipv4Addr = 0;
   explicitPort = false;
+  /** IP_BIND_ADDRESS_NO_PORT */
+  bindNoPort = false;
   /** In the port table. */
   hasPort = false;
   reuseAddr = false;
@@ -101,6 +103,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   listener: TcpSock | undefined = undefined;
   haveChild = true;
   accepted = true;
+  /** The headers of a child's SYN (TCP_SAVE_SYN), until the socket layer has them. */
+  savedSyn: Uint8Array | undefined = undefined;
   // a listener's
   backlog = 0;
   ackBacklog = 0;

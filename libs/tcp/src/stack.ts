@@ -130,6 +130,12 @@ export class TcpStack {
     return s === undefined ? undefined : sockInfo(this.cx, s);
   }
 
+  /** The secret of an earlier instance, so that sequence numbers and timestamps go on from where that one was. */
+  setSecret(secret: Uint8Array): void {
+    this.cx.secrets.rekey(secret);
+    this.cx.ehash.rehash();
+  }
+
   /** Changes at run time, like writing to /proc/sys/net/ipv4. */
   setSysctl(values: Partial<TcpSysctl>): void {
     Object.assign(this.cx.sysctl, values);

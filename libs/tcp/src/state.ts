@@ -79,6 +79,7 @@ export function tcpDone(cx: TcpContext, sk: TcpSock): void {
 export function destroySock(cx: TcpContext, sk: TcpSock): void {
   if (sk.gone) return;
   sk.gone = true;
+  if (sk.orphan) cx.orphans--;
   cx.socks.delete(sk.id);
   leaveBacklog(sk);
   sk.timers.stopAll();

@@ -59,6 +59,10 @@ export interface TcpSysctl {
   tcpChallengeAckLimit: number;
   tcpSlowStartAfterIdle: boolean;
   tcpRfc1337: boolean;
+  /** connect() may take the port of a TIME-WAIT: 0 never, 1 always, 2 between loopback addresses. */
+  tcpTwReuse: number;
+  /** Connections nobody owns any more; beyond them, the next one is reset. */
+  tcpMaxOrphans: number;
   tcpMinSndMss: number;
   tcpCongestionControl: string;
   /** Those that a program without CAP_NET_ADMIN may choose besides the default. */
@@ -79,6 +83,8 @@ export interface TcpSysctl {
   cubicHystartLimit: number;
   somaxconn: number;
   ipLocalPortRange: readonly [number, number];
+  /** Ports that are only taken by who asks for them; ranges, both ends included. */
+  ipLocalReservedPorts: readonly (readonly [number, number])[];
 }
 
 export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
@@ -124,6 +130,8 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpChallengeAckLimit: 2_147_483_647,
   tcpSlowStartAfterIdle: true,
   tcpRfc1337: false,
+  tcpTwReuse: 2,
+  tcpMaxOrphans: 65_536,
   tcpMinSndMss: 48,
   tcpCongestionControl: 'cubic',
   tcpAllowedCongestionControl: ['reno', 'cubic'],
@@ -138,6 +146,7 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   cubicHystartLimit: 0,
   somaxconn: 4096,
   ipLocalPortRange: [32_768, 60_999],
+  ipLocalReservedPorts: [],
 };
 
 // tcp_recovery
@@ -149,6 +158,8 @@ export const RACK_NO_DUPTHRESH = 4;
 export const isRack = (s: TcpSysctl): boolean => (s.tcpRecovery & RACK_LOSS_DETECTION) !== 0;
 
 // include/net/tcp.h
+/** How many slots the perturbation of the port search has (INET_TABLE_PERTURB_SIZE). */
+export const TABLE_PERTURB_SIZE = 1 << 16;
 export const TCP_INIT_CWND = 10;
 export const TCP_TIMEOUT_INIT_MS = 1000;
 export const TCP_RTO_MIN_MS = 200;

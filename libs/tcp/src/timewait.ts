@@ -2,7 +2,7 @@ import { NEVER, TCP_FIN_WAIT2, TCP_TIME_WAIT, type Ipv4Addr, type Millis } from 
 import { TCP_RST } from '@skbus/wire';
 import { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
-import type { BindOwner } from './demux.ts';
+import type { BindOwner } from './port-table.ts';
 import { oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
 import type { Segment } from './segment.ts';
@@ -66,6 +66,12 @@ export function killTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
   cx.ehash.remove(tw);
   cx.ports.remove(tw);
   cx.twCount--;
+}
+
+/** connect() takes its four-tuple (tcp_tw_reuse). */
+export function recycleTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
+  cx.env.mib.inc('TcpExtTWRecycled');
+  killTimeWait(cx, tw);
 }
 
 /** tcp_tw_timer_handler() */

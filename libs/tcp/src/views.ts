@@ -1,4 +1,12 @@
-import { TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT, type ProtoData, type ProtoView } from '@skbus/skb';
+import {
+  TCP_CLOSE,
+  TCP_LISTEN,
+  TCP_SYN_SENT,
+  TCP_TIME_WAIT,
+  type ProtoChild,
+  type ProtoData,
+  type ProtoView,
+} from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
@@ -26,11 +34,14 @@ export function emitView(cx: TcpContext, sk: TcpSock): void {
   const view = makeView(cx, sk);
   armRepeats(cx, sk, view);
   if (!sk.haveChild && sk.listener !== undefined) {
-    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: { listener: sk.listener.id } });
+    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: makeChild(sk, sk.listener.id) });
   } else {
     cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
   }
 }
+
+const makeChild = (sk: TcpSock, listener: number): ProtoChild =>
+  sk.savedSyn === undefined ? { listener } : { listener, savedSyn: sk.savedSyn };
 
 /** The last word of a sock that is no more; kept for whoever asks again. */
 export function emitLastView(cx: TcpContext, sk: TcpSock): void {
