@@ -101,8 +101,8 @@ function drainOfo(cx: TcpContext, sk: TcpSock): void {
     }
   }
   sk.ofo.splice(0, n);
-  // the hole is filled: the sender wants to know at once (RFC 5681 4.2)
-  if (segs.length === 0) sk.ackOnConfirm = true;
+  // all or part of a hole is filled: the sender wants to know at once (RFC 5681 4.2, __tcp_ack_snd_check with ofo_possible)
+  sk.ackOnConfirm = true;
   sackRemove(sk.sackBlocks, sk.rcvNxt);
 }
 
