@@ -1,6 +1,6 @@
 import type { Millis } from '@skbus/skb';
 import { MinRtt } from './min-rtt.ts';
-import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
+import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_FALLBACK_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
 
 /**
  * Round-trip time and retransmission timeout (RFC 6298) as Linux computes them (net/ipv4/tcp_input.c:tcp_rtt_estimator):
@@ -49,6 +49,12 @@ export class RttEstimator {
   /** RFC 6298 5.5 */
   backOff(): void {
     this.rtoMs = Math.min(2 * this.rtoMs, TCP_RTO_MAX_MS);
+  }
+
+  /** RFC 6298 5.7: the SYN was sent more than once, so it says nothing of the path (tcp_init_metrics). */
+  noSample(): void {
+    this.rttvarMs = this.mdevMs = this.mdevMaxMs = TCP_TIMEOUT_FALLBACK_MS;
+    this.rtoMs = TCP_TIMEOUT_FALLBACK_MS;
   }
 
   /** The mean deviation, as tcp_info and ss show it. */

@@ -162,6 +162,8 @@ export const isRack = (s: TcpSysctl): boolean => (s.tcpRecovery & RACK_LOSS_DETE
 export const TABLE_PERTURB_SIZE = 1 << 16;
 export const TCP_INIT_CWND = 10;
 export const TCP_TIMEOUT_INIT_MS = 1000;
+/** RFC 6298 5.7: the RTO when the handshake gave no sample. */
+export const TCP_TIMEOUT_FALLBACK_MS = 3000;
 export const TCP_RTO_MIN_MS = 200;
 export const TCP_RTO_MAX_MS = 120_000;
 /** The least a timer of loss recovery waits (TCP_TIMEOUT_MIN_US). */

@@ -15,7 +15,8 @@ export function initTransfer(cx: TcpContext, sk: TcpSock): void {
   sk.cwndCnt = 0;
   sk.caState = 0;
   sk.highSeq = 0;
-  sk.backoff = sk.rtt.srttMs > 0 ? 0 : sk.backoff;
+  sk.backoff = 0;
+  if (sk.rtt.srttMs === 0) sk.rtt.noSample();
   initCongestionControl(cx, sk);
   initBufferSpace(cx, sk);
   startKeepalive(cx, sk);
