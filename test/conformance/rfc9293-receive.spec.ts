@@ -91,7 +91,7 @@ describe('acknowledging (RFC 9293 3.8.6.3, 3.10.7.4)', () => {
     const t = established({ mss: 1000 });
     let offset = 0;
     for (let i = 0; i < 40; i++) {
-      t.inject('P.', 1 + offset, 1, { len: 1000 });
+      t.inject('.', 1 + offset, 1, { len: 1000 });
       offset += 1000;
       readTo(t, offset);
       t.wait(50);
@@ -102,7 +102,7 @@ describe('acknowledging (RFC 9293 3.8.6.3, 3.10.7.4)', () => {
 
   test('SHLD-18, MUST-40: a single segment is acknowledged a little later, within half a second', () => {
     const { t, offset } = settled();
-    t.inject('P.', 1 + offset, 1, { len: 1000 });
+    t.inject('.', 1 + offset, 1, { len: 1000 });
     readTo(t, offset + 1000);
     expect(t.sent()).toEqual([]);
     t.wait(499);
@@ -112,7 +112,7 @@ describe('acknowledging (RFC 9293 3.8.6.3, 3.10.7.4)', () => {
   test('SHLD-19: every second full-sized segment is acknowledged at once', () => {
     const { t, offset } = settled();
     for (let i = 1; i <= 20; i++) {
-      t.inject('P.', 1 + offset + (i - 1) * 1000, 1, { len: 1000 });
+      t.inject('.', 1 + offset + (i - 1) * 1000, 1, { len: 1000 });
       readTo(t, offset + i * 1000);
     }
     expect(t.sent()).toHaveLength(10);
