@@ -212,5 +212,10 @@ function line(r) {
   return `| ${r.id} | ${at} | ${r.level} | ${cell(r.text)} | ${status}${why} | ${tests || '–'} |`;
 }
 
-const anchor = (section) => (section.startsWith('A.') ? 'appendix-A' : `section-${section}`);
-const cell = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+function anchor(section) {
+  return section.startsWith('A.') ? 'appendix-A' : `section-${section}`;
+}
+
+function cell(text) {
+  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+}
