@@ -29,6 +29,13 @@ function withRtt(ms: number): { t: Scripted; offset: number } {
   return { t, offset };
 }
 
+/** A sample by which a round trip is over. */
+function sample(e: RttEstimator, rttMs: number): void {
+  round++;
+  e.sample(rttMs, round, round + 1, 200);
+}
+let round = 0;
+
 describe('the estimator (RFC 6298 2)', () => {
   test('2.1: before the first sample the RTO is one second, and backs off', () => {
     const t = new Scripted({ sysctl: { tcpSynLinearTimeouts: 0 } });
@@ -46,15 +53,15 @@ describe('the estimator (RFC 6298 2)', () => {
 
   test('2.2: the first sample R: SRTT = R, RTO = SRTT + 4 · R/2, where that is above the floor', () => {
     const e = new RttEstimator();
-    e.sample(400, 0, 1);
+    sample(e, 400);
     expect(e.srttMs).toBe(400);
     expect(e.rtoMs).toBeCloseTo(400 + 4 * 200, 6);
   });
 
   test('2.3: then SRTT by 1/8 and RTTVAR by 1/4, RTTVAR first, with the SRTT of before', () => {
     const e = new RttEstimator();
-    e.sample(400, 0, 1);
-    e.sample(800, 1, 2);
+    sample(e, 400);
+    sample(e, 800);
     expect(e.srttMs).toBeCloseTo(400 + 400 / 8, 6);
     // 3/4 · 200 + 1/4 · |400 − 800| = 250; four times that above the smoothed RTT
     expect(e.rtoMs).toBeCloseTo(450 + 4 * 250, 6);
@@ -68,7 +75,7 @@ describe('the estimator (RFC 6298 2)', () => {
 
   test('2.5: the RTO has a bound, of two minutes', () => {
     const e = new RttEstimator();
-    e.sample(100_000, 0, 1);
+    sample(e, 100_000);
     expect(e.rtoMs).toBe(120_000);
     const t = established();
     write(t, 0, 100);
@@ -117,7 +124,7 @@ describe('samples (RFC 6298 3)', () => {
 
   test('4: a variance of nothing is rounded up', () => {
     const e = new RttEstimator();
-    for (let i = 0; i < 200; i++) e.sample(1000, i, i + 1);
+    for (let i = 0; i < 200; i++) sample(e, 1000);
     expect(e.rtoMs).toBeGreaterThan(1000);
   });
 });

@@ -80,13 +80,17 @@ describe('window scale (RFC 7323 2)', () => {
     expect(t.env.ledger.drops.size).toBe(0);
   });
 
-  test('2.4: and one that does shrink is retransmitted into all the same', () => {
+  test('2.4: and into one that does shrink goes again what fits; into none, a whole segment', () => {
     const t = established({ mss: 1000, wscale: 7 }, 32_792);
     write(t, 0, 5000);
     t.sent();
     t.inject('.', 1, 1, { win: 2 });
     t.wait(250);
-    expect(dataSent(t)[0]).toMatchObject({ seq: 1, len: 1000 });
+    expect(dataSent(t)[0]).toMatchObject({ seq: 1, len: 256 });
+    t.inject('.', 1, 1, { win: 0 });
+    t.wait(2000);
+    expect(dataSent(t)[0]).toMatchObject({ seq: 1 });
+    expect(t.state(SK)).toBe(TCP_ESTABLISHED);
   });
 });
 
