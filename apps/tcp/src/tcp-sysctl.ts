@@ -33,6 +33,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.core.somaxconn': count('somaxconn', 0x7fffffff),
   'net.ipv4.ip_local_port_range': several('ipLocalPortRange', 2, 1, 65_535),
   'net.ipv4.ip_local_reserved_ports': { key: 'ipLocalReservedPorts', numbers: 0, ports: true, min: 1, max: 65_535 },
+  'net.ipv4.ip_no_pmtu_disc': count('ipNoPmtuDisc', 3),
+  'net.ipv4.route.min_pmtu': count('minPmtu', 65_535, 68),
   'net.ipv4.tcp_abort_on_overflow': flag('tcpAbortOnOverflow'),
   'net.ipv4.tcp_allowed_congestion_control': names('tcpAllowedCongestionControl', true),
   'net.ipv4.tcp_challenge_ack_limit': count('tcpChallengeAckLimit'),

@@ -20,7 +20,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
     const list = skbus.v1.SkCmdList.decode(plainBytes(message));
     for (const c of list.cmds as skbus.v1.SkCmd[]) {
       const v = c.view;
-      if (v && !(isOffset(v.sndTo ?? 0) && isOffset(v.rcvGot ?? 0) && isOffset(v.rcvRead ?? 0))) return undefined;
+      if (v && ![v.sndTo, v.rcvGot, v.rcvRead, v.urgTo].every((n) => isOffset(n ?? 0))) return undefined;
       if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
       if (c.options) (c as { options: unknown }).options = present(c.options);
     }
@@ -36,7 +36,7 @@ export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEv
     const list = skbus.v1.SkEvtList.decode(plainBytes(message));
     for (const e of list.evts as skbus.v1.SkEvt[]) {
       const v = e.view;
-      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt].every((n) => isOffset(n ?? 0))) return undefined;
+      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt, v.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
       if (e.data && !isOffset(e.data.offset ?? 0)) return undefined;
       if (e.dgram && !isOffset(e.dgram.offset ?? 0)) return undefined;
     }

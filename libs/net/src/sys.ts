@@ -95,10 +95,18 @@ export class Sys {
     result: number;
     addr: AddressInfo | undefined;
     flags: number;
+    /** With TCP_INQ: bytes left to read. */
+    inq: number | undefined;
   }> {
     const call = { recvfrom: { fd, len: length, flags } };
     const { reply, data } = await this.call('recv', call, undefined, undefined, opts);
-    return { data: join(data), result: reply.result, addr: fromDoorAddr(reply.addr), flags: reply.msgFlags };
+    return {
+      data: join(data),
+      result: reply.result,
+      addr: fromDoorAddr(reply.addr),
+      flags: reply.msgFlags,
+      inq: reply.inq ?? undefined,
+    };
   }
 
   async shutdown(fd: number, how: number): Promise<void> {

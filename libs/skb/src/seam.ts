@@ -55,6 +55,14 @@ export interface SkOptions {
   fastopenNoCookie?: boolean;
   /** TCP_FASTOPEN_KEY: 16 bytes, or 32 (the key in use, and one that is still accepted). */
   fastopenKey?: Uint8Array;
+  rcvLowat?: number;
+  /** IP_MTU_DISCOVER: IP_PMTUDISC_* */
+  pmtuDisc?: number;
+  /** IP_RECVERR: ICMP errors count at once, not only when the connection fails. */
+  recvErr?: boolean;
+  priority?: number;
+  mark?: number;
+  thinLto?: boolean;
 }
 
 export interface SkBind {
@@ -102,6 +110,19 @@ export interface SkView {
   haveChild: boolean;
   /** For a child: the application has accepted it (leaves the backlog). */
   accepted: boolean;
+  /** Where the newest urgent byte ends (MSG_OOB), absent or 0: there was none. */
+  urgTo?: number;
+}
+
+/**
+ * getsockopt() of what the transport knows. It changes nothing, so it is no operation: it may be lost, asked again and
+ * answered twice. Asked when no operation is outstanding, so that it sees what was set before.
+ */
+export interface SkQuery {
+  /** Comes back with the answer. */
+  id: number;
+  level: number;
+  name: number;
 }
 
 /** Written bytes [offset, offset + data.length). */
@@ -125,6 +146,7 @@ export interface SkCmd {
   sendto?: SkDgram | null;
   view?: SkView | null;
   data?: SkData | null;
+  query?: SkQuery | null;
 }
 
 /** What the transport wants the socket layer to know. */
@@ -151,6 +173,17 @@ export interface ProtoView {
   err: number;
   /** sk->sk_err_soft: the last ICMP error that did not kill the connection. */
   softErr: number;
+  /** The peer's newest urgent byte: its offset + 1, absent or 0: there is none that was not read past. */
+  urgAt?: number;
+  /** That byte + 1, absent or 0: it is not here yet. */
+  urgByte?: number;
+}
+
+/** What a query came to: the value as C lays it out. */
+export interface ProtoAnswer {
+  id: number;
+  errno: number;
+  value: Uint8Array;
 }
 
 /** Received bytes [offset, offset + data.length). UDP: offset is the running sum of receive-buffer bytes before this datagram. */
@@ -189,4 +222,5 @@ export interface SkEvt {
   data?: ProtoData | null;
   dgram?: ProtoDgram | null;
   child?: ProtoChild | null;
+  answer?: ProtoAnswer | null;
 }

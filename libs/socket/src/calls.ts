@@ -29,7 +29,9 @@ import { getsockopt, setsockopt } from './options.ts';
 import type { Process } from './process.ts';
 import type { Sock } from './sock.ts';
 import { StreamSock } from './stream-sock.ts';
+import { atMark, readable } from './oob.ts';
 import * as stream from './stream-calls.ts';
+import { recv } from './stream-recv.ts';
 import { type PollFd, type SockAddr, type SysReply, type SysRequest, fail, ok, okLocal } from './types.ts';
 import { type Park, type WaitQueue, nothingDone } from './wait.ts';
 
@@ -126,7 +128,7 @@ function recvfrom(s: AnySock, len: number, flags: number): SysReply | Park {
   if (len < 0) return fail(E.EINVAL);
   s.trace('sock_recvmsg');
   s.trace('inet_recvmsg');
-  return s.proto === 'tcp' ? stream.recv(s, len, flags) : s.recvfrom(len, flags);
+  return s.proto === 'tcp' ? recv(s, len, flags) : s.recvfrom(len, flags);
 }
 
 /** The fd is gone at once; calls that sleep on it end with EBADF. */
@@ -190,9 +192,9 @@ function ioctl(s: AnySock, request: number, arg: number): SysReply {
       return ok();
     case FIONREAD:
       if (s.proto === 'udp') return { ...ok(), value: s.nextLength };
-      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.rcv.length };
+      return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: readable(s) };
     case SIOCATMARK:
-      return s.proto === 'tcp' ? { ...ok(), value: 0 } : fail(E.ENOTTY);
+      return s.proto === 'tcp' ? { ...ok(), value: atMark(s) ? 1 : 0 } : fail(E.ENOTTY);
     case SIOCOUTQ:
       if (s.proto === 'udp') return { ...ok(), value: 0 };
       return s.state === TCP_LISTEN ? fail(E.EINVAL) : { ...ok(), value: s.snd.outq.unacked };

@@ -4,13 +4,13 @@ import type { DgramSock } from './dgram-sock.ts';
 import { getOpenOption, setOpenOption } from './open-options.ts';
 import type { StreamSock } from './stream-sock.ts';
 import { type Linger, type OptValue, type SysReply, type Timeval, fail, ok } from './types.ts';
+import type { Park } from './wait.ts';
 import { MEM_MAX, SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF } from './uapi.ts';
 
 type AnySock = StreamSock | DgramSock;
 
 const E = ERRNO;
 const IPDEFTTL = 64;
-const TCP_MSS_DEFAULT = 536;
 const TCP_MIN_MSS = 88;
 const MAX_TCP_WINDOW = 32_767;
 const MAX_TCP_KEEPIDLE = 32_767;
@@ -19,6 +19,22 @@ const MAX_TCP_KEEPCNT = 127;
 const MAX_TCP_SYNCNT = 127;
 const TCP_FIN_TIMEOUT_MAX_S = 120;
 const TCP_CA_NAME_MAX = 16;
+/** net.ipv4.tcp_rmem[2] */
+const TCP_RMEM_MAX = 6_291_456;
+/** SOL_TCP options whose value TCP has. */
+const TCP_QUERIES = new Set([
+  K.TCP_MAXSEG,
+  K.TCP_KEEPIDLE,
+  K.TCP_KEEPINTVL,
+  K.TCP_KEEPCNT,
+  K.TCP_SYNCNT,
+  K.TCP_LINGER2,
+  K.TCP_WINDOW_CLAMP,
+  K.TCP_QUICKACK,
+  K.TCP_USER_TIMEOUT,
+  K.TCP_TIMESTAMP,
+  K.TCP_INFO,
+]);
 
 /** Options that are one field of SkOptions, a boolean as int 0 or 1. */
 const FLAGS: Record<number, Record<number, keyof SkOptions>> = {
@@ -32,17 +48,14 @@ const FLAGS: Record<number, Record<number, keyof SkOptions>> = {
 };
 
 /** sk_getsockopt(), do_ip_getsockopt(), do_tcp_getsockopt(). */
-export function getsockopt(s: AnySock, level: number, name: number): SysReply {
+export function getsockopt(s: AnySock, level: number, name: number): SysReply | Park {
   const flag = FLAGS[level]?.[name];
   if (flag !== undefined && (level !== K.SOL_TCP || s.proto === 'tcp')) return value(s.options[flag] === true ? 1 : 0);
   switch (level) {
     case K.SOL_SOCKET:
       return getSocket(s, name);
     case K.SOL_IP:
-      if (name === K.IP_TTL) return value(s.options.ttl ?? IPDEFTTL);
-      if (name === K.IP_TOS) return value(s.options.tos ?? 0);
-      if (name === K.IP_BIND_ADDRESS_NO_PORT) return value(s.options.bindNoPort === true ? 1 : 0);
-      return fail(E.ENOPROTOOPT);
+      return getIp(s, name);
     case K.SOL_TCP:
       return s.proto === 'tcp' ? getTcp(s, name) : fail(E.EOPNOTSUPP);
     default:
@@ -84,7 +97,37 @@ export function setsockopt(
 
 const value = (v: OptValue): SysReply => ({ errno: 0, result: 0, value: v });
 
-function getSocket(s: AnySock, name: number): SysReply {
+/** Asks TCP; ints come as 4 bytes. */
+function ask(s: StreamSock, level: number, name: number): Park {
+  return s.ask(level, name, (a) => {
+    if (a.errno !== 0) return fail(a.errno);
+    const { value: v } = a;
+    if (v.length !== 4) return value(v.slice());
+    return value(new DataView(v.buffer, v.byteOffset, 4).getInt32(0, true));
+  });
+}
+
+function getIp(s: AnySock, name: number): SysReply | Park {
+  switch (name) {
+    case K.IP_TTL:
+      return value(s.options.ttl ?? IPDEFTTL);
+    case K.IP_TOS:
+      return value(s.options.tos ?? 0);
+    case K.IP_MTU_DISCOVER:
+      return value(s.options.pmtuDisc ?? K.IP_PMTUDISC_WANT);
+    case K.IP_BIND_ADDRESS_NO_PORT:
+      return value(s.options.bindNoPort === true ? 1 : 0);
+    case K.IP_RECVERR:
+      return value(s.options.recvErr === true ? 1 : 0);
+    case K.IP_MTU:
+      if (s.proto !== 'tcp') return fail(E.ENOPROTOOPT);
+      return s.established ? ask(s, K.SOL_IP, name) : fail(E.ENOTCONN);
+    default:
+      return fail(E.ENOPROTOOPT);
+  }
+}
+
+function getSocket(s: AnySock, name: number): SysReply | Park {
   switch (name) {
     case K.SO_TYPE:
       return value(s.proto === 'tcp' ? K.SOCK_STREAM : K.SOCK_DGRAM);
@@ -102,7 +145,16 @@ function getSocket(s: AnySock, name: number): SysReply {
     case K.SO_SNDBUF:
       return value(s.sndbuf);
     case K.SO_RCVBUF:
-      return value(s.rcvbuf);
+      // TCP may have made it larger
+      return s.proto === 'tcp' && s.established && s.options.rcvbuf === undefined
+        ? ask(s, K.SOL_SOCKET, name)
+        : value(s.rcvbuf);
+    case K.SO_PRIORITY:
+      return value(s.options.priority ?? 0);
+    case K.SO_MARK:
+      return value(s.options.mark ?? 0);
+    case K.SO_OOBINLINE:
+      return s.proto === 'tcp' ? value(s.oobInline ? 1 : 0) : value(0);
     case K.SO_RCVLOWAT:
       return value(s.rcvLowat);
     case SO_SNDLOWAT:
@@ -118,36 +170,24 @@ function getSocket(s: AnySock, name: number): SysReply {
   }
 }
 
-function getTcp(s: StreamSock, name: number): SysReply {
+/** What the socket layer knows by itself; the rest depends on TCP's sysctls or on the connection. */
+function getTcp(s: StreamSock, name: number): SysReply | Park {
   const open = getOpenOption(s, name);
   if (open !== undefined) return open;
   const o = s.options;
   switch (name) {
-    case K.TCP_MAXSEG:
-      return value(o.maxSeg ?? TCP_MSS_DEFAULT);
-    case K.TCP_KEEPIDLE:
-      return value((o.keepIdleMs ?? 7_200_000) / 1000);
-    case K.TCP_KEEPINTVL:
-      return value((o.keepIntvlMs ?? 75_000) / 1000);
-    case K.TCP_KEEPCNT:
-      return value(o.keepCnt ?? 9);
-    case K.TCP_SYNCNT:
-      return value(o.synCnt ?? 6);
-    case K.TCP_LINGER2:
-      return value(o.linger2Ms === undefined ? 60 : o.linger2Ms < 0 ? -1 : o.linger2Ms / 1000);
-    case K.TCP_WINDOW_CLAMP:
-      return value(o.windowClamp ?? 0);
-    case K.TCP_QUICKACK:
-      return value(o.quickack === false ? 0 : 1);
     case K.TCP_CONGESTION:
       return value(o.congestion ?? 'cubic');
-    case K.TCP_USER_TIMEOUT:
-      return value(o.userTimeoutMs ?? 0);
-    // struct tcp_info as far as it is known here: its first byte, tcpi_state. Linux cuts it to the caller's length, too.
-    case K.TCP_INFO:
-      return value(Uint8Array.of(s.state));
+    case K.TCP_INQ:
+      return value(s.wantsInq ? 1 : 0);
+    case K.TCP_THIN_LINEAR_TIMEOUTS:
+      return value(o.thinLto === true ? 1 : 0);
+    case K.TCP_THIN_DUPACK:
+      return value(0);
+    case K.TCP_CC_INFO:
+      return value(new Uint8Array(0));
     default:
-      return fail(E.ENOPROTOOPT);
+      return TCP_QUERIES.has(name) ? ask(s, K.SOL_TCP, name) : fail(E.ENOPROTOOPT);
   }
 }
 
@@ -166,6 +206,21 @@ function setSocket(s: AnySock, name: number, v: OptValue): SysReply {
     case K.SO_RCVLOWAT:
       if (typeof v !== 'number') return fail(E.EINVAL);
       s.rcvLowat = v < 0 ? 0x7fffffff : Math.max(v, 1);
+      if (s.proto === 'tcp') setRcvLowat(s);
+      return ok();
+    case K.SO_PRIORITY:
+      // above 6 it takes CAP_NET_ADMIN
+      if (typeof v !== 'number') return fail(E.EINVAL);
+      if (v < 0 || v > 6) return fail(E.EPERM);
+      s.setOptions({ priority: v });
+      return ok();
+    case K.SO_MARK:
+      if (typeof v !== 'number') return fail(E.EINVAL);
+      s.setOptions({ mark: v >>> 0 });
+      return ok();
+    case K.SO_OOBINLINE:
+      if (typeof v !== 'number') return fail(E.EINVAL);
+      if (s.proto === 'tcp') s.oobInline = v !== 0;
       return ok();
     case K.SO_LINGER: {
       if (!isLinger(v)) return fail(E.EINVAL);
@@ -194,6 +249,15 @@ function setIp(s: AnySock, name: number, v: OptValue): SysReply {
   }
   if (name === K.IP_BIND_ADDRESS_NO_PORT) {
     s.setOptions({ bindNoPort: v !== 0 });
+    return ok();
+  }
+  if (name === K.IP_MTU_DISCOVER) {
+    if (v < K.IP_PMTUDISC_DONT || v > K.IP_PMTUDISC_OMIT) return fail(E.EINVAL);
+    s.setOptions({ pmtuDisc: v });
+    return ok();
+  }
+  if (name === K.IP_RECVERR) {
+    s.setOptions({ recvErr: v !== 0 });
     return ok();
   }
   if (name !== K.IP_TTL) return fail(E.ENOPROTOOPT);
@@ -237,9 +301,26 @@ function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly s
       return within(-0x80000000, 0x7fffffff, { quickack: v !== 0 });
     case K.TCP_USER_TIMEOUT:
       return within(0, 0x7fffffff, { userTimeoutMs: v });
+    case K.TCP_INQ:
+      if (v < 0 || v > 1) return fail(E.EINVAL);
+      s.wantsInq = v === 1;
+      return ok();
+    case K.TCP_THIN_LINEAR_TIMEOUTS:
+      return within(0, 1, { thinLto: v === 1 });
+    case K.TCP_THIN_DUPACK:
+      return v < 0 || v > 1 ? fail(E.EINVAL) : ok();
+    case K.TCP_TIMESTAMP:
+      return fail(E.EPERM);
     default:
       return fail(E.ENOPROTOOPT);
   }
+}
+
+/** tcp_set_rcvlowat(): no more than half of what the buffer may become, which then becomes that large. */
+function setRcvLowat(s: StreamSock): void {
+  const locked = s.options.rcvbuf !== undefined;
+  s.rcvLowat = Math.min(s.rcvLowat, (locked ? s.rcvbuf : TCP_RMEM_MAX) >> 1);
+  s.setOptions({ rcvLowat: s.rcvLowat });
 }
 
 /** Doubled for the kernel's own overhead, within what sysctl allows (sk_setsockopt). */

@@ -3,6 +3,7 @@ import {
   type LayerEnv,
   type Millis,
   NEVER,
+  type ProtoAnswer,
   type ProtoView,
   type SkCmd,
   type SkEvt,
@@ -12,9 +13,10 @@ import {
   type Tracepoint,
 } from '@skbus/skb';
 import { type OpBody, type OpDone, OpQueue } from './op-queue.ts';
+import { QueryQueue } from './query-queue.ts';
 import type { Timed } from './timer-heap.ts';
-import type { Linger, ProcId, SocketInfo } from './types.ts';
-import { WaitQueue } from './wait.ts';
+import { fail, type Linger, type ProcId, type SocketInfo, type SysReply } from './types.ts';
+import { type Park, WaitQueue } from './wait.ts';
 
 /** What a socket needs from the layer it lives in. */
 export interface SockHost {
@@ -88,6 +90,9 @@ export abstract class Sock implements Timed {
   readonly pollers = new WaitQueue();
 
   ops = new OpQueue();
+  /** Made by the first question. */
+  queries: QueryQueue | undefined = undefined;
+  readonly askers = new WaitQueue();
   /** The transport made it (a child): it knows the socket without an operation of ours. */
   protected isChild: boolean;
   protected viewDirty = false;
@@ -196,6 +201,30 @@ export abstract class Sock implements Timed {
     if (now - this.askedAt <= VIEW_SOON_MS) this.answers = ANSWERS_MAX;
   }
 
+  /** Asks the transport for the value of an option; a socket it has not heard of is told it first. */
+  ask(level: number, name: number, reply: (a: ProtoAnswer) => SysReply): Park {
+    if (!this.isChild && this.ops.last === 0) this.pushOp({ options: {} });
+    const queries = (this.queries ??= new QueryQueue());
+    const id = queries.ask(level, name, reply);
+    this.progress = true;
+    this.host.markDirty(this);
+    return {
+      on: [this.askers],
+      timeoutMs: NEVER,
+      attempt: () => queries.take(id),
+      stop: (errno) => {
+        queries.forget(id);
+        return fail(errno);
+      },
+    };
+  }
+
+  protected onAnswer(a: ProtoAnswer, now: Millis): void {
+    if (this.queries?.onAnswer(a) !== true) return;
+    this.progress = true;
+    this.askers.wake(now);
+  }
+
   /** An event told nothing new; `news`: it did. */
   protected heard(news: boolean, now: Millis): void {
     if (news) this.nudgeMs = REPEAT_MIN_MS;
@@ -221,6 +250,10 @@ export abstract class Sock implements Timed {
     }
     if (this.live) {
       this.emitData(now);
+      // after the operations before it, and the bytes
+      if (this.queries?.unsent === true && this.ops.idle) {
+        for (const query of this.queries.takeUnsent()) this.command({ sk: this.id, opSeq: 0, query });
+      }
       if (this.viewDueAt === NEVER) this.viewDueAt = now + VIEW_SOON_MS;
       if (this.viewDirty && this.viewDueAt <= now) {
         if (this.viewDueAt > 0 && this.viewDueAt - this.askedAt <= VIEW_SOON_MS)
@@ -236,6 +269,7 @@ export abstract class Sock implements Timed {
       this.repeatAt = NEVER;
       this.repeatMs = Math.min(this.repeatMs * 2, REPEAT_MAX_MS);
       if (!this.ops.idle) this.ops.unsent = true;
+      if (this.queries?.waiting === true) this.queries.unsent = true;
       this.rewind();
       if (this.live) this.touchView(false);
     }
@@ -272,7 +306,7 @@ export abstract class Sock implements Timed {
 
   private setTimer(now: Millis): void {
     if (this.freed) return;
-    if (!this.ops.idle || this.unconfirmed || (this.viewTries > 0 && this.live)) {
+    if (!this.ops.idle || this.unconfirmed || this.queries?.waiting === true || (this.viewTries > 0 && this.live)) {
       if (this.progress) this.repeatMs = REPEAT_MIN_MS;
       if (this.progress || this.repeatAt === NEVER) this.repeatAt = now + this.repeatMs;
     } else {

@@ -10,12 +10,8 @@ import {
   isMulticastIpv4,
   AF_UNSPEC,
   MSG_DONTWAIT,
-  MSG_ERRQUEUE,
   MSG_MORE,
   MSG_OOB,
-  MSG_PEEK,
-  MSG_TRUNC,
-  MSG_WAITALL,
   SOMAXCONN,
 } from '@skbus/skb';
 import { REPEAT_MIN_MS } from './sock.ts';
@@ -163,7 +159,7 @@ function disconnect(s: StreamSock, now: Millis): SysReply {
 export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, now: Millis): SysReply | Park {
   s.trace('tcp_sendmsg');
   s.trace('tcp_sendmsg_locked');
-  if (flags & MSG_OOB) return fail(E.EOPNOTSUPP);
+  const urgent = (flags & MSG_OOB) !== 0;
   const more = (flags & MSG_MORE) !== 0;
   let sent = 0;
   // Where in the iovec the next byte is.
@@ -185,6 +181,8 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
         offset = 0;
       }
     }
+    // the last byte is the urgent one (tcp_mark_urg)
+    if (urgent && sent > 0) s.markUrgent();
     return ok(sent);
   };
   const stop = (errno: number): SysReply => (sent > 0 ? ok(sent) : fail(errno));
@@ -192,54 +190,6 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
   if (reply !== undefined) return reply;
   if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
   return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop, sends: true };
-}
-
-/** tcp_recvmsg_locked(). */
-export function recv(s: StreamSock, len: number, flags: number): SysReply | Park {
-  s.trace('tcp_recvmsg');
-  s.trace('tcp_recvmsg_locked');
-  if (flags & MSG_ERRQUEUE) return fail(E.EAGAIN);
-  if (s.state === TCP_LISTEN) return fail(E.ENOTCONN);
-  if (flags & MSG_OOB) return fail(E.EINVAL);
-  const peek = (flags & MSG_PEEK) !== 0;
-  const target = flags & MSG_WAITALL ? Math.max(1, len) : Math.max(1, Math.min(s.rcvLowat, len));
-  const parts: Uint8Array[] = [];
-  let got = 0;
-  const result = (): SysReply => {
-    if (flags & MSG_TRUNC) return { errno: 0, result: got, data: [] };
-    return { errno: 0, result: got, data: parts };
-  };
-  const attempt = (): SysReply | undefined => {
-    if (peek) {
-      const seen = s.rcv.peek(len);
-      got = seen.reduce((n, p) => n + p.length, 0);
-      parts.splice(0, parts.length, ...seen);
-    } else if (s.rcv.length > 0) {
-      const taken = s.rcv.take(len - got);
-      let n = 0;
-      for (const p of taken) {
-        n += p.length;
-        parts.push(p);
-      }
-      got += n;
-      s.trace('tcp_rcv_space_adjust');
-      s.trace('tcp_cleanup_rbuf');
-      s.consumed(n);
-    }
-    if (got >= target || (len === 0 && s.rcv.length > 0)) return result();
-    if (got > 0) return s.err !== 0 || s.state === TCP_CLOSE || s.shutdownMask & RCV_SHUTDOWN ? result() : undefined;
-    if (s.done) return result();
-    if (s.err !== 0) return fail(s.takeErr());
-    if (s.shutdownMask & RCV_SHUTDOWN) return result();
-    if (s.state === TCP_CLOSE) return fail(E.ENOTCONN);
-    return undefined;
-  };
-  const stop = (errno: number): SysReply => (got > 0 ? result() : fail(errno));
-  const reply = attempt();
-  if (reply !== undefined) return reply;
-  if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
-  s.trace('sk_wait_data');
-  return { on: [s.rd], attempt, timeoutMs: s.rcvTimeoMs, stop };
 }
 
 /** `drain`: behind the sends that still sleep, so that a program need not wait for them itself. */

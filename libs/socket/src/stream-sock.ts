@@ -22,12 +22,13 @@ import {
   POLLWRNORM,
   NEVER,
 } from '@skbus/skb';
+import { type Oob, onUrgent, oobMask, readable } from './oob.ts';
 import { OpQueue } from './op-queue.ts';
 import { RecvQueue } from './recv-queue.ts';
 import { SendSide } from './send-side.ts';
 import { Sock, type SockHost } from './sock.ts';
 import { isBefore, isOver, rankOf } from './tcp-states.ts';
-import type { SocketInfo } from './types.ts';
+import { fail, type SocketInfo } from './types.ts';
 import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, TCP_RCVBUF } from './uapi.ts';
 import { WaitQueue } from './wait.ts';
 
@@ -56,6 +57,12 @@ export class StreamSock extends Sock {
   rcvGot = 0;
   rcvRead = 0;
   finGot = false;
+  /** The peer's urgent byte, until it is read past; SO_OOBINLINE; and where our newest one ends (MSG_OOB). */
+  oob: Oob | undefined = undefined;
+  oobInline = false;
+  urgTo = 0;
+  /** TCP_INQ: each read says how much is left. */
+  wantsInq = false;
   /** SOCK_DONE: the stream ended as it should. */
   done = false;
 
@@ -84,7 +91,8 @@ export class StreamSock extends Sock {
   private gotSent = 0;
   /** The number of the connect or listen that the state belongs to; views from before it don't count. */
   private epochSeq = 0;
-  private errSeen = false;
+  /** The last error heard of; -1: none counts any more. */
+  private errSeen = 0;
   private softSeen = 0;
 
   constructor(host: SockHost, id: SkId, isChild: boolean) {
@@ -123,6 +131,12 @@ export class StreamSock extends Sock {
     this.host.markDirty(this);
   }
 
+  /** MSG_OOB: the last byte written is urgent. */
+  markUrgent(): void {
+    this.urgTo = this.snd.queue.end;
+    this.touchView(true);
+  }
+
   /** Bytes left the receive queue; TCP hears of it when it matters, one view per flush. */
   consumed(n: number): void {
     this.rcvRead += n;
@@ -139,14 +153,14 @@ export class StreamSock extends Sock {
   beginEpoch(seq: number, state: number): void {
     this.epochSeq = seq;
     this.state = state;
-    this.errSeen = false;
+    this.errSeen = 0;
     this.shutdownMask = 0;
     this.done = false;
   }
 
   /** connect() failed, or the socket was disconnected: it may be used again. */
   backToClosed(): void {
-    this.errSeen = true;
+    this.errSeen = -1;
     this.ss = 'SS_UNCONNECTED';
     this.state = TCP_CLOSE;
     this.shutdownMask = 0;
@@ -161,6 +175,8 @@ export class StreamSock extends Sock {
     if (parent.snd.bufLocked) this.sndbuf = parent.sndbuf;
     this.rcvbuf = parent.rcvbuf;
     this.linger = { ...parent.linger };
+    this.oobInline = parent.oobInline;
+    this.wantsInq = parent.wantsInq;
     this.rcvLowat = parent.rcvLowat;
     this.rcvTimeoMs = parent.rcvTimeoMs;
     this.sndTimeoMs = parent.sndTimeoMs;
@@ -171,7 +187,7 @@ export class StreamSock extends Sock {
   failLate(errno: number): void {
     this.state = TCP_CLOSE;
     this.err = errno;
-    this.errSeen = true;
+    this.errSeen = -1;
     this.shutdownMask = SHUTDOWN_MASK;
   }
 
@@ -222,6 +238,7 @@ export class StreamSock extends Sock {
   onEvent(evt: SkEvt, now: Millis): void {
     const v = evt.view;
     if (v) this.applyAddrs(v);
+    if (evt.answer) this.onAnswer(evt.answer, now);
     let news = this.ops.onAck(evt.opAck, evt.opErrno, now);
     if (news) {
       this.progress = true;
@@ -244,6 +261,8 @@ export class StreamSock extends Sock {
   }
 
   onUnknown(now: Millis): void {
+    this.queries?.failAll(fail(ERRNO.ENOTCONN));
+    this.askers.wake(now);
     if (this.orphan) return this.free(now);
     if (!this.live || this.lost) return;
     const wasListening = this.state === TCP_LISTEN;
@@ -296,7 +315,8 @@ export class StreamSock extends Sock {
     if (this.shutdownMask === SHUTDOWN_MASK || this.state === TCP_CLOSE) mask |= POLLHUP;
     if (this.shutdownMask & RCV_SHUTDOWN) mask |= POLLIN | POLLRDNORM | POLLRDHUP;
     if (!this.opening) {
-      if (this.rcv.length >= this.rcvLowat) mask |= POLLIN | POLLRDNORM;
+      if (readable(this) >= this.rcvLowat) mask |= POLLIN | POLLRDNORM;
+      mask |= oobMask(this);
       if (this.shutdownMask & SEND_SHUTDOWN || this.snd.writable) mask |= POLLOUT | POLLWRNORM;
     }
     if (this.err !== 0) mask |= POLLERR;
@@ -330,6 +350,7 @@ export class StreamSock extends Sock {
       finGot: this.finGot,
       haveChild: this.haveChild,
       accepted: this.accepted,
+      urgTo: this.urgTo,
     };
   }
 
@@ -365,10 +386,14 @@ export class StreamSock extends Sock {
 
   private onView(v: ProtoView, now: Millis): boolean {
     const moved = this.onOffsets(v, now);
+    if (v.urgAt && onUrgent(this, v)) {
+      this.rd.wake(now);
+      this.pollers.wake(now);
+    }
     if (rankOf(v.state) < rankOf(this.state)) return moved;
     let changed = false;
-    if (v.err !== 0 && !this.errSeen) {
-      this.errSeen = true;
+    if (v.err !== 0 && this.errSeen !== -1 && v.err !== this.errSeen) {
+      this.errSeen = v.err;
       this.err = v.err;
       changed = true;
     }
@@ -436,7 +461,7 @@ export class StreamSock extends Sock {
     this.lost = true;
     this.state = TCP_CLOSE;
     this.err = errno;
-    this.errSeen = true;
+    this.errSeen = -1;
     this.shutdownMask = SHUTDOWN_MASK;
     this.snd.queue.clear();
     for (const op of this.ops.takeAll()) op.done?.(errno, now);
@@ -464,6 +489,8 @@ export class StreamSock extends Sock {
     this.rcvGot = this.gotSent = this.rcvRead = this.readSent = this.readSure = this.readInsisted = 0;
     this.finGot = this.finAcked = this.closeAborted = false;
     this.finAt = NEVER;
+    this.oob = undefined;
+    this.urgTo = 0;
     this.epochSeq = this.softSeen = this.softErr = 0;
     this.haveChild = this.accepted = false;
     this.lport = this.laddr = 0;

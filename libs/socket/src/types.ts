@@ -64,6 +64,8 @@ export interface SysReply {
   /** recvfrom: MSG_TRUNC when the datagram was cut. */
   msgFlags?: number;
   value?: OptValue;
+  /** recvfrom with TCP_INQ: bytes left to read. */
+  inq?: number;
   /** poll: revents, in the order asked. */
   revents?: readonly number[];
 }

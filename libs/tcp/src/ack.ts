@@ -179,7 +179,7 @@ function updateWindow(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
 /** The socket layer may free what the peer has. */
 function freeAcked(cx: TcpContext, sk: TcpSock, priorUna: number): void {
   const upTo = Math.min(sk.sndUna - 1, sk.sendQueue.end);
-  sk.bytesAcked += sk.sndUna - Math.max(priorUna, 1);
+  sk.bytesAcked += sk.sndUna - priorUna;
   sk.sendQueue.dropTo(upTo);
   if (sk.finAt >= 0 && sk.sndUna > sk.finAt) sk.finAcked = true;
   viewChanged(cx, sk);

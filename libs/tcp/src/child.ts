@@ -81,6 +81,12 @@ function inheritOptions(sk: TcpSock, from: TcpSock): void {
   sk.userMss = from.userMss;
   sk.windowClamp = from.windowClamp;
   sk.tos = from.tos;
+  sk.pmtuDisc = from.pmtuDisc;
+  sk.recvErr = from.recvErr;
+  sk.priority = from.priority;
+  sk.mark = from.mark;
+  sk.thinLto = from.thinLto;
+  sk.rcvLowat = from.rcvLowat;
   sk.ttl = from.ttl;
   sk.rcvbuf = from.rcvbuf;
   sk.sndbuf = from.sndbuf;

@@ -4,10 +4,11 @@ import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
 import type { TcpContext } from './context.ts';
 import { confirmFin } from './fin.ts';
+import { answerQuery } from './getsockopt.ts';
 import { applyOptions } from './options.ts';
 import type { TcpSock } from './sock.ts';
 import { leaveBacklog } from './state.ts';
-import { confirmData, viewChanged, viewSoon } from './views.ts';
+import { confirmData, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
 import { rcvSpaceAdjust } from './rcv-space.ts';
 
 /** A command that tells us nothing new is answered with our view, but not more often than this. */
@@ -27,6 +28,10 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
   let news = false;
   if (cmd.view) news = applyView(cx, sk, cmd.view);
   if (cmd.data) news = takeData(cx, sk, cmd.data.offset, cmd.data.data) || news;
+  if (cmd.query) {
+    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), answer: answerQuery(cx, sk, cmd.query) });
+    if (cmd.opSeq === 0) return;
+  }
   if (cmd.opSeq > sk.opSeq && !sk.opBusy) {
     startOp(cx, sk, cmd);
     return;
@@ -100,6 +105,7 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
     sk.haveChild = true;
     news = true;
   }
+  if (v.urgTo !== undefined && 1 + v.urgTo > Math.max(1, sk.sndUp)) sk.sndUp = 1 + v.urgTo;
   if (confirm(cx, sk, v)) news = true;
   const read = 1 + Math.min(v.rcvRead, sk.rcvNxt - 1);
   if (read > sk.rcvRead) {
@@ -107,6 +113,7 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
     if (copied > sk.rcvRead) {
       sk.rcvRead = copied;
       news = true;
+      if (sk.urgent !== undefined && copied > sk.urgent.at) sk.urgent = undefined;
       rcvSpaceAdjust(cx, sk);
       if (sk.state !== TCP_LISTEN) cleanupRbuf(cx, sk);
     }

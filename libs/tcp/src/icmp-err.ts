@@ -12,13 +12,14 @@ import {
 import { get16, get32, parseIpv4Header } from '@skbus/wire';
 import type { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
-import { simpleRetransmit } from './enter-loss.ts';
+import { mtuReduced } from './pmtu.ts';
 import type { RequestSock } from './request.ts';
 import { dropRequest } from './reqsk-queue.ts';
+import { armXmit, Pending } from './rto-arm.ts';
 import { fromWire, toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { tcpDone } from './state.ts';
-import { syncMss } from './transmit.ts';
+import { TCP_RTO_MAX_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
 import { viewChanged } from './views.ts';
 
 const ICMP_DEST_UNREACH = 3;
@@ -63,16 +64,20 @@ function handle(cx: TcpContext, conn: Conn, seq32: number, type: number, code: n
     cx.env.mib.inc('TcpExtOutOfWindowIcmps');
     return;
   }
-  const err = errnoOf(type, code);
-  if (err === 0) return;
   if (type === ICMP_DEST_UNREACH && code === ICMP_FRAG_NEEDED) {
     mtuReduced(cx, sk, mtu);
     return;
   }
+  const err = errnoOf(type, code);
+  if (err === 0) return;
+  if (type === ICMP_DEST_UNREACH && (code === ICMP_NET_UNREACH || code === ICMP_HOST_UNREACH)) revertRto(cx, sk, seq);
   if (sk.state === TCP_SYN_SENT || sk.state === TCP_SYN_RECV) {
     sk.err = err;
     viewChanged(cx, sk);
     tcpDone(cx, sk);
+  } else if (sk.recvErr) {
+    sk.err = err;
+    viewChanged(cx, sk);
   } else if (sk.softErr !== err) {
     // A connection that lives may get over it (RFC 9293 MUST-56); the reason is kept for when it does not.
     sk.softErr = err;
@@ -80,13 +85,17 @@ function handle(cx: TcpContext, conn: Conn, seq32: number, type: number, code: n
   }
 }
 
-/** tcp_v4_mtu_reduced(): smaller segments from now on, and what was too large goes again (RFC 1191, 8899). */
-function mtuReduced(cx: TcpContext, sk: TcpSock, mtu: number): void {
-  cx.env.trace('tcp_v4_mtu_reduced');
-  if (mtu < 68 || mtu >= sk.mtu) return;
-  syncMss(cx, sk, mtu);
-  simpleRetransmit(cx, sk);
-  cx.touch(sk);
+/**
+ * tcp_ld_RTO_revert() (RFC 6069): the timeout was no congestion but a broken path, which a router has noticed; so the
+ * last doubling is taken back, and the retransmission comes when it would have come without.
+ */
+function revertRto(cx: TcpContext, sk: TcpSock, seq: number): void {
+  const head = sk.rtx.first;
+  if (seq !== sk.sndUna || sk.retransmits === 0 || sk.backoff === 0 || head === undefined) return;
+  sk.backoff--;
+  const base = sk.rtt.srttMs > 0 ? sk.rtt.unbackedMs : TCP_TIMEOUT_INIT_MS;
+  sk.rtt.rtoMs = Math.min(base * 2 ** sk.backoff, TCP_RTO_MAX_MS);
+  armXmit(cx, sk, Pending.Rto, Math.max(head.sentMs + sk.rtt.rtoMs - cx.now, 0));
 }
 
 /** tcp_req_err() */

@@ -7,7 +7,7 @@ import { reqskQueue } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { setCongestionControl } from './transfer.ts';
-import { setWindowClamp } from './window.ts';
+import { setWindowClamp, spaceFromWindow } from './window.ts';
 
 /** setsockopt() as it reaches the protocol: values are checked in the socket layer; absent ones stay as they are. */
 export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
@@ -20,6 +20,7 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
     sk.sndbuf = Math.max(o.sndbuf, 4608);
     sk.sndbufLocked = true;
   }
+  if (o.rcvLowat !== undefined) setRcvLowat(sk, o.rcvLowat);
   if (o.congestion !== undefined) setCongestionControl(cx, sk, o.congestion);
   if (o.quickack !== undefined) setQuickAck(cx, sk, Number(o.quickack));
   if (o.windowClamp !== undefined) setWindowClamp(sk, o.windowClamp);
@@ -45,6 +46,19 @@ function copyPlain(sk: TcpSock, o: SkOptions): void {
   if (o.reuseAddr !== undefined) sk.reuseAddr = o.reuseAddr;
   if (o.reusePort !== undefined) sk.reusePort = o.reusePort;
   if (o.bindNoPort !== undefined) sk.bindNoPort = o.bindNoPort;
+  if (o.pmtuDisc !== undefined) sk.pmtuDisc = o.pmtuDisc;
+  if (o.recvErr !== undefined) sk.recvErr = o.recvErr;
+  if (o.priority !== undefined) sk.priority = o.priority;
+  if (o.mark !== undefined) sk.mark = o.mark;
+  if (o.thinLto !== undefined) sk.thinLto = o.thinLto;
+}
+
+/** tcp_set_rcvlowat(): there must be room for what the application waits for. */
+function setRcvLowat(sk: TcpSock, lowat: number): void {
+  sk.rcvLowat = lowat;
+  if (sk.rcvbufLocked || spaceFromWindow(lowat) <= sk.rcvbuf) return;
+  sk.rcvbuf = spaceFromWindow(lowat);
+  sk.windowClamp = lowat;
 }
 
 /** tcp_set_keepalive() */

@@ -34,6 +34,10 @@ export class OutSegment {
   tos = 0;
   ttl = 0;
   oif = 0;
+  /** Don't Fragment (ip_dont_fragment). */
+  df = true;
+  priority = 0;
+  mark = 0;
   /** Sent by a TcpSock, not on behalf of one by a request, a TIME-WAIT or nobody. */
   connected = false;
   /** Just timestamps, the usual case. */
@@ -76,13 +80,15 @@ export class OutSegment {
     skb.ipSummed = CHECKSUM_PARTIAL;
     skb.csumStart = at;
     skb.csumOffset = TCP_CSUM_OFFSET;
+    skb.priority = this.priority;
+    skb.mark = this.mark;
     skb.flow = {
       saddr: this.saddr,
       daddr: this.daddr,
       proto: IPPROTO_TCP,
       tos: this.tos,
       ttl: this.ttl,
-      df: true,
+      df: this.df,
       oif: this.oif,
       connected: this.connected,
     };

@@ -230,3 +230,30 @@ describe('acknowledging', () => {
     expect(t.sent()).toMatchObject([{ ack: 11 }]);
   });
 });
+
+describe('urgent data', () => {
+  test('the byte is told when it is here, in order or not; the mark is one before the pointer (RFC 6093 3.1)', () => {
+    const t = established();
+    t.inject('UP.', 101, 1, { data: Uint8Array.of(7, 8, 9), urgent: 2 });
+    expect(t.lastView(SK)).toMatchObject({ urgAt: 101 + 1, urgByte: 8 + 1 });
+    t.inject('P.', 1, 1, { len: 100 });
+    // a pointer that is not ahead of what was announced changes nothing; a later one does
+    t.inject('UP.', 101, 1, { data: Uint8Array.of(7, 8, 9), urgent: 2 });
+    t.inject('UP.', 104, 1, { data: Uint8Array.of(1), urgent: 0 });
+    expect(t.lastView(SK)).toMatchObject({ urgAt: 104, urgByte: 1 + 1 });
+    balanced(t);
+  });
+
+  test('ours: the pointer is right after the byte, in every segment before it', () => {
+    const t = established();
+    t.cmd({
+      sk: SK,
+      view: { sndTo: 5, rcvGot: 0, rcvRead: 0, finGot: false, haveChild: true, accepted: true, urgTo: 5 },
+      data: { offset: 0, data: new Uint8Array(5) },
+    });
+    expect(t.sent()).toMatchObject([{ flags: 'UP.', seq: 1, urgent: 5 }]);
+    t.inject('.', 1, 6);
+    t.cmd({ sk: SK, data: { offset: 5, data: new Uint8Array(5) } });
+    expect(t.sent()).toMatchObject([{ flags: 'P.', seq: 6, urgent: 0 }]);
+  });
+});

@@ -75,6 +75,9 @@ function fillReply(cx: TcpContext, seg: Segment): void {
   out.tos = 0;
   out.ttl = 0;
   out.oif = 0;
+  out.df = true;
+  out.priority = 0;
+  out.mark = 0;
   out.mss = 0;
   out.hasTs = false;
 }

@@ -50,7 +50,7 @@ function backOff(cx: TcpContext, sk: TcpSock): void {
   const { sysctl } = cx;
   const thin =
     sk.state === TCP_ESTABLISHED &&
-    sysctl.tcpThinLinearTimeouts &&
+    (sk.thinLto || sysctl.tcpThinLinearTimeouts) &&
     sk.packetsOut < TCP_THIN_PACKETS &&
     sk.ssthresh < SSTHRESH_INFINITE &&
     sk.retransmits <= TCP_THIN_LINEAR_RETRIES;

@@ -59,6 +59,15 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   linger2Ms = 0;
   userMss = 0;
   windowClamp = 0;
+  /** IP_MTU_DISCOVER, -1: as ip_no_pmtu_disc says. */
+  pmtuDisc = -1;
+  /** The path's MTU is below minPmtu, so packets may be fragmented (RTAX_MTU locked). */
+  pmtuLocked = false;
+  recvErr = false;
+  priority = 0;
+  mark = 0;
+  /** TCP_THIN_LINEAR_TIMEOUTS */
+  thinLto = false;
   tos = 0;
   ttl = 0;
   oif = 0;

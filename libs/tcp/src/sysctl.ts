@@ -64,6 +64,10 @@ export interface TcpSysctl {
   /** Connections nobody owns any more; beyond them, the next one is reset. */
   tcpMaxOrphans: number;
   tcpMinSndMss: number;
+  /** 0: path MTU discovery; others: not by default (net.ipv4.ip_no_pmtu_disc). */
+  ipNoPmtuDisc: number;
+  /** The least path MTU that is believed (net.ipv4.route.min_pmtu). */
+  minPmtu: number;
   tcpCongestionControl: string;
   /** Those that a program without CAP_NET_ADMIN may choose besides the default. */
   tcpAllowedCongestionControl: readonly string[];
@@ -133,6 +137,8 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpTwReuse: 2,
   tcpMaxOrphans: 65_536,
   tcpMinSndMss: 48,
+  ipNoPmtuDisc: 0,
+  minPmtu: 552,
   tcpCongestionControl: 'cubic',
   tcpAllowedCongestionControl: ['reno', 'cubic'],
   cubicFastConvergence: true,

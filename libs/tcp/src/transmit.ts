@@ -7,6 +7,7 @@ import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_ATO_MIN_MS } from './sysctl.ts';
 import { Timer } from './timers.ts';
+import { dontFragment } from './dont-fragment.ts';
 import { inUrgentMode, setUrgentPointer } from './urgent.ts';
 import { selectWindow } from './window.ts';
 
@@ -21,7 +22,7 @@ const SACK_MAX_WITH_TS = 3;
  */
 export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, flags: number): void {
   const { env, out } = cx;
-  fillAddress(out, sk);
+  fillAddress(cx, out, sk);
   out.connected = true;
   out.seq32 = toWire(sk.iss, seq);
   out.flags = flags;
@@ -92,7 +93,7 @@ export function acceptableSeq(sk: TcpSock): number {
   return sk.sndNxt <= sk.sndWndEnd || sk.sndNxt - sk.sndWndEnd < 1 << sk.sndWscale ? sk.sndNxt : sk.sndWndEnd;
 }
 
-function fillAddress(out: OutSegment, sk: TcpSock): void {
+function fillAddress(cx: TcpContext, out: OutSegment, sk: TcpSock): void {
   out.saddr = sk.laddr;
   out.daddr = sk.raddr;
   out.sport = sk.lport;
@@ -100,6 +101,9 @@ function fillAddress(out: OutSegment, sk: TcpSock): void {
   out.tos = sk.tos;
   out.ttl = sk.ttl;
   out.oif = sk.oif;
+  out.df = dontFragment(cx, sk);
+  out.priority = sk.priority;
+  out.mark = sk.mark;
 }
 
 function windowField(cx: TcpContext, sk: TcpSock, flags: number): number {

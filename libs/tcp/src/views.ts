@@ -6,6 +6,7 @@ import {
   type ProtoChild,
   type ProtoData,
   type ProtoView,
+  type SkEvt,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
@@ -64,7 +65,10 @@ export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint
   sk.unconfirmed.push(piece);
   // Data on the heels of the handshake: the socket layer must know the child before its bytes.
   if (sk.viewDirty && !sk.haveChild) emitView(cx, sk);
-  cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: piece });
+  const evt: SkEvt = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: piece };
+  // An urgent mark travels with the bytes, so that it cannot be read past unknown.
+  if (sk.urgent !== undefined) evt.view = makeView(cx, sk);
+  cx.emit(evt);
   armSeam(cx, sk);
 }
 
@@ -93,8 +97,9 @@ export function seamTimer(cx: TcpContext, sk: TcpSock): void {
 }
 
 /** The last operation that was run, and its result: every event carries them. */
-const opAck = (sk: TcpSock): number => (sk.opBusy ? sk.opSeq - 1 : sk.opSeq);
-const opErrno = (sk: TcpSock): number => (sk.opBusy ? 0 : sk.opErrno);
+/** The newest operation that was run, and its result. */
+export const opAck = (sk: TcpSock): number => (sk.opBusy ? sk.opSeq - 1 : sk.opSeq);
+export const opErrno = (sk: TcpSock): number => (sk.opBusy ? 0 : sk.opErrno);
 
 function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   const limit = sk.sendQueue.start + sndSpace(cx, sk);
@@ -102,7 +107,7 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   const finRcvd = sk.finRcvdAt >= 0;
   // A TIME-WAIT is an object of its own; the sock it came from is closed.
   const state = sk.state === TCP_CLOSE && sk.inTimeWait ? TCP_TIME_WAIT : sk.state;
-  return {
+  const view: ProtoView = {
     state,
     laddr: sk.laddr,
     lport: sk.lport,
@@ -117,6 +122,11 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     err: sk.err,
     softErr: sk.softErr,
   };
+  if (sk.urgent !== undefined) {
+    view.urgAt = sk.urgent.at;
+    view.urgByte = sk.urgent.byte + 1;
+  }
+  return view;
 }
 
 /** tcp_sndbuf_expand(): twice the congestion window, within tcp_wmem. */

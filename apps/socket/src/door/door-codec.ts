@@ -30,6 +30,7 @@ export function toDoorReply(id: number, r: SysReply): Reply {
   if (r.addr !== undefined) m.addr = r.addr;
   if (r.local !== undefined) m.local = r.local;
   if (r.msgFlags) m.msgFlags = r.msgFlags;
+  if (r.inq !== undefined) m.inq = r.inq;
   if (r.value !== undefined) m.value = toValue(r.value);
   if (r.revents !== undefined) m.revents = [...r.revents];
   return m;

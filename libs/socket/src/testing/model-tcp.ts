@@ -7,12 +7,14 @@ import {
   type SkCmd,
   type SkEvt,
   type SkId,
+  type SkQuery,
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT1,
   TCP_FIN_WAIT2,
+  TCP_INFO,
   TCP_LAST_ACK,
   TCP_LISTEN,
   TCP_TIME_WAIT,
@@ -93,6 +95,7 @@ export class ModelTcp {
       this.socks.set(s.id, s);
     }
     if (cmd.view) this.onView(s, cmd.view);
+    if (cmd.query) this.answer(s, cmd.query);
     if (cmd.opSeq > s.opSeq) {
       s.opSeq = cmd.opSeq;
       this.ran.push(`${s.id}:${cmd.opSeq}`);
@@ -104,6 +107,12 @@ export class ModelTcp {
     if (this.socks.has(s.id) && cmd.data) this.say(s, now);
     // What the reader confirmed is the writer's news.
     if (s.peer !== undefined && this.una(s.peer) !== s.peer.saidUna) this.say(s.peer, now);
+  }
+
+  /** The name asked for, as an int; what a struct would be, as three bytes. */
+  private answer(s: ModelSock, q: SkQuery): void {
+    const value = q.name === TCP_INFO ? Uint8Array.of(s.state, 2, 3) : Uint8Array.of(q.name, 0, 0, 0);
+    this.emit({ sk: s.id, opAck: s.opSeq, opErrno: s.opErrno, answer: { id: q.id, errno: 0, value } });
   }
 
   /** Finishes a held handshake, or refuses it. */

@@ -28,6 +28,7 @@ import {
   TCP_PSH,
   TCP_RST,
   TCP_SYN,
+  TCP_URG,
   tcpOptionsLen,
   type TcpOptions,
 } from '@skbus/wire';
@@ -44,6 +45,8 @@ export interface Seg {
   ack: number;
   win: number;
   len: number;
+  /** The urgent pointer. */
+  urgent: number;
   /** Of the IP header. */
   tos: number;
   opts: TcpOptions;
@@ -53,6 +56,7 @@ const LETTERS: readonly (readonly [string, number])[] = [
   ['S', TCP_SYN],
   ['F', TCP_FIN],
   ['R', TCP_RST],
+  ['U', TCP_URG],
   ['P', TCP_PSH],
   ['.', TCP_ACK],
   ['E', TCP_ECE],
@@ -123,6 +127,7 @@ export class Scripted {
     ack: number,
     o: Partial<{
       len: number;
+      urgent: number;
       win: number;
       opts: TcpOptions;
       sport: number;
@@ -219,6 +224,7 @@ export class Scripted {
       ack: (h.ack - this.theirIsn) | 0,
       win: h.window,
       len: b.length - h.hlen,
+      urgent: h.urgent,
       tos: skb.flow!.tos,
       opts: parseTcpOptions(b, TCP_HLEN, h.hlen),
     });
@@ -247,6 +253,7 @@ export class Scripted {
     payload: Uint8Array,
     o: {
       win?: number;
+      urgent?: number;
       opts?: TcpOptions;
       sport?: number;
       dport?: number;
@@ -268,7 +275,7 @@ export class Scripted {
         hlen,
         flags,
         window: o.win ?? 32_792,
-        urgent: 0,
+        urgent: o.urgent ?? 0,
       },
       skb.buf,
       IPV4_HLEN,
