@@ -103,6 +103,8 @@ export interface Target {
   readonly name: 'engine' | 'services' | 'linux';
   /** Time only passes in sleepUntil() and nextPacket(): no tolerance is needed beyond the script's own. */
   readonly virtualTime: boolean;
+  /** In real time: what the machine and the way to the stack may add, allowed beyond the script's tolerance. */
+  readonly latencyUs?: Micros;
   /** Honours TargetOptions.iss. */
   readonly canPinIss?: boolean;
   readonly sys: SysCalls;

@@ -72,6 +72,8 @@ class Run {
   private readonly earlyAcks: EarlyAcks;
   private readonly history = new History();
   private readonly variables = new Map<string, unknown>();
+  /** The script's, and what the target may add. */
+  private readonly toleranceUs: Us;
   private pending: Pending[] = [];
   private startUs: Us = 0;
   private previous: { dueUs: Us; event: Event } | undefined = undefined;
@@ -81,6 +83,7 @@ class Run {
     this.target = target;
     this.config = config;
     this.opts = opts;
+    this.toleranceUs = config.toleranceUs + (target.latencyUs ?? 0);
     this.conns = new Conns(config);
     this.cx = { target, conns: this.conns, fds: new Fds(), config };
     this.inbox = new Inbox(target, this.conns, config.mtu);
@@ -176,7 +179,7 @@ class Run {
   private async expect(e: Event, spec: PacketSpec, dueUs: Us, gapUs: Us): Promise<void> {
     const { packet } = spec;
     const conn = this.conns.forOutbound(packet.proto === 'icmp' ? undefined : packet.ports);
-    const toleranceUs = Math.max(this.config.toleranceUs, Math.round(gapUs / 8));
+    const toleranceUs = Math.max(this.toleranceUs, Math.round(gapUs / 8));
     const any = e.when.kind === 'any';
     const range = e.when.kind === 'any' || e.when.endUs === undefined ? 0 : e.when.endUs - e.when.us;
     const lastUs = any ? this.nowUs + ANY_TIME_US : dueUs + range + toleranceUs;
@@ -278,7 +281,7 @@ class Run {
   private async collect(all: boolean): Promise<void> {
     const still: Pending[] = [];
     for (const p of this.pending) {
-      const lastUs = p.endUs + this.config.toleranceUs;
+      const lastUs = p.endUs + this.toleranceUs;
       if (all) await this.target.wait(p.call.ticket, this.startUs + lastUs);
       const { result, doneUs } = p.call.ticket;
       if (result === undefined) {
@@ -289,7 +292,7 @@ class Run {
       }
       const atUs = doneUs - this.startUs;
       this.returned(p.event, p.spec, p.call, result);
-      if (Math.abs(atUs - p.endUs) > this.config.toleranceUs)
+      if (Math.abs(atUs - p.endUs) > this.toleranceUs)
         this.fail(
           p.event,
           `${p.spec.name}() should have come back at ${printTime(p.endUs)}, and came back at ${printTime(atUs)}`,

@@ -14,48 +14,53 @@ export interface DoorCalls {
   abort(): Promise<void>;
 }
 
-export function doorCalls(door: () => UnixDoor, clock: WallClock): DoorCalls {
+/** `ready`: what a call must wait for before it is made; calls are made in the order they were asked for. */
+export function doorCalls(door: () => UnixDoor, clock: WallClock, ready: () => Promise<void>): DoorCalls {
   const sys = new Sys(door);
+  let made = Promise.resolve();
   const open = new Set<number>();
   const opened = (fd: number): number => {
     open.add(fd);
     return fd;
   };
-  const call = (pending: Pending): SysTicket => {
+  const call = (make: () => Pending): SysTicket => {
     const ticket = new Ticket();
-    pending.then(
-      (r) => ticket.settle({ ret: 0, errno: 0, ...r }, clock.now()),
-      (e: SysError) => ticket.settle({ ret: -1, errno: -e.errno }, clock.now()),
-    );
+    made = made.then(ready).then(() => {
+      make().then(
+        (r) => ticket.settle({ ret: 0, errno: 0, ...r }, clock.now()),
+        (e: SysError) => ticket.settle({ ret: -1, errno: -e.errno }, clock.now()),
+      );
+    });
     return ticket;
   };
   const calls: SysCalls = {
-    socket: (domain, type, protocol) => call(sys.socket(domain, type, protocol).then((fd) => ({ ret: opened(fd) }))),
-    bind: (fd, addr) => call(sys.bind(fd, door4(addr)).then(nothing)),
-    listen: (fd, backlog) => call(sys.listen(fd, backlog).then(nothing)),
-    accept: (fd, flags) => call(sys.accept(fd, flags).then((r) => ({ ret: opened(r.fd), ...named(r.addr) }))),
-    connect: (fd, addr) => call(sys.connect(fd, door4(addr)).then(nothing)),
-    send: (fd, data, flags, to) => call(sys.sendto(fd, data, flags, to && door4(to)).then((ret) => ({ ret }))),
+    socket: (domain, type, protocol) =>
+      call(() => sys.socket(domain, type, protocol).then((fd) => ({ ret: opened(fd) }))),
+    bind: (fd, addr) => call(() => sys.bind(fd, door4(addr)).then(nothing)),
+    listen: (fd, backlog) => call(() => sys.listen(fd, backlog).then(nothing)),
+    accept: (fd, flags) => call(() => sys.accept(fd, flags).then((r) => ({ ret: opened(r.fd), ...named(r.addr) }))),
+    connect: (fd, addr) => call(() => sys.connect(fd, door4(addr)).then(nothing)),
+    send: (fd, data, flags, to) => call(() => sys.sendto(fd, data, flags, to && door4(to)).then((ret) => ({ ret }))),
     recv: (fd, count, flags) =>
-      call(
+      call(() =>
         sys
           .recvfrom(fd, count, flags)
           .then((r) => ({ ret: r.result, data: Uint8Array.from(r.data), ...named(r.addr) })),
       ),
-    shutdown: (fd, how) => call(sys.shutdown(fd, how).then(nothing)),
+    shutdown: (fd, how) => call(() => sys.shutdown(fd, how).then(nothing)),
     close: (fd) => {
       open.delete(fd);
-      return call(sys.close(fd).then(nothing));
+      return call(() => sys.close(fd).then(nothing));
     },
-    getsockname: (fd) => call(sys.getsockname(fd).then(named)),
-    getpeername: (fd) => call(sys.getpeername(fd).then(named)),
+    getsockname: (fd) => call(() => sys.getsockname(fd).then(named)),
+    getpeername: (fd) => call(() => sys.getpeername(fd).then(named)),
     getsockopt: (fd, level, name, len) =>
-      call(sys.getsockopt(fd, level, name).then((v) => ({ opt: layOut(v).subarray(0, len) }))),
-    setsockopt: (fd, level, name, value) => call(sys.setsockopt(fd, level, name, optValue(value)).then(nothing)),
-    fcntl: (fd, cmd, arg) => call(sys.fcntl(fd, cmd, arg).then((ret) => ({ ret, value: ret }))),
-    ioctl: (fd, request, arg) => call(sys.ioctl(fd, request, arg).then((value) => ({ value }))),
+      call(() => sys.getsockopt(fd, level, name).then((v) => ({ opt: layOut(v).subarray(0, len) }))),
+    setsockopt: (fd, level, name, value) => call(() => sys.setsockopt(fd, level, name, optValue(value)).then(nothing)),
+    fcntl: (fd, cmd, arg) => call(() => sys.fcntl(fd, cmd, arg).then((ret) => ({ ret, value: ret }))),
+    ioctl: (fd, request, arg) => call(() => sys.ioctl(fd, request, arg).then((value) => ({ value }))),
     poll: (fds, timeoutMs) =>
-      call(sys.poll(fds, timeoutMs).then((revents) => ({ ret: revents.filter((r) => r !== 0).length, revents }))),
+      call(() => sys.poll(fds, timeoutMs).then((revents) => ({ ret: revents.filter((r) => r !== 0).length, revents }))),
   };
   const abort = async (): Promise<void> => {
     const fds = [...open];

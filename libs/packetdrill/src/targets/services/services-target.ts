@@ -13,6 +13,15 @@ const DEVICE = 'skb0';
 /** A packet that left in time may still be on its way through the services. */
 const GRACE_MS = 3;
 
+/** How long a call waits for a packet before it that no transport counts. */
+const DIGEST_US = 30_000;
+/** From the cable to the socket and back, on a machine that has other things to do as well. */
+const LATENCY_US = 50_000;
+
+const RECEIVED = ['TcpInSegs', 'IcmpInMsgs', 'UdpInDatagrams', 'UdpNoPorts', 'UdpInErrors'];
+const received = (counters: Readonly<Record<string, number>>): number =>
+  RECEIVED.reduce((sum, name) => sum + (counters[name] ?? 0), 0);
+
 export interface ServicesTargetOptions {
   /** A stack that runs already with `--nic udp`; without it one is started for as long as the target lives. */
   stack?: Omit<RunningStack, 'stop'> & {
@@ -29,6 +38,7 @@ export interface ServicesTargetOptions {
 export class ServicesTarget implements Target {
   readonly name = 'services';
   readonly virtualTime = false;
+  readonly latencyUs = LATENCY_US;
   readonly sys: SysCalls;
   private readonly made: DoorCalls;
   private readonly options: ServicesTargetOptions;
@@ -43,11 +53,19 @@ export class ServicesTarget implements Target {
   private door: UnixDoor | undefined = undefined;
   private opened: TargetOptions | undefined = undefined;
   private scripts = 0;
+  /** Packets put on the cable, those that calls have waited for, and what the counters said at the beginning. */
+  private injected = 0;
+  private seen = 0;
+  private received = 0;
   private baseline: Readonly<Record<string, number>> = {};
 
   constructor(options: ServicesTargetOptions = {}) {
     this.options = options;
-    this.made = doorCalls(() => this.door!, this.clock);
+    this.made = doorCalls(
+      () => this.door!,
+      this.clock,
+      () => this.digested(),
+    );
     this.sys = this.made.calls;
     this.cable.onPacket = (bytes, ns) => this.arrivals.push({ atUs: this.clock.at(ns), bytes });
   }
@@ -75,6 +93,8 @@ export class ServicesTarget implements Target {
     this.door = await connectDoor(sock);
     this.arrivals.clear();
     this.baseline = await this.api.get('/nstat');
+    this.received = received(this.baseline);
+    this.injected = this.seen = 0;
     this.clock.restart();
   }
 
@@ -108,6 +128,7 @@ export class ServicesTarget implements Target {
   }
 
   inject(packet: Uint8Array): void {
+    this.injected++;
     this.cable.send(packet);
   }
 
@@ -126,8 +147,23 @@ export class ServicesTarget implements Target {
   }
 
   async counters(): Promise<ReadonlyMap<string, number>> {
+    await this.digested();
     const now = await this.api.get<Record<string, number>>('/nstat');
     return new Map(Object.entries(now).map(([name, n]) => [name, n - (this.baseline[name] ?? 0)]));
+  }
+
+  /**
+   * A kernel has dealt with a packet when the write to its device returns; here it passes from service to service, and a
+   * call made meanwhile would overtake it. Waits until the transport has counted what was injected, and once more for
+   * what it told the socket layer of it.
+   */
+  private async digested(): Promise<void> {
+    if (this.seen === this.injected) return;
+    const wanted = this.injected;
+    const deadline = this.clock.now() + DIGEST_US;
+    while (this.clock.now() < deadline) if (received(await this.api.get('/nstat')) - this.received >= wanted) break;
+    await this.api.get('/nstat');
+    this.seen = wanted;
   }
 
   private async start(): Promise<RunningStack> {
