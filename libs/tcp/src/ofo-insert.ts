@@ -77,6 +77,7 @@ function insert(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     covered++;
   }
   cx.ofoSkbs += 1 - covered;
-  sk.ofo.splice(i, covered, s);
+  if (i === segs.length) sk.ofo.push(s);
+  else sk.ofo.splice(i, covered, s);
   return true;
 }

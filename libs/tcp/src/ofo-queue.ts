@@ -32,6 +32,12 @@ export class OfoQueue {
     return this.segs.length;
   }
 
+  /** The usual case: it comes after all others. */
+  push(s: OfoSeg): void {
+    this.segs.push(s);
+    this.truesize += s.truesize;
+  }
+
   /** Replaces `n` segments from index `i` on by `fresh`. */
   splice(i: number, n: number, ...fresh: OfoSeg[]): OfoSeg[] {
     const gone = this.segs.splice(i, n, ...fresh);

@@ -96,7 +96,7 @@ export class RtxQueue {
     this.forget(this.recs[this.head]!);
     this.head++;
     if (this.head === this.recs.length) {
-      this.recs.length = 0;
+      this.recs = [];
       this.head = 0;
     } else if (this.head > 64 && this.head * 2 > this.recs.length) {
       this.recs = this.recs.slice(this.head);
@@ -105,7 +105,7 @@ export class RtxQueue {
   }
 
   clear(): void {
-    this.recs.length = 0;
+    this.recs = [];
     this.head = 0;
     this.oldest = undefined;
     this.newest = undefined;
@@ -119,7 +119,7 @@ export class RtxQueue {
     a.flags &= ~TCP_FIN;
     a.segs = segsOf(a);
     b.segs = segsOf(b);
-    this.recs.splice(this.head + i + 1, 0, b);
+    this.insert(i + 1, b);
     if (!this.isListed(a)) return;
     b.older = a;
     if (a.newer === undefined) this.newest = b;
@@ -130,7 +130,14 @@ export class RtxQueue {
   /** Takes record i out: its neighbour has its bytes now. */
   remove(i: number): void {
     this.forget(this.at(i));
-    this.recs.splice(this.head + i, 1);
+    const { recs, head } = this;
+    const at = head + i;
+    if (i > this.length >> 1) {
+      recs.splice(at, 1);
+      return;
+    }
+    for (let k = at; k > head; k--) recs[k] = recs[k - 1]!;
+    this.head++;
   }
 
   /** It was sent again: now it is the newest. */
@@ -160,6 +167,19 @@ export class RtxQueue {
       else lo = mid + 1;
     }
     return lo;
+  }
+
+  /** The shorter side makes room: SACKed runs are one record each, so before a hole there are few. */
+  private insert(i: number, rec: TxRec): void {
+    const { recs, head } = this;
+    const at = head + i;
+    if (head === 0 || i > this.length >> 1) {
+      recs.splice(at, 0, rec);
+      return;
+    }
+    for (let k = head; k < at; k++) recs[k - 1] = recs[k]!;
+    recs[at - 1] = rec;
+    this.head--;
   }
 
   private isListed(rec: TxRec): boolean {

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { NEVER, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATE_NAMES, TCP_TIME_WAIT } from '@skbus/skb';
 import { modelTimeoutMs } from './write-timeout.ts';
+import { makeRec, RtxQueue } from './rtx-queue.ts';
 import { RttEstimator } from './rtt.ts';
 import { sackAdd, sackRemove, type SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
@@ -182,6 +183,41 @@ describe('send queue', () => {
         },
       ),
       { numRuns: 50 },
+    );
+  });
+});
+
+describe('retransmission queue', () => {
+  test('is the same whichever side of it moves', () => {
+    const op = fc.tuple(fc.constantFrom('push', 'shift', 'split', 'remove'), fc.nat());
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 300 }), (ops) => {
+        const q = new RtxQueue();
+        const model: [seq: number, end: number][] = [];
+        let next = 0;
+        for (const [what, n] of ops) {
+          const i = model.length === 0 ? 0 : n % model.length;
+          if (what === 'push' || model.length === 0) {
+            q.push(makeRec(next, next + 64, 0, 8));
+            model.push([next, (next += 64)]);
+          } else if (what === 'shift') {
+            q.shift();
+            model.shift();
+          } else if (what === 'remove') {
+            q.remove(i);
+            model.splice(i, 1);
+          } else {
+            const [seq, end] = model[i]!;
+            if (end - seq < 16) continue;
+            q.split(i, seq + 8);
+            model.splice(i, 1, [seq, seq + 8], [seq + 8, end]);
+          }
+          expect(q.length).toBe(model.length);
+          expect(q.first?.seq).toBe(model[0]?.[0]);
+          expect(q.last?.end).toBe(model.at(-1)?.[1]);
+        }
+        expect(Array.from({ length: q.length }, (_, i) => [q.at(i).seq, q.at(i).end])).toEqual(model);
+      }),
     );
   });
 });
