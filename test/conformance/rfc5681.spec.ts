@@ -173,7 +173,7 @@ describe('fast retransmit and fast recovery (RFC 5681 3.2)', () => {
 
   test('step 2: the third sets ssthresh to half of the flight', () => {
     const t = inRecovery();
-    expect(info(t).sndSsthresh).toBeLessThanOrEqual(6);
+    expect(info(t).sndSsthresh).toBeLessThanOrEqual(5);
     expect(info(t).sndSsthresh).toBeGreaterThanOrEqual(2);
   });
 

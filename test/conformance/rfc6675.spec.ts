@@ -107,6 +107,14 @@ describe('loss recovery (RFC 6675 5)', () => {
     expect(dataSent(t)).toMatchObject([{ seq: at(11), len: MSS }]);
   });
 
+  test('limited transmit: a duplicate that says nothing new lets nothing go', () => {
+    const t = flight(10, 10);
+    sacked(t, 0, [1, 2]);
+    t.sent();
+    for (let i = 0; i < 5; i++) sacked(t, 0, [1, 2]);
+    expect(dataSent(t).filter((s) => s.seq >= at(10))).toEqual([]);
+  });
+
   test('(4): the third enters recovery: half the window, and the hole again at once', () => {
     const t = flight(10);
     sacked(t, 0, [1, 4]);

@@ -53,6 +53,21 @@ describe('connection failures (RFC 9293 3.8.3)', () => {
     expect(t.lastView(SK).err).toBe(ERRNO.ETIMEDOUT);
   });
 
+  test('MUST-20, SHLD-10: IP is given advice when three retransmissions, and no fewer, had no answer', () => {
+    const t = established();
+    write(t, 0, 100);
+    t.sent();
+    t.startTrace();
+    let again = 0;
+    while (!t.trace.includes('__dst_negative_advice')) {
+      t.wait(100);
+      again += dataSent(t).length;
+      expect(again).toBeLessThan(20);
+    }
+    expect(again).toBeGreaterThanOrEqual(3);
+    expect(t.state(SK)).toBe(TCP_ESTABLISHED);
+  });
+
   test.each([3000, 30_000, 1_800_000])(
     'MUST-21: an application can set R2 for a connection: %i ms',
     (userTimeoutMs) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { bytesOf, dataSent, established, SK, write, type Scripted, type Sysctl } from './peer.ts';
+import { bytesOf, dataSent, established, sack, SK, write, type Scripted, type Sysctl } from './peer.ts';
 
 const MSS = 1000;
 const info = (t: Scripted): NonNullable<ReturnType<Scripted['tcp']['tcpInfo']>> => t.tcp.tcpInfo(SK)!;
@@ -57,4 +57,69 @@ describe('4.10: slow start', () => {
       }
     },
   );
+});
+
+describe('4.9: reductions that were for nothing', () => {
+  /** SACK, the peer's clock at 1000 and ours echoed; ten segments in flight since 100 ms. */
+  const flight = (): { t: Scripted; sent: number } => {
+    const t = established({ mss: MSS, sackPermitted: true, tsVal: 1000, tsEcr: 0 }, 60_000);
+    t.wait(1000);
+    write(t, 0, 10 * (MSS - 12));
+    const [first] = dataSent(t);
+    t.wait(100);
+    return { t, sent: first!.opts.tsVal! };
+  };
+  const SEG = MSS - 12;
+  /** An ACK of `una` segments, with blocks beyond, that echoes `tsEcr`. */
+  const ack = (t: Scripted, una: number, tsEcr: number, ...blocks: [number, number][]): void => {
+    const opts = { tsVal: 1001, tsEcr };
+    const edges = blocks.map(([l, r]): [number, number] => [1 + l * SEG, 1 + r * SEG]);
+    const more = blocks.length > 0 ? sack(t, ...edges).opts : {};
+    t.inject('.', 1, 1 + una * SEG, { win: 60_000, opts: { ...opts, ...more } });
+  };
+
+  test('4.9.1: a spurious timeout is found by F-RTO, and the window restored', () => {
+    const { t, sent } = flight();
+    const { sndCwnd } = info(t);
+    t.wait(2000);
+    expect(info(t)).toMatchObject({ caState: 4, sndCwnd: 1 });
+    ack(t, 0, sent, [2, 3]); // of the original: sent once, and SACKed after the timeout
+    expect(info(t).caState).not.toBe(4);
+    expect(info(t).sndCwnd).toBeGreaterThanOrEqual(sndCwnd);
+  });
+
+  test('4.9.2: timestamps tell that the original arrived', () => {
+    const { t, sent } = flight();
+    const { sndCwnd, sndSsthresh } = info(t);
+    ack(t, 0, sent, [1, 4]);
+    expect(info(t).caState).toBe(3);
+    expect(info(t).sndSsthresh).toBeLessThan(sndCwnd);
+    t.wait(20);
+    ack(t, 10, sent); // echoes what was sent before the retransmission
+    expect(info(t)).toMatchObject({ caState: 0, sndSsthresh });
+    expect(info(t).sndCwnd).toBeGreaterThanOrEqual(sndCwnd);
+  });
+
+  test('4.9.2: DSACKs tell that every retransmission was a duplicate', () => {
+    const t = established({ mss: MSS, sackPermitted: true }, 60_000);
+    write(t, 0, 10 * MSS);
+    const { sndCwnd } = info(t);
+    const block = (l: number, r: number): [number, number] => [1 + l * MSS, 1 + r * MSS];
+    t.inject('.', 1, 1, { win: 60_000, ...sack(t, block(1, 4)) });
+    expect(info(t).caState).toBe(3);
+    t.inject('.', 1, 1 + 5 * MSS, { win: 60_000 });
+    t.inject('.', 1, 1 + 5 * MSS, { win: 60_000, ...sack(t, block(0, 1)) });
+    expect(info(t).sndCwnd).toBeGreaterThanOrEqual(sndCwnd);
+    expect(info(t).sndSsthresh).toBeGreaterThan(100_000);
+  });
+
+  test('4.9.2: a real loss is not undone', () => {
+    const { t } = flight();
+    const { sndCwnd } = info(t);
+    ack(t, 0, 0, [1, 4]);
+    const again = t.sent().at(-1)!;
+    t.wait(100);
+    ack(t, 10, again.opts.tsVal!);
+    expect(info(t).sndCwnd).toBeLessThan(sndCwnd);
+  });
 });
