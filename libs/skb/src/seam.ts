@@ -38,6 +38,10 @@ export interface SkOptions {
   windowClamp?: number;
   quickack?: boolean;
   congestion?: string;
+  /** SO_MAX_PACING_RATE, bytes per second; 0: no limit. */
+  maxPacingRate?: number;
+  /** Bytes not sent yet up to which the socket is writable; 0: the sysctl's. */
+  notsentLowat?: number;
   tos?: number;
   ttl?: number;
   reuseAddr?: boolean;
@@ -129,6 +133,8 @@ export interface SkQuery {
 export interface SkData {
   offset: number;
   data: Uint8Array;
+  /** The last of these bytes were written with MSG_MORE: a segment that is not full waits for what comes next. */
+  more?: boolean;
 }
 
 /** Socket layer → transport. */
@@ -169,6 +175,8 @@ export interface ProtoView {
   finRcvd: boolean;
   /** Our FIN was acknowledged. */
   finAcked: boolean;
+  /** How large the send buffer has become (sk_sndbuf). */
+  sndbuf?: number;
   /** sk->sk_err: a hard error (ECONNRESET, ETIMEDOUT …), 0: none. */
   err: number;
   /** sk->sk_err_soft: the last ICMP error that did not kill the connection. */

@@ -75,12 +75,6 @@ export function setsockopt(
   if (flag !== undefined && (level !== K.SOL_TCP || s.proto === 'tcp')) {
     if (typeof v !== 'number') return fail(E.EINVAL);
     s.setOptions({ [flag]: v !== 0 });
-    if (
-      s.proto === 'tcp' &&
-      ((name === K.TCP_NODELAY && v !== 0) || (name === K.TCP_CORK && v === 0)) &&
-      level === K.SOL_TCP
-    )
-      s.pushHeld();
     return ok();
   }
   switch (level) {
@@ -155,6 +149,8 @@ function getSocket(s: AnySock, name: number): SysReply | Park {
       return value(s.options.mark ?? 0);
     case K.SO_OOBINLINE:
       return s.proto === 'tcp' ? value(s.oobInline ? 1 : 0) : value(0);
+    case K.SO_MAX_PACING_RATE:
+      return value(s.options.maxPacingRate || 0xffffffff);
     case K.SO_RCVLOWAT:
       return value(s.rcvLowat);
     case SO_SNDLOWAT:
@@ -186,6 +182,8 @@ function getTcp(s: StreamSock, name: number): SysReply | Park {
       return value(0);
     case K.TCP_CC_INFO:
       return value(new Uint8Array(0));
+    case K.TCP_NOTSENT_LOWAT:
+      return value(o.notsentLowat ?? 0);
     default:
       return TCP_QUERIES.has(name) ? ask(s, K.SOL_TCP, name) : fail(E.ENOPROTOOPT);
   }
@@ -202,6 +200,11 @@ function setSocket(s: AnySock, name: number, v: OptValue): SysReply {
       if (typeof v !== 'number') return fail(E.EINVAL);
       s.rcvbuf = bufsize(v, SOCK_MIN_RCVBUF);
       s.setOptions({ rcvbuf: s.rcvbuf });
+      return ok();
+    case K.SO_MAX_PACING_RATE:
+      if (typeof v !== 'number') return fail(E.EINVAL);
+      // ~0 of either width is no limit
+      s.setOptions({ maxPacingRate: v < 0 || v >= 0xffffffff ? 0 : v });
       return ok();
     case K.SO_RCVLOWAT:
       if (typeof v !== 'number') return fail(E.EINVAL);
@@ -311,6 +314,9 @@ function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly s
       return v < 0 || v > 1 ? fail(E.EINVAL) : ok();
     case K.TCP_TIMESTAMP:
       return fail(E.EPERM);
+    case K.TCP_NOTSENT_LOWAT:
+      s.snd.lowat = v !== 0;
+      return within(-0x80000000, 0xffffffff, { notsentLowat: v >>> 0 });
     default:
       return fail(E.ENOPROTOOPT);
   }

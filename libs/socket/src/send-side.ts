@@ -1,12 +1,9 @@
-import { type Millis, NEVER, type ProtoView } from '@skbus/skb';
+import type { ProtoView, SkData } from '@skbus/skb';
 import { SendQueue } from './send-queue.ts';
-import { TCP_SNDBUF, TCP_SNDBUF_MAX } from './uapi.ts';
+import { TCP_SNDBUF } from './uapi.ts';
 
 /** The longest piece of stream in one message. */
 const DATA_MAX = 256 * 1024;
-/** TCP_CORK's and MSG_MORE's patience (net/ipv4/tcp.c). */
-const MORE_MS: Millis = 200;
-const MSS_GUESS = 1460;
 
 /** The sending half of a stream: written bytes until they are acknowledged, and how far TCP has them. */
 export class SendSide {
@@ -14,8 +11,10 @@ export class SendSide {
   bufBytes = TCP_SNDBUF;
   /** SO_SNDBUF was set: no growth (SOCK_SNDBUF_LOCK). */
   bufLocked = false;
-  /** MSG_MORE holds the tail back until then. */
-  moreUntil: Millis = NEVER;
+  /** TCP_NOTSENT_LOWAT is set: TCP's limit is the program's, too. */
+  lowat = false;
+  /** The last write had MSG_MORE: TCP holds back a segment that is not full. */
+  more = false;
   /** As TCP confirmed, as sent to it, and as it allows. */
   private got = 0;
   private sent = 0;
@@ -24,17 +23,15 @@ export class SendSide {
   /** Only one piece at a time until TCP shows that it takes them again. */
   private probing = false;
 
-  /** Room in the send buffer; grows it when TCP has taken everything there is. */
+  /** Room in the send buffer; with TCP_NOTSENT_LOWAT no more than TCP would take. */
   space(): number {
     const space = this.bufBytes - this.queue.length;
-    if (space > 0 || this.bufLocked || this.bufBytes >= TCP_SNDBUF_MAX) return space;
-    if (this.got < this.queue.end && this.limit - this.queue.una <= this.bufBytes / 2) return space;
-    this.bufBytes = Math.min(this.bufBytes * 2, TCP_SNDBUF_MAX);
-    return this.bufBytes - this.queue.length;
+    return this.lowat ? Math.min(space, this.limit - this.queue.end) : space;
   }
 
   /** sk_stream_is_writeable(): a third of the buffer is free, so that writers don't wake for crumbs. */
   get writable(): boolean {
+    if (this.lowat && this.queue.end >= this.limit) return false;
     return this.bufBytes - this.queue.length >= this.queue.length / 2;
   }
 
@@ -43,21 +40,14 @@ export class SendSide {
     return { unacked: this.queue.length, unsent: this.queue.end - this.got };
   }
 
-  write(data: Uint8Array, more: boolean, now: Millis): void {
+  write(data: Uint8Array, more: boolean): void {
     this.queue.append(data);
-    this.moreUntil = more ? now + MORE_MS : NEVER;
-  }
-
-  /** What TCP may know of the written bytes: with MSG_MORE, whole segments only. */
-  get visible(): number {
-    if (this.moreUntil === NEVER) return this.queue.end;
-    return this.queue.end - ((this.queue.end - this.sentMax) % MSS_GUESS);
+    this.more = more;
   }
 
   /** Hands out what TCP takes now, piece by piece; true if some of it was never sent before. */
-  emit(now: Millis, send: (offset: number, data: Uint8Array) => void): boolean {
-    if (this.moreUntil <= now) this.moreUntil = NEVER;
-    const to = Math.min(this.visible, this.limit);
+  emit(send: (data: SkData) => void): boolean {
+    const to = Math.min(this.queue.end, this.limit);
     let fresh = false;
     while (this.sent < to) {
       const data = this.queue.view(this.sent, Math.min(DATA_MAX, to - this.sent));
@@ -68,7 +58,7 @@ export class SendSide {
         this.sentMax = this.sent;
         fresh = true;
       }
-      send(offset, data);
+      send(this.more && this.sent === this.queue.end ? { offset, data, more: true } : { offset, data });
       if (this.probing) break;
     }
     return fresh;
@@ -94,8 +84,10 @@ export class SendSide {
       this.limit = v.sndLimit;
       moved = true;
     }
+    // as large as TCP finds that the path needs (tcp_sndbuf_expand)
+    if (!this.bufLocked && (v.sndbuf ?? 0) > this.bufBytes) this.bufBytes = v.sndbuf!;
     const freed = v.sndUna <= this.sentMax && this.queue.free(v.sndUna);
-    return { moved: moved || freed, freed };
+    return { moved: moved || freed, freed: freed || (this.lowat && moved) };
   }
 
   /** A new connection starts at byte 0. */
@@ -104,6 +96,6 @@ export class SendSide {
     this.queue.una = this.queue.end = 0;
     this.got = this.sent = this.limit = this.sentMax = 0;
     this.probing = false;
-    this.moreUntil = NEVER;
+    this.more = false;
   }
 }

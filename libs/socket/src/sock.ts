@@ -132,7 +132,7 @@ export abstract class Sock implements Timed {
   abstract info(): SocketInfo;
   protected abstract view(): SkView;
   /** Stream data; nothing for datagrams. */
-  protected abstract emitData(now: Millis): void;
+  protected abstract emitData(): void;
   /** Something besides operations and views is unconfirmed. */
   protected abstract get unconfirmed(): boolean;
   /** The timer found no progress: go back to what is known to have arrived. */
@@ -249,7 +249,7 @@ export abstract class Sock implements Timed {
       });
     }
     if (this.live) {
-      this.emitData(now);
+      this.emitData();
       // after the operations before it, and the bytes
       if (this.queries?.unsent === true && this.ops.idle) {
         for (const query of this.queries.takeUnsent()) this.command({ sk: this.id, opSeq: 0, query });
@@ -288,11 +288,6 @@ export abstract class Sock implements Timed {
   /** A view that was insisted on has gone out often enough. */
   protected viewSettled(): void {}
 
-  /** Another reason to be flushed at some time. */
-  protected get flushAt(): Millis {
-    return NEVER;
-  }
-
   protected applyAddrs(v: ProtoView): void {
     if (v.lport !== 0) {
       this.laddr = v.laddr;
@@ -315,6 +310,6 @@ export abstract class Sock implements Timed {
     }
     this.progress = false;
     const viewAt = this.viewDirty && this.live ? this.viewDueAt : NEVER;
-    this.host.arm(this, Math.min(this.repeatAt, this.flushAt, viewAt));
+    this.host.arm(this, Math.min(this.repeatAt, viewAt));
   }
 }

@@ -3,6 +3,7 @@ import {
   type Millis,
   type ProtoData,
   type ProtoView,
+  type SkData,
   type SkEvt,
   type SkId,
   type SkView,
@@ -125,7 +126,7 @@ export class StreamSock extends Sock {
   }
 
   write(data: Uint8Array, more: boolean, now: Millis): void {
-    this.snd.write(data, more, now);
+    this.snd.write(data, more);
     this.answered(now);
     this.progress = true;
     this.host.markDirty(this);
@@ -172,6 +173,7 @@ export class StreamSock extends Sock {
   /** A child starts with its listener's options (inet_csk_clone_lock); O_NONBLOCK is not one of them. */
   inherit(parent: StreamSock): void {
     Object.assign(this.options, parent.options);
+    this.snd.lowat = parent.snd.lowat;
     if (parent.snd.bufLocked) this.sndbuf = parent.sndbuf;
     this.rcvbuf = parent.rcvbuf;
     this.linger = { ...parent.linger };
@@ -193,14 +195,7 @@ export class StreamSock extends Sock {
 
   /** SHUT_WR: TCP sends its FIN after the last byte written. */
   endOfWrites(how: number): void {
-    this.snd.moreUntil = NEVER;
     this.pushOp({ shutdown: { how } });
-  }
-
-  /** TCP_NODELAY and the end of TCP_CORK push what MSG_MORE held back. */
-  pushHeld(): void {
-    this.snd.moreUntil = NEVER;
-    this.host.markDirty(this);
   }
 
   markAccepted(): void {
@@ -288,7 +283,6 @@ export class StreamSock extends Sock {
       this.rcv.length > 0 || (this.linger.onoff !== 0 && this.linger.linger === 0 && this.state !== TCP_LISTEN);
     this.orphan = true;
     this.shutdownMask = SHUTDOWN_MASK;
-    this.snd.moreUntil = NEVER;
     this.rcv.clear();
     for (const child of this.acceptQueue.splice(0)) child.abort();
     if (this.lost || (!this.isChild && this.ops.last === 0)) return this.free(now);
@@ -344,7 +338,7 @@ export class StreamSock extends Sock {
     this.readSent = this.rcvRead;
     this.gotSent = this.rcvGot;
     return {
-      sndTo: this.snd.visible,
+      sndTo: this.snd.queue.end,
       rcvGot: this.rcvGot,
       rcvRead: this.rcvRead,
       finGot: this.finGot,
@@ -354,10 +348,9 @@ export class StreamSock extends Sock {
     };
   }
 
-  protected emitData(now: Millis): void {
-    const send = (offset: number, data: Uint8Array): void =>
-      this.command({ sk: this.id, opSeq: 0, view: this.view(), data: { offset, data } });
-    if (this.snd.emit(now, send)) this.progress = true;
+  protected emitData(): void {
+    const send = (data: SkData): void => this.command({ sk: this.id, opSeq: 0, view: this.view(), data });
+    if (this.snd.emit(send)) this.progress = true;
   }
 
   protected get unconfirmed(): boolean {
@@ -368,10 +361,6 @@ export class StreamSock extends Sock {
 
   protected rewind(): void {
     this.snd.rewind();
-  }
-
-  protected override get flushAt(): Millis {
-    return this.snd.moreUntil;
   }
 
   /** Keeps on insisting while TCP may think that more than a quarter of the window is unread when it is not. */

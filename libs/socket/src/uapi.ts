@@ -14,7 +14,6 @@ export const MEM_MAX = 212_992;
 export const TCP_RCVBUF = 131_072;
 /** Where a stream's send buffer starts; it grows while TCP takes all there is (tcp_sndbuf_expand), unless SO_SNDBUF pins it. */
 export const TCP_SNDBUF = 256 * 1024;
-export const TCP_SNDBUF_MAX = 4 * 1024 * 1024;
 /** net.core.{r,w}mem_default. */
 export const UDP_BUF = 212_992;
 /** 65535 - 8 (UDP) - 20 (IP). */

@@ -78,12 +78,13 @@ export class AckState {
     this.priorTxDelivered = -1;
   }
 
-  /** tcp_rate_skb_delivered(), as far as RACK needs it. */
-  deliveredRec(sentMs: Millis, end: number, delivered: number): void {
-    if (this.priorTxDelivered >= 0 && !sentAfter(sentMs, end, this.newestMs, this.newestEnd)) return;
+  /** Something of this ACK was sent then and had `delivered` before it; true: it is the newest so far. */
+  isNewest(sentMs: Millis, end: number, delivered: number): boolean {
+    if (this.priorTxDelivered >= 0 && !sentAfter(sentMs, end, this.newestMs, this.newestEnd)) return false;
     this.priorTxDelivered = delivered;
     this.newestMs = sentMs;
     this.newestEnd = end;
+    return true;
   }
 }
 

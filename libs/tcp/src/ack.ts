@@ -19,17 +19,21 @@ import {
 } from './ack-state.ts';
 import { cleanRtxQueue } from './clean-rtx.ts';
 import { CA_OPEN } from './cong/cong.ts';
+import { Chrono, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { ecnRcvEcho } from './ecn.ts';
+import { updatePacingRate } from './pacing.ts';
 import { inCwndReduction, prrAck } from './prr.ts';
 import { ackProbe } from './probe0.ts';
 import { rackUpdateReoWnd } from './rack.ts';
+import { rateBegin, rateGen, rs } from './rate.ts';
 import { sendChallengeAck } from './rate-limit.ts';
 import { fastRetransAlert } from './recovery.ts';
 import { retransmitLost } from './retransmit.ts';
 import { sackTag } from './sack-in.ts';
 import { highestSackSeq } from './scoreboard.ts';
 import type { Segment } from './segment.ts';
+import { newSpace } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { replaceTsRecent } from './timestamps.ts';
 import { processTlpAck, setXmitTimer } from './tlp.ts';
@@ -45,6 +49,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   cx.env.trace('tcp_ack', seg.skb);
   const { ack } = seg;
   const a = begin(cx, sk, seg, flags);
+  rateBegin();
   if (ack < a.priorUna) return oldAck(cx, sk, seg, a);
   if (ack > sk.sndNxt) return 'TCP_ACK_UNSENT_DATA';
   const advanced = ack > a.priorUna;
@@ -73,6 +78,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   sk.softErr = 0;
   sk.probesOut = 0;
   sk.lastAckMs = cx.now;
+  sk.more = false;
   if (seg.sack.length > 0 && sk.sackOk) {
     sackTag(cx, sk, seg, a);
     sk.delivered += a.sackDelivered;
@@ -106,7 +112,12 @@ function recoverAndSend(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState):
   }
   if ((a.flag & FLAG_SET_XMIT_TIMER) !== 0) setXmitTimer(cx, sk);
   if ((a.flag & FLAG_FORWARD_PROGRESS) !== 0 || (a.flag & FLAG_NOT_DUP) === 0) sk.confirmNeigh = true;
-  congControl(cx, sk, newlyDelivered(cx, sk, a), sk.everLost - a.priorLost, a);
+  const delivered = newlyDelivered(cx, sk, a);
+  const lost = sk.everLost - a.priorLost;
+  rateGen(cx, sk, a, delivered, lost);
+  congControl(cx, sk, delivered, lost, a);
+  chronoStop(cx, sk, Chrono.Busy);
+  if ((a.flag & FLAG_SND_UNA_ADVANCED) !== 0) newSpace(cx, sk);
   xmitRecovery(cx, sk, a);
 }
 
@@ -188,8 +199,13 @@ function freeAcked(cx: TcpContext, sk: TcpSock, priorUna: number): void {
 /** tcp_cong_control(): in recovery the window shrinks as PRR says, else the algorithm grows it while it limits us. */
 function congControl(cx: TcpContext, sk: TcpSock, delivered: number, newlyLost: number, a: AckState): void {
   cx.env.trace('tcp_cong_control');
+  if (sk.cc.congControl !== undefined) {
+    sk.cc.congControl(cx, sk, rs);
+    return;
+  }
   if (inCwndReduction(sk)) prrAck(sk, delivered, newlyLost, (a.flag & FLAG_SND_UNA_ADVANCED) !== 0);
   else if (delivered > 0 && mayRaiseCwnd(cx, sk, a.flag)) sk.cc.congAvoid?.(cx, sk, delivered);
+  updatePacingRate(cx, sk);
 }
 
 /** tcp_may_raise_cwnd(): in order only (RFC 5681), unless much reordering is known. */

@@ -79,6 +79,9 @@ function inheritOptions(sk: TcpSock, from: TcpSock): void {
   sk.userTimeoutMs = from.userTimeoutMs;
   sk.linger2Ms = from.linger2Ms;
   sk.userMss = from.userMss;
+  sk.notsentLowat = from.notsentLowat;
+  sk.maxPacingRate = from.maxPacingRate;
+  sk.pacing = from.maxPacingRate !== Number.POSITIVE_INFINITY;
   sk.windowClamp = from.windowClamp;
   sk.tos = from.tos;
   sk.pmtuDisc = from.pmtuDisc;

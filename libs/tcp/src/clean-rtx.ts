@@ -16,6 +16,7 @@ import type { AckSample } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { removeRenoSacks } from './newreno.ts';
 import { rackAdvance } from './rack.ts';
+import { rateSkbDelivered } from './rate.ts';
 import { checkSackReordering } from './reordering.ts';
 import type { TxRec } from './rtx-queue.ts';
 import { trimHead } from './scoreboard.ts';
@@ -99,7 +100,7 @@ function leave(cx: TcpContext, sk: TcpSock, a: AckState, r: TxRec, seq: number, 
   sk.packetsOut -= segs;
   a.acked += segs;
   if (!syn) {
-    a.deliveredRec(r.sentMs, r.end, r.delivered);
+    rateSkbDelivered(sk, a, r, r.end);
     a.flag |= FLAG_DATA_ACKED;
   } else {
     a.flag |= FLAG_SYN_ACKED;

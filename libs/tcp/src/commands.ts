@@ -1,12 +1,14 @@
-import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkView } from '@skbus/skb';
+import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkData, type SkView } from '@skbus/skb';
 import { ackSndCheck, cleanupRbuf } from './ack-output.ts';
 import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
+import { Chrono, chronoStart, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { confirmFin } from './fin.ts';
 import { answerQuery } from './getsockopt.ts';
 import { applyOptions } from './options.ts';
 import type { TcpSock } from './sock.ts';
+import { rateCheckAppLimited } from './rate.ts';
 import { leaveBacklog } from './state.ts';
 import { confirmData, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
 import { rcvSpaceAdjust } from './rcv-space.ts';
@@ -27,7 +29,7 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
   }
   let news = false;
   if (cmd.view) news = applyView(cx, sk, cmd.view);
-  if (cmd.data) news = takeData(cx, sk, cmd.data.offset, cmd.data.data) || news;
+  if (cmd.data) news = takeData(cx, sk, cmd.data) || news;
   if (cmd.query) {
     cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), answer: answerQuery(cx, sk, cmd.query) });
     if (cmd.opSeq === 0) return;
@@ -94,6 +96,7 @@ function afterBind(cx: TcpContext, sk: TcpSock, cmd: SkCmd, end: (errno: number)
 /** What the socket layer has and wants. True when any of it is news. */
 function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
   let news = false;
+  if (v.sndTo > sk.sndTo) sk.sndTo = v.sndTo;
   if (v.haveChild && !sk.haveChild) {
     sk.haveChild = true;
     sk.seamTries = 0;
@@ -142,10 +145,15 @@ function confirm(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
 }
 
 /** Takes what continues the stream; says so soon. A gap means that a message was lost. */
-function takeData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): boolean {
+function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): boolean {
   const q = sk.sendQueue;
   const skip = q.end - offset;
   if (skip < 0 || skip >= data.length) return false;
+  rateCheckAppLimited(sk);
+  chronoStart(cx, sk, Chrono.Busy);
+  sk.more = more === true;
+  sk.nonaglePush = false;
+  chronoStop(cx, sk, Chrono.SndbufLimited);
   q.append(skip === 0 ? data : data.subarray(skip));
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
   cx.env.trace('tcp_push');

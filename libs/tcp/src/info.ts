@@ -1,5 +1,7 @@
 import { NEVER, TCP_LISTEN, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
+import { chronoStats } from './chrono.ts';
 import type { TcpContext } from './context.ts';
+import { deliveryRate } from './rate.ts';
 import { RequestSock } from './request.ts';
 import { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
@@ -67,7 +69,17 @@ export interface TcpSockInfo {
   dataSegsIn: number;
   delivered: number;
   dsackDups: number;
+  deliveredCe: number;
   rcvOoopack: number;
+  /** Bytes per second. */
+  pacingRate: number;
+  maxPacingRate: number;
+  deliveryRate: number;
+  deliveryRateAppLimited: boolean;
+  /** How long it had something to send, and of that what the peer's window and the send buffer held up. */
+  busyTime: Millis;
+  rwndLimited: Millis;
+  sndbufLimited: Millis;
   lastDataSent: Millis;
   lastDataRecv: Millis;
   lastAckRecv: Millis;
@@ -89,6 +101,7 @@ export function listSockets(cx: TcpContext): TcpSockInfo[] {
 
 export function sockInfo(cx: TcpContext, sk: TcpSock): TcpSockInfo {
   const listening = sk.state === TCP_LISTEN;
+  const chrono = chronoStats(cx, sk);
   const { timer, expires } = pendingTimer(cx, sk);
   const since = (at: Millis): Millis => (at > 0 ? cx.now - at : 0);
   return {
@@ -149,7 +162,15 @@ export function sockInfo(cx: TcpContext, sk: TcpSock): TcpSockInfo {
     dataSegsIn: sk.dataSegsIn,
     delivered: sk.delivered,
     dsackDups: sk.dsackDups,
+    deliveredCe: sk.deliveredCe,
     rcvOoopack: sk.rcvOoopack,
+    pacingRate: sk.pacingRate,
+    maxPacingRate: sk.maxPacingRate,
+    deliveryRate: deliveryRate(sk),
+    deliveryRateAppLimited: sk.rate?.isAppLimited ?? false,
+    busyTime: chrono.busy,
+    rwndLimited: chrono.rwnd,
+    sndbufLimited: chrono.sndbuf,
     lastDataSent: since(sk.lastSndMs),
     lastDataRecv: since(sk.lastRcvMs),
     lastAckRecv: since(sk.lastAckMs),
@@ -261,7 +282,15 @@ const EMPTY: TcpSockInfo = {
   dataSegsIn: 0,
   delivered: 0,
   dsackDups: 0,
+  deliveredCe: 0,
   rcvOoopack: 0,
+  pacingRate: 0,
+  maxPacingRate: 0,
+  deliveryRate: 0,
+  deliveryRateAppLimited: false,
+  busyTime: 0,
+  rwndLimited: 0,
+  sndbufLimited: 0,
   lastDataSent: 0,
   lastDataRecv: 0,
   lastAckRecv: 0,

@@ -18,6 +18,7 @@ import { confirmForOrphan, dataQueue } from './data-queue.ts';
 import { setDsack } from './dsack.ts';
 import { finAcked } from './fin.ts';
 import { armKeepalive, finTimeMs } from './keepalive.ts';
+import { updatePacingRate } from './pacing.ts';
 import { oowRateLimited, sendChallengeAck } from './rate-limit.ts';
 import { measureRcvRttTs } from './rcv-space.ts';
 import { sendReset } from './reply.ts';
@@ -201,6 +202,7 @@ function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   sk.predWindow = seg.window;
   sk.sndWl1 = seg.seq;
   sk.lastRcvMs = cx.now;
+  if (sk.cc.congControl === undefined) updatePacingRate(cx, sk);
   if (sk.listener !== undefined) childEstablished(cx, sk);
   if (sk.finAt >= 0) setState(cx, sk, TCP_FIN_WAIT1);
 }

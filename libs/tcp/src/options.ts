@@ -4,6 +4,7 @@ import type { TcpContext } from './context.ts';
 import { INET_ECN_MASK } from './ecn.ts';
 import { armKeepalive, startKeepalive } from './keepalive.ts';
 import { reqskQueue } from './reqsk-queue.ts';
+import { setMaxPacingRate } from './pacing.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { setCongestionControl } from './transfer.ts';
@@ -11,6 +12,8 @@ import { setWindowClamp, spaceFromWindow } from './window.ts';
 
 /** setsockopt() as it reaches the protocol: values are checked in the socket layer; absent ones stay as they are. */
 export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
+  if (o.nodelay === true || (o.cork === false && sk.nodelay)) sk.nonaglePush = true;
+  if (o.nodelay === true || o.cork === false) sk.more = false;
   copyPlain(sk, o);
   if (o.rcvbuf !== undefined) {
     sk.rcvbuf = Math.max(o.rcvbuf, 2304);
@@ -21,6 +24,7 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
     sk.sndbufLocked = true;
   }
   if (o.rcvLowat !== undefined) setRcvLowat(sk, o.rcvLowat);
+  if (o.maxPacingRate !== undefined) setMaxPacingRate(sk, o.maxPacingRate || Number.POSITIVE_INFINITY);
   if (o.congestion !== undefined) setCongestionControl(cx, sk, o.congestion);
   if (o.quickack !== undefined) setQuickAck(cx, sk, Number(o.quickack));
   if (o.windowClamp !== undefined) setWindowClamp(sk, o.windowClamp);
@@ -42,6 +46,7 @@ function copyPlain(sk: TcpSock, o: SkOptions): void {
   if (o.userTimeoutMs !== undefined) sk.userTimeoutMs = o.userTimeoutMs;
   if (o.linger2Ms !== undefined) sk.linger2Ms = o.linger2Ms;
   if (o.tos !== undefined) sk.tos = o.tos & ~INET_ECN_MASK;
+  if (o.notsentLowat !== undefined) sk.notsentLowat = o.notsentLowat;
   if (o.ttl !== undefined) sk.ttl = o.ttl;
   if (o.reuseAddr !== undefined) sk.reuseAddr = o.reuseAddr;
   if (o.reusePort !== undefined) sk.reusePort = o.reusePort;

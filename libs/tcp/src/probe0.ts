@@ -5,6 +5,7 @@ import { armXmit, clearXmit, Pending, rearmRto } from './rto-arm.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS } from './sysctl.ts';
 import { currentMss, transmit } from './transmit.ts';
+import { eventNewDataSent } from './new-data.ts';
 import { orphanRetries, writeErr } from './write-err.ts';
 import { makeRec } from './rtx-queue.ts';
 
@@ -90,11 +91,6 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
 function sendForced(cx: TcpContext, sk: TcpSock, len: number, fin: boolean): void {
   const seq = sk.sndNxt;
   const rec = makeRec(seq, seq + len + (fin ? 1 : 0), fin ? TCP_FIN : 0, Math.max(len, 1));
-  rec.sentMs = cx.now;
-  rec.delivered = sk.delivered;
   transmit(cx, sk, seq, len, TCP_ACK | TCP_PSH | (fin ? TCP_FIN : 0));
-  sk.rtx.push(rec);
-  sk.sndNxt = rec.end;
-  sk.packetsOut++;
-  rearmRto(cx, sk);
+  eventNewDataSent(cx, sk, rec);
 }

@@ -3,7 +3,9 @@ import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
 import { CA_LOSS } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnRetransSyn, ecnSynAckFlags } from './ecn.ts';
+import { pacingCheck } from './pacing.ts';
 import { inCwndReduction } from './prr.ts';
+import { rateSkbSent } from './rate.ts';
 import { tryCollapse } from './retrans-collapse.ts';
 import { armXmit, Pending } from './rto-arm.ts';
 import { payloadLen, segsOf, type TxRec } from './rtx-queue.ts';
@@ -25,6 +27,7 @@ export function retransmitLost(cx: TcpContext, sk: TcpSock): void {
   for (; i < rtx.length && sk.lostOut > sk.retransOut; i++) {
     const r = rtx.at(i);
     if (!r.lost || r.retrans || r.sacked) continue;
+    if (pacingCheck(cx, sk)) break;
     const quota = sk.cwnd - sk.inFlight;
     if (quota <= 0 || !retransmit(cx, sk, i, quota)) break;
     cx.env.mib.inc(mib, r.segs);
@@ -111,7 +114,7 @@ function account(cx: TcpContext, sk: TcpSock, r: TxRec, len: number): void {
   sk.bytesRetrans += len;
   r.everRetrans = true;
   r.sentMs = cx.now;
-  r.delivered = sk.delivered;
+  rateSkbSent(cx, sk, r);
   sk.rtx.sentNow(r);
   if (env.tracing) {
     env.trace('tcp_retransmit_skb', undefined, {

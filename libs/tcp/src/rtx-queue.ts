@@ -16,8 +16,12 @@ export interface TxRec {
   segs: number;
   /** When it was last sent. */
   sentMs: Millis;
-  /** What the connection had delivered by then (tx.delivered). */
+  /** The connection by then, for the delivery rate (rate.ts): what had been delivered, when that was, and so on. */
   delivered: number;
+  deliveredCe: number;
+  deliveredMs: Millis;
+  firstTxMs: Millis;
+  isAppLimited: boolean;
   /** Ever retransmitted: no RTT sample from it (Karn). TCPCB_EVER_RETRANS */
   everRetrans: boolean;
   /** Retransmitted and not known to be lost again (TCPCB_SACKED_RETRANS). */
@@ -40,6 +44,10 @@ export function makeRec(seq: number, end: number, flags: number, mss: number): T
     segs: 1,
     sentMs: 0,
     delivered: 0,
+    deliveredCe: 0,
+    deliveredMs: 0,
+    firstTxMs: 0,
+    isAppLimited: false,
     everRetrans: false,
     retrans: false,
     sacked: false,

@@ -1,6 +1,7 @@
 import { FLAG_DATA_SACKED, FLAG_ORIG_SACK_ACKED, type AckState } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
 import { rackAdvance } from './rack.ts';
+import { rateSkbDelivered } from './rate.ts';
 import type { TxRec } from './rtx-queue.ts';
 import { highestSackSeq } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
@@ -27,7 +28,7 @@ export function tagRange(
   }
   if (end <= sk.sndUna || r.sacked) return;
   rackAdvance(cx, sk, r, end);
-  a.deliveredRec(r.sentMs, end, r.delivered);
+  rateSkbDelivered(sk, a, r, end);
   if (!r.everRetrans) {
     // It came after what was sent later.
     if (r.seq < highestSackSeq(sk) && r.seq < a.reord) a.reord = r.seq;

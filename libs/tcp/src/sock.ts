@@ -1,11 +1,13 @@
 import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus/skb';
 import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionState } from './cong/cong.ts';
+import type { ChronoState } from './chrono.ts';
 import { Conn } from './conn.ts';
 import { LossState } from './loss-state.ts';
 import { OfoQueue } from './ofo-queue.ts';
 import type { BindOwner } from './port-table.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
 import { Pending } from './rto-arm.ts';
+import type { RateState } from './rate.ts';
 import { RttEstimator } from './rtt.ts';
 import { RtxQueue } from './rtx-queue.ts';
 import type { SackBlock } from './sack-out.ts';
@@ -58,6 +60,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   userTimeoutMs = 0;
   linger2Ms = 0;
   userMss = 0;
+  notsentLowat = 0;
   windowClamp = 0;
   /** IP_MTU_DISCOVER, -1: as ip_no_pmtu_disc says. */
   pmtuDisc = -1;
@@ -106,6 +109,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   viewRepeats = 0;
   sndLimit = 0;
   readonly unconfirmed = new UnconfirmedQueue();
+  /** How far the application has written. */
+  sndTo = 0;
   /** How often what is unconfirmed was said again without an answer. */
   seamTries = 0;
   // a child's way to the accept queue
@@ -134,6 +139,15 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndUp = 0;
   /** End of the last segment below the MSS, for Nagle as Minshall has it. */
   sndSml = 0;
+  /** End of the last segment with PSH. */
+  pushedSeq = 1;
+  /** The last bytes came with MSG_MORE, and no ACK since. */
+  more = false;
+  /** TCP_NODELAY was just set: what is here goes, corked or not (TCP_NAGLE_PUSH). */
+  nonaglePush = false;
+  /** Bytes below TCP that the driver has not reported as sent (sk_wmem_alloc), and whether more waits for that. */
+  wmemAlloc = 0;
+  throttled = false;
   sndWscale = 0;
   readonly sendQueue = new SendQueue();
   readonly rtx = new RtxQueue();
@@ -237,12 +251,21 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   pacingRate = 0;
   /** Segments are spaced by that rate (sk_pacing_status). */
   pacing = false;
+  maxPacingRate = Number.POSITIVE_INFINITY;
+  /** When the next segment may leave, if they are spaced (tcp_wstamp_ns). */
+  wstampMs: Millis = 0;
+  /** Made when the first data is sent. */
+  rate: RateState | undefined = undefined;
+  chrono: ChronoState | undefined = undefined;
   prrDelivered = 0;
   prrOut = 0;
   cwndLimited = false;
   maxPacketsOut = 0;
   cwndUsageSeq = 0;
   private lossState: LossState | undefined = undefined;
+  /** The most in flight since cwndStampMs, while less than the window is used (snd_cwnd_used). */
+  cwndUsed = 0;
+  cwndStampMs: Millis = 0;
   readonly rtt = new RttEstimator();
   retransmits = 0;
   backoff = 0;
@@ -321,6 +344,11 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** Something waits to be sent for the first time (tcp_send_head). */
   get hasUnsent(): boolean {
     return this.sndTail > this.sndNxt || (this.finReady && !this.finSent);
+  }
+
+  /** The application has more to write than there is room for (SOCK_NOSPACE). */
+  get noSpace(): boolean {
+    return this.sndTo > this.sendQueue.end;
   }
 
   /** The end of the peer's window (tcp_wnd_end). */

@@ -18,6 +18,7 @@ import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
 import { tcpRcv } from './input.ts';
 import { keepaliveTimer } from './keepalive.ts';
+import { pacingTimer } from './pacing.ts';
 import { RequestSock } from './request.ts';
 import { requestTimer } from './reqsk-queue.ts';
 import { writeTimer } from './write-timer.ts';
@@ -172,4 +173,5 @@ function runTimers(cx: TcpContext, sk: TcpSock): void {
   if (timers.isExpired(Timer.Keepalive, now)) keepaliveTimer(cx, sk);
   if (timers.isExpired(Timer.Seam, now)) seamTimer(cx, sk);
   if (timers.isExpired(Timer.View, now)) emitView(cx, sk);
+  if (timers.isExpired(Timer.Pacing, now)) pacingTimer(cx, sk);
 }

@@ -68,6 +68,20 @@ export interface TcpSysctl {
   ipNoPmtuDisc: number;
   /** The least path MTU that is believed (net.ipv4.route.min_pmtu). */
   minPmtu: number;
+  /** Percent of the window per round trip: in slow start, after it. */
+  tcpPacingSsRatio: number;
+  tcpPacingCaRatio: number;
+  /** Least segments of a GSO skb. */
+  tcpMinTsoSegs: number;
+  /** Defer a GSO skb unless this part of the window can go. */
+  tcpTsoWinDivisor: number;
+  /** The budget for a GSO skb halves with each 2^this µs of RTT. */
+  tcpTsoRttLog: number;
+  tcpAutocorking: boolean;
+  /** Bytes that one connection may have below TCP. */
+  tcpLimitOutputBytes: number;
+  /** Bytes not sent yet beyond which a socket is not writable. */
+  tcpNotsentLowat: number;
   tcpCongestionControl: string;
   /** Those that a program without CAP_NET_ADMIN may choose besides the default. */
   tcpAllowedCongestionControl: readonly string[];
@@ -139,6 +153,14 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpMinSndMss: 48,
   ipNoPmtuDisc: 0,
   minPmtu: 552,
+  tcpPacingSsRatio: 200,
+  tcpPacingCaRatio: 120,
+  tcpMinTsoSegs: 2,
+  tcpTsoWinDivisor: 3,
+  tcpTsoRttLog: 9,
+  tcpAutocorking: true,
+  tcpLimitOutputBytes: 1_048_576,
+  tcpNotsentLowat: 4_294_967_295,
   tcpCongestionControl: 'cubic',
   tcpAllowedCongestionControl: ['reno', 'cubic'],
   cubicFastConvergence: true,

@@ -12,10 +12,12 @@ export const Timer = {
   Seam: 3,
   /** Ours: a view that can wait for the next ACK, but not for long. */
   View: 4,
+  /** pacing_timer: the next segment may leave. */
+  Pacing: 5,
 } as const;
 export type Timer = (typeof Timer)[keyof typeof Timer];
 
-const TIMERS = 5;
+const TIMERS = 6;
 
 /** Something the heap wakes: a sock, a request or a TIME-WAIT. */
 export abstract class Timed {
@@ -27,7 +29,7 @@ export abstract class Timed {
 
 /** When each timer of a sock is due. Arming and stopping cost a store; only the earliest one is seen by the heap. */
 export class TimerTable {
-  private readonly at: number[] = [NEVER, NEVER, NEVER, NEVER, NEVER];
+  private readonly at: number[] = [NEVER, NEVER, NEVER, NEVER, NEVER, NEVER];
   next: Millis = NEVER;
 
   set(timer: Timer, at: Millis): void {

@@ -2,6 +2,7 @@ import { TCP_CLOSE, TCP_LISTEN } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import { findCongestionControl } from './cong/registry.ts';
 import { startKeepalive } from './keepalive.ts';
+import { sndbufExpand } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_INIT_CWND, TCP_MIN_MSS, TCP_MSS_DEFAULT } from './sysctl.ts';
 import { syncMss } from './transmit.ts';
@@ -13,11 +14,13 @@ export function initTransfer(cx: TcpContext, sk: TcpSock): void {
   // RFC 5681 3.1: after more than one lost SYN the initial window is one segment
   sk.cwnd = sk.totalRetrans > 1 && sk.loss.undoMarker >= 0 ? 1 : TCP_INIT_CWND;
   sk.cwndCnt = 0;
+  sk.cwndStampMs = cx.now;
   sk.caState = 0;
   sk.highSeq = 0;
   sk.backoff = 0;
   if (sk.rtt.srttMs === 0) sk.rtt.noSample();
   initCongestionControl(cx, sk);
+  sndbufExpand(cx, sk);
   initBufferSpace(cx, sk);
   startKeepalive(cx, sk);
 }

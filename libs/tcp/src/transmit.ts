@@ -1,5 +1,6 @@
 import { TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnSend } from './ecn.ts';
 import type { OutSegment } from './out-segment.ts';
@@ -179,6 +180,7 @@ function eventAckSent(cx: TcpContext, sk: TcpSock): void {
 
 /** tcp_event_data_sent(): an answer within the ACK timeout makes this an interactive session. */
 function eventDataSent(cx: TcpContext, sk: TcpSock): void {
+  if (sk.inFlight === 0) sk.cc.cwndEvent?.(cx, sk, CaEvent.TxStart);
   sk.lastSndMs = cx.now;
   if (cx.now - sk.lastRcvMs < sk.atoMs && sk.pingpong < 255) sk.pingpong++;
 }

@@ -9,6 +9,7 @@ import {
   type SkEvt,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 
@@ -102,7 +103,7 @@ export const opAck = (sk: TcpSock): number => (sk.opBusy ? sk.opSeq - 1 : sk.opS
 export const opErrno = (sk: TcpSock): number => (sk.opBusy ? 0 : sk.opErrno);
 
 function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
-  const limit = sk.sendQueue.start + sndSpace(cx, sk);
+  const limit = Math.min(sk.sendQueue.start + sndSpace(sk), Math.max(sk.sndNxt - 1, 0) + notsentLowat(cx, sk));
   if (limit > sk.sndLimit) sk.sndLimit = limit;
   const finRcvd = sk.finRcvdAt >= 0;
   // A TIME-WAIT is an object of its own; the sock it came from is closed.
@@ -119,6 +120,7 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     rcvNxt: Math.max(0, (finRcvd ? sk.finRcvdAt : sk.rcvNxt) - 1),
     finRcvd,
     finAcked: sk.finAcked,
+    sndbuf: sk.sndbuf,
     err: sk.err,
     softErr: sk.softErr,
   };
@@ -129,11 +131,7 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   return view;
 }
 
-/** tcp_sndbuf_expand(): twice the congestion window, within tcp_wmem. */
-function sndSpace(cx: TcpContext, sk: TcpSock): number {
-  if (sk.sndbufLocked) return sk.sndbuf;
-  return Math.max(SNDBUF_MIN, Math.min(2 * sk.cwnd * sk.mssCache, cx.sysctl.tcpWmem[2]));
-}
+const sndSpace = (sk: TcpSock): number => (sk.sndbufLocked ? sk.sndbuf : Math.max(SNDBUF_MIN, sk.sndbuf));
 
 function awaitsAnswer(sk: TcpSock): boolean {
   if (sk.orphan) return false;

@@ -10,6 +10,7 @@ import {
   type RouteQuery,
   type SkCmd,
   type SkEvt,
+  type SkOptions,
   type SkView,
   type TraceEvent,
 } from '@skbus/skb';
@@ -337,11 +338,18 @@ export function handshake(t: Scripted, synOpts: TcpOptions = { mss: 1000 }): num
   return child.sk;
 }
 
-/** An active connection, sk 2; options of the peer's SYN-ACK as given. */
-export function activeOpen(t: Scripted, synAckOpts: TcpOptions = { mss: 1000 }, win = 32_792): number {
+/** An active connection, sk 2; options of the peer's SYN-ACK as given, `rttMs` after the SYN. */
+export function activeOpen(
+  t: Scripted,
+  synAckOpts: TcpOptions = { mss: 1000 },
+  win = 32_792,
+  rttMs: Millis = 0,
+  options?: SkOptions,
+): number {
   t.theirPort = 8080;
-  t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
+  t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 }, ...(options ? { options } : {}) });
   t.sent();
+  t.wait(rttMs);
   t.inject('S.', 0, 1, { opts: synAckOpts, win });
   t.sent();
   return SK;

@@ -1,0 +1,18 @@
+import type { TcpContext } from './context.ts';
+import { rateSkbSent } from './rate.ts';
+import { Pending, rearmRto } from './rto-arm.ts';
+import type { TxRec } from './rtx-queue.ts';
+import type { TcpSock } from './sock.ts';
+
+/** tcp_event_new_data_sent() */
+export function eventNewDataSent(cx: TcpContext, sk: TcpSock, rec: TxRec): void {
+  cx.env.trace('tcp_event_new_data_sent');
+  cx.env.mib.inc('TcpExtTCPOrigDataSent', rec.segs);
+  const first = sk.packetsOut === 0;
+  rec.sentMs = cx.now;
+  rateSkbSent(cx, sk, rec);
+  sk.rtx.push(rec);
+  sk.sndNxt = rec.end;
+  sk.packetsOut += rec.segs;
+  if (first || sk.pending === Pending.LossProbe) rearmRto(cx, sk);
+}
