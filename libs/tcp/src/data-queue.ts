@@ -96,6 +96,7 @@ function drainOfo(cx: TcpContext, sk: TcpSock): void {
     cx.env.consume(s.skb);
     if (s.fin) {
       sk.ofo.splice(0, n + 1);
+      sk.ackOnConfirm = true;
       step8Fin(cx, sk, s.end - 1);
       return;
     }

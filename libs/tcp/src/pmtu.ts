@@ -16,8 +16,9 @@ export function mtuReduced(cx: TcpContext, sk: TcpSock, reported: number): void 
   if (reported < least) sk.pmtuLocked = true;
   const mtu = Math.min(sk.mtu, Math.max(reported, least));
   if (reported < mtu && dontFragment(cx, sk)) sk.softErr = ERRNO.EMSGSIZE;
-  if (mode === IP_PMTUDISC_DONT || sk.mtu <= mtu) return;
+  if (sk.mtu <= mtu) return;
   syncMss(cx, sk, mtu);
-  simpleRetransmit(cx, sk);
+  // without discovery the route learns all the same (tcp_current_mss), but nothing is sent again before its time
+  if (mode !== IP_PMTUDISC_DONT) simpleRetransmit(cx, sk);
   cx.touch(sk);
 }
