@@ -188,7 +188,8 @@ export class NetdevCore {
   private validateXmitSkb(port: Port, skb: SkBuff, now: Millis): void {
     this.env.trace('validate_xmit_skb', skb);
     const { features, dev, stats } = port;
-    if (skb.gsoSize > 0 && skb.len - ETHERNET_HLEN > dev.mtu && !(features.tso && skb.gsoType === SKB_GSO_TCPV4)) {
+    // also one that the device could carry whole: the path may be narrower (netif_needs_gso)
+    if (skb.gsoSize > 0 && !(features.tso && skb.gsoType === SKB_GSO_TCPV4)) {
       this.xmitSegments(port, skb, now);
       return;
     }

@@ -32,6 +32,8 @@ export function step8Fin(cx: TcpContext, sk: TcpSock, at: number): void {
     setState(cx, sk, TCP_CLOSING);
   }
   purgeOfo(cx, sk);
+  // tcp_sack_reset(): nothing more comes, so no duplicate is worth a word
+  sk.dsackStart = sk.dsackEnd = 0;
   viewChanged(cx, sk);
   if (sk.orphan) confirmFin(cx, sk);
   else armSeam(cx, sk);

@@ -32,6 +32,8 @@ export function pyLines(text: string): PyLine[] {
   let first = 0;
   let indent = 0;
   let depth = 0;
+  /** A statement behind a `;` is as far in as the one before it. */
+  let behind = false;
   const flush = (): void => {
     if (tokens.length > 0) lines.push({ indent, line: first, tokens });
     tokens = [];
@@ -42,7 +44,8 @@ export function pyLines(text: string): PyLine[] {
       const start = text.lastIndexOf('\n', at - 1) + 1;
       const before = text.slice(start, at);
       // What stands behind %{ is at the beginning, however far it was moved there.
-      indent = start === 0 || before.trim() !== '' ? 0 : before.length;
+      if (!behind) indent = start === 0 || before.trim() !== '' ? 0 : before.length;
+      behind = false;
     }
     tokens.push({ kind, text: t });
   };
@@ -52,12 +55,17 @@ export function pyLines(text: string): PyLine[] {
     if (m === null) throw new PyError(line, `'${text[at]}' is not understood in %{ code }%`);
     const [all, , newline, num, str, name, op] = m;
     if (newline !== undefined) {
-      if (depth === 0) flush();
+      if (depth === 0) {
+        flush();
+        behind = false;
+      }
     } else if (num !== undefined) push('number', num, at);
     else if (str !== undefined) push('string', str, at);
     else if (name !== undefined) push('name', name, at);
-    else if (op === ';' && depth === 0) flush();
-    else if (op !== undefined) {
+    else if (op === ';' && depth === 0) {
+      flush();
+      behind = true;
+    } else if (op !== undefined) {
       if ('([{'.includes(op)) depth++;
       if (')]}'.includes(op)) depth--;
       push('op', op, at);

@@ -19,6 +19,7 @@ test.each([
   'x = 5\nx += 1 * 2\nassert x == 7 # seven\n\nassert max(1, x) == 7 and len("abc") == 3',
   'assert (1 +\n  2) == 3',
   'if tcpi_snd_cwnd > 5:\n  y = 1\n  z = 2\nelif True:\n  assert False\nelse: assert False\nassert y + z == 3',
+  'assert 1 == 1, 2;\\\n   assert 2 == 2;\\\n',
   'if False: assert False\nassert 1 if True else 0',
 ])('%s', (text) => {
   expect(run(text)).toEqual([]);

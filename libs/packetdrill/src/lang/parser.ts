@@ -3,12 +3,20 @@ import { parseList, parseUnary } from './parse-expr.ts';
 import { parsePacket } from './parse-packet.ts';
 import { Tokens } from './tokens.ts';
 
+/** Words that the runner of Linux's own scripts defines on the command line (ksft_runner.sh, for IPv4). */
+const USUAL: readonly (readonly [string, string])[] = [
+  ['CMSG_LEVEL_IP', 'SOL_IP'],
+  ['CMSG_TYPE_RECVERR', 'IP_RECVERR'],
+  ['TFO_COOKIE', '3021b9d889017eeb'],
+  ['TFO_COOKIE_ZERO', 'b7c12350a90dc8f5'],
+];
+
 /**
  * Reads a script. `defines` replaces words, as the script's own `--define=NAME=value` does. Throws a ScriptError with the
  * place of what it does not understand.
  */
 export function parseScript(text: string, file: string, defines: ReadonlyMap<string, string> = new Map()): Script {
-  const t = new Tokens(text, file, defines);
+  const t = new Tokens(text, file, defines, USUAL);
   const options: ScriptOption[] = [];
   while (t.peek().kind === 'option') options.push(parseOption(t));
   const init = parseBareCommand(t);
@@ -31,7 +39,7 @@ function parseOption(t: Tokens): ScriptOption {
   if (name === 'define' || name === 'D') {
     const m = /^([A-Za-z0-9_]+)=([\s\S]*)$/.exec(value ?? '');
     if (m === null) t.failAt({ line, column }, `--${name} needs NAME=value`);
-    if (!t.defines.has(m[1]!)) t.defines.set(m[1]!, m[2]!);
+    t.define(m[1]!, m[2]!);
   }
   return { name, value: /^".*"$/s.test(value ?? '') ? value!.slice(1, -1) : value, line, column };
 }

@@ -5,14 +5,26 @@ import { lex, type Token, type TokenKind } from './lexer.ts';
 /** The tokens of a script with a cursor. Words that the script (or the caller) defined are replaced as they are read. */
 export class Tokens {
   readonly file: string;
-  readonly defines: Map<string, string>;
+  /** The caller's definitions; they hold, whatever the script says. */
+  private readonly given: ReadonlyMap<string, string>;
+  private readonly defines: Map<string, string>;
   private readonly list: Token[];
   private at = 0;
 
-  constructor(text: string, file: string, defines: ReadonlyMap<string, string>) {
+  constructor(
+    text: string,
+    file: string,
+    given: ReadonlyMap<string, string>,
+    usual: readonly (readonly [string, string])[] = [],
+  ) {
     this.file = file;
-    this.defines = new Map(defines);
+    this.given = given;
+    this.defines = new Map([...usual, ...given]);
     this.list = lex(text, file);
+  }
+
+  define(name: string, value: string): void {
+    if (!this.given.has(name)) this.defines.set(name, value);
   }
 
   /** The token `ahead` of the next one. */

@@ -108,6 +108,8 @@ function sendfile(cx: CallContext, args: readonly Expr[]): Call {
 
 /** A string, or zeros. */
 function bufferOf(e: Expr, count: number): Uint8Array {
+  if (e.kind === 'word' && e.name === 'NULL' && count > 0)
+    throw new ValueError(e, 'a buffer at NULL cannot be passed to a target: it would have to be its memory');
   const b = new Uint8Array(Math.max(0, count));
   if (e.kind === 'string') for (let i = 0; i < Math.min(count, e.value.length); i++) b[i] = e.value.charCodeAt(i);
   return b;

@@ -14,6 +14,7 @@ import { Fds } from './fds.ts';
 import { History } from './history.ts';
 import { BadPacket, Inbox, type Arrived } from './inbox.ts';
 import { differences } from './match.ts';
+import { Nstat } from './nstat.ts';
 import { runCommand } from './shell.ts';
 import { makeCall, resultDifference } from './syscalls.ts';
 import { compareTimestamps, sameTimestamp } from './timestamps.ts';
@@ -71,6 +72,7 @@ class Run {
   private readonly translator: Translator;
   private readonly earlyAcks: EarlyAcks;
   private readonly history = new History();
+  private readonly nstat = new Nstat();
   private readonly variables = new Map<string, unknown>();
   /** The script's, and what the target may add. */
   private readonly toleranceUs: Us;
@@ -325,9 +327,9 @@ class Run {
 
   private async command(text: string, at: Place): Promise<void> {
     try {
-      await runCommand(text, this.target, (n) => this.opts.note?.(`${this.script.file}:${at.line}: ${n}`));
+      await runCommand(text, this.target, this.nstat, (n) => this.opts.note?.(`${this.script.file}:${at.line}: ${n}`));
     } catch (error) {
-      if (error instanceof Error && error.constructor === Error) this.fail(at, `\`${text}\`: ${error.message}`);
+      if (error instanceof Error && error.constructor === Error) this.fail(at, error.message);
       throw error;
     }
   }

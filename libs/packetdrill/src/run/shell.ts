@@ -1,4 +1,5 @@
 import type { Target } from '../target.ts';
+import { grep, type Nstat } from './nstat.ts';
 
 /** What the scripts of Linux's own suite set before they begin (their defaults.sh). */
 const DEFAULTS: Readonly<Record<string, string>> = {
@@ -26,19 +27,44 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 };
 
 /** Set-up of Linux's devices, caches and tools that a stack without them has no use for. */
-const LINUX_ONLY = new Set(['tc', 'ethtool', 'sync', 'modprobe', 'rm', 'mount', 'touch', 'mkdir', 'sleep', 'chmod']);
+const LINUX_ONLY = new Set([
+  'tc',
+  'ethtool',
+  'sync',
+  'modprobe',
+  'rm',
+  'mount',
+  'touch',
+  'mkdir',
+  'sleep',
+  'chmod',
+  'dd',
+]);
 const NOTHING = new Set(['true', ':', 'echo', 'cat', 'set', 'export', 'exit', 'printf']);
 
 /**
  * A script's `command`. A target that is a real machine runs it; for the others what it means to the stack is done here,
  * and a command that is not understood is an error, as it may matter.
  */
-export async function runCommand(text: string, target: Target, note: (n: string) => void): Promise<void> {
+export async function runCommand(text: string, target: Target, nstat: Nstat, note: (n: string) => void): Promise<void> {
   if (target.command !== undefined) {
-    await target.command(text);
+    try {
+      await target.command(text);
+    } catch (e) {
+      throw e instanceof Error ? new Error(`\`${text}\`: ${e.message}`, { cause: e }) : e;
+    }
     return;
   }
-  for (const line of simpleCommands(text)) await runSimple(splitWords(line), line, target, note);
+  for (const line of simpleCommands(text)) {
+    const [first, ...filters] = pipeline(line);
+    try {
+      if (filters.length > 0 || first![0] === 'nstat') await runNstat(first!, filters, line, target, nstat);
+      else await runSimple(first!, line, target, note);
+    } catch (e) {
+      if (e instanceof Error && e.constructor === Error) throw new Error(`\`${line}\`: ${e.message}`, { cause: e });
+      throw e;
+    }
+  }
 }
 
 /** The commands of a shell script without loops and conditions. */
@@ -59,6 +85,38 @@ function splitWords(line: string): string[] {
     .map((w) =>
       arithmetic(w.replaceAll(/"((?:\\.|[^"\\])*)"|'([^']*)'/g, (_, a?: string, b?: string) => a ?? b ?? '')),
     );
+}
+
+/** The commands of `a | b | c`, each as its words. */
+function pipeline(line: string): string[][] {
+  const parts: string[] = [''];
+  for (const piece of line.match(/"(?:\\.|[^"\\])*"|'[^']*'|\|\|?|[^"'|]+|["']/g) ?? []) {
+    if (piece === '||') break;
+    if (piece === '|') parts.push('');
+    else parts[parts.length - 1] += piece;
+  }
+  return parts.map(splitWords);
+}
+
+/** `nstat | grep NAME | grep -q " 3 "`: fails if nothing passes, as the shell's would. */
+async function runNstat(
+  words: readonly string[],
+  filters: readonly (readonly string[])[],
+  line: string,
+  target: Target,
+  nstat: Nstat,
+): Promise<void> {
+  const unknown = new Error(`it is not a command that the ${target.name} target understands`);
+  if (words[0] !== 'nstat') throw unknown;
+  let lines = await nstat.lines(target, words.slice(1));
+  const seen = filters.length > 1 ? grep(lines, filters[0]!) : undefined;
+  for (const f of filters) {
+    const passed = grep(lines, f);
+    if (passed === undefined) throw unknown;
+    lines = passed;
+  }
+  if (filters.length > 0 && lines.length === 0)
+    throw new Error(seen === undefined ? 'no counter is like that' : `the counters are: ${seen.join('; ') || 'none'}`);
 }
 
 /** `$((15*1024*1024))` */
@@ -94,7 +152,6 @@ async function runSimple(
     runIp(args, line, target, note);
     return;
   }
-  if (base === 'nstat' && !line.includes('|')) return;
   if (NOTHING.has(base) && !line.includes('>')) return;
   const written = /^echo\s+(.*?)\s*>\s*\/proc\/sys\/(\S+)$/.exec(line);
   if (written !== null) {

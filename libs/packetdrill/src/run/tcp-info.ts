@@ -19,22 +19,6 @@ const FIELDS: readonly (readonly [string, 1 | 2 | 4 | 8])[] = [
   ['total_rto_time', 4],
 ];
 
-/** As C lays it out, little endian. Fields that are not given are 0. */
-export function encodeTcpInfo(info: Readonly<Record<string, number>>): Uint8Array {
-  const b = new Uint8Array(FIELDS.reduce((n, [, size]) => n + size, 0));
-  const view = new DataView(b.buffer);
-  let at = 0;
-  for (const [name, size] of FIELDS) {
-    const v = Math.round(info[name] ?? 0);
-    if (size === 1) b[at] = v;
-    else if (size === 2) view.setUint16(at, v, true);
-    else if (size === 4) view.setUint32(at, v >>> 0, true);
-    else view.setBigUint64(at, BigInt(v), true);
-    at += size;
-  }
-  return b;
-}
-
 /** `tcpi_snd_cwnd` … of what getsockopt(TCP_INFO) gave; an older kernel's struct is shorter. */
 export function decodeTcpInfo(b: Uint8Array): Map<string, number> {
   const view = new DataView(b.buffer, b.byteOffset, b.byteLength);

@@ -1,9 +1,8 @@
-import { AF_INET, parseIpv4, SOL_TCP, TCP_INFO } from '@skbus/skb';
+import { AF_INET, parseIpv4 } from '@skbus/skb';
 import type { Host } from '@skbus/sim';
 import type { OptValue, SockAddr, SysReply, SysRequest } from '@skbus/socket';
 import type { SysOpt, SysPollFd } from '../sys.ts';
 import type { SysAddr, SysCalls, SysResult, SysTicket } from '../target.ts';
-import { tcpInfoOf } from './engine-info.ts';
 
 /** System calls of one program on a simulated host. */
 export class EngineSys implements SysCalls {
@@ -65,13 +64,8 @@ export class EngineSys implements SysCalls {
     return this.call({ call: 'getpeername', fd });
   }
 
-  getsockopt(fd: number, level: number, name: number, len: number): SysTicket {
-    const ticket = this.call({ call: 'getsockopt', fd, level, name });
-    const { result } = ticket;
-    if (result === undefined || result.ret < 0 || level !== SOL_TCP || name !== TCP_INFO) return ticket;
-    const info = this.tcpInfo(fd);
-    if (info !== undefined) result.opt = info.subarray(0, len);
-    return ticket;
+  getsockopt(fd: number, level: number, name: number): SysTicket {
+    return this.call({ call: 'getsockopt', fd, level, name });
   }
 
   setsockopt(fd: number, level: number, name: number, value: SysOpt): SysTicket {
@@ -88,12 +82,6 @@ export class EngineSys implements SysCalls {
 
   poll(fds: readonly SysPollFd[], timeoutMs: number): SysTicket {
     return this.call({ call: 'poll', fds, timeoutMs });
-  }
-
-  private tcpInfo(fd: number): Uint8Array | undefined {
-    const row = this.host.sockets.sockets().find((s) => s.proc === this.process && s.fd === fd);
-    const info = row === undefined ? undefined : this.host.tcp.tcpInfo(row.sk);
-    return info === undefined ? undefined : tcpInfoOf(info);
   }
 
   private call(req: SysRequest): SysTicket {

@@ -1,4 +1,4 @@
-import { ETH_P_ARP, ETH_P_IP, parseIpv4 } from '@skbus/skb';
+import { ETH_P_ARP, ETH_P_IP, formatIpv4, parseIpv4 } from '@skbus/skb';
 import type { Host, Net } from '@skbus/sim';
 import {
   ARP_LEN,
@@ -11,6 +11,9 @@ import {
   parseEthernet,
 } from '@skbus/wire';
 import type { TargetOptions } from '../target.ts';
+
+/** Another address of the same network. */
+const neighbourOf = (ip: number): string => formatIpv4((ip ^ 2) >>> 0);
 
 /** What the script's side of the wire is called on Ethernet. */
 const SCRIPT_MAC = 0x02_0000_00_5c01;
@@ -35,7 +38,8 @@ export class ScriptWire {
     const link = net.link({ latencyMs: 0 });
     this.ifindex = host.attach(link, `${opts.localIp}/${opts.prefixLen}`, { mtu: opts.mtu });
     link.attach({ frame: (bytes) => this.onFrame(bytes), done: () => {} });
-    host.route('default', opts.gatewayIp);
+    // Linux's own runner names the host itself: everything is on the link.
+    host.route('default', opts.gatewayIp === opts.localIp ? neighbourOf(this.localIp) : opts.gatewayIp);
     this.mac = host.ip.devices().find((d) => d.ifindex === this.ifindex)!.mac;
   }
 
