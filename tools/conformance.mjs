@@ -16,17 +16,18 @@ const SCRIPTS = 'test/packetdrill/scripts/';
 const STATUSES = ['met', 'deviates', 'not-applicable', 'open'];
 const LEVELS = ['MUST', 'MUST NOT', 'SHOULD', 'SHOULD NOT', 'MAY'];
 
-const RFCS = {
-  9293: 'Transmission Control Protocol',
-  1122: 'Requirements for Internet Hosts: its TCP part, by the table in 4.2.5',
-  7323: 'TCP Extensions for High Performance',
-  6298: "Computing TCP's Retransmission Timer",
-  5681: 'TCP Congestion Control',
-  6675: 'A Conservative Loss Recovery Algorithm Based on SACK',
-  8985: 'The RACK-TLP Loss Detection Algorithm',
-  5961: "Improving TCP's Robustness to Blind In-Window Attacks",
-  9438: 'CUBIC for Fast and Long-Distance Networks',
-};
+/** In the page's order. */
+const RFCS = new Map([
+  [9293, 'Transmission Control Protocol'],
+  [1122, 'Requirements for Internet Hosts: its TCP part, by the table in 4.2.5'],
+  [7323, 'TCP Extensions for High Performance'],
+  [6298, "Computing TCP's Retransmission Timer"],
+  [5681, 'TCP Congestion Control'],
+  [6675, 'A Conservative Loss Recovery Algorithm Based on SACK'],
+  [8985, 'The RACK-TLP Loss Detection Algorithm'],
+  [5961, "Improving TCP's Robustness to Blind In-Window Attacks"],
+  [9438, 'CUBIC for Fast and Long-Distance Networks'],
+]);
 
 /**
  * @typedef {{ file: string, name: string }} TestRef
@@ -52,7 +53,7 @@ function check(all) {
   for (const r of all) {
     if (ids.has(r.id)) bad.push(`${r.id}: twice`);
     ids.add(r.id);
-    if (RFCS[r.rfc] === undefined) bad.push(`${r.id}: unknown RFC ${r.rfc}`);
+    if (!RFCS.has(r.rfc)) bad.push(`${r.id}: unknown RFC ${r.rfc}`);
     if (!/^(?:\d+(?:\.\d+)*|A\.\d+)$/.test(r.section)) bad.push(`${r.id}: section ${r.section}`);
     if (!LEVELS.includes(r.level)) bad.push(`${r.id}: level ${r.level}`);
     if (!STATUSES.includes(r.status)) bad.push(`${r.id}: status ${r.status}`);
@@ -191,15 +192,15 @@ function render(all) {
     '|---|---|---|---|---|---|---|',
   ];
   const count = (of) => STATUSES.map((s) => of.filter((r) => r.status === s).length).join(' | ');
-  for (const [rfc, title] of Object.entries(RFCS)) {
-    const of = all.filter((r) => String(r.rfc) === rfc);
+  for (const [rfc, title] of RFCS) {
+    const of = all.filter((r) => r.rfc === rfc);
     lines.push(`| [${rfc}](#rfc-${rfc}) | ${title} | ${of.length} | ${count(of)} |`);
   }
   lines.push(`| | **all** | ${all.length} | ${count(all)} |`);
-  for (const [rfc, title] of Object.entries(RFCS)) {
+  for (const [rfc, title] of RFCS) {
     lines.push('', `## RFC ${rfc}`, '', `[${title}](https://www.rfc-editor.org/rfc/rfc${rfc}).`, '');
     lines.push('| id | section | level | requirement | status | tests |', '|---|---|---|---|---|---|');
-    for (const r of all.filter((x) => String(x.rfc) === rfc)) lines.push(line(r));
+    for (const r of all.filter((x) => x.rfc === rfc)) lines.push(line(r));
   }
   return `${lines.join('\n')}\n`;
 }
