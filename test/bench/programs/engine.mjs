@@ -8,7 +8,7 @@ import { cut, Engine, fixWindow, linearize, MSS, noteSent, segment } from '../li
 const CHUNK = new Uint8Array(65_536);
 /** Segments that arrive together, as one poll of a driver brings them. */
 const BATCH = 32;
-const WARM_UP = 0.4;
+const WARM_UP = 1;
 const RTT_MS = 10;
 
 /** CPU time of this process in ms. */
@@ -28,7 +28,9 @@ function rate(ms, work) {
     let end = start;
     let done = 0;
     while (end - start < length) {
-      for (let i = 0; i < 16; i++) done += work();
+      // Asking for the CPU time is dear, so not too often.
+      const until = performance.now() + 10;
+      while (performance.now() < until) for (let i = 0; i < 8; i++) done += work();
       end = cpuMs();
     }
     return (done * 1000) / (end - start);
@@ -100,7 +102,7 @@ function requests(ms, n) {
   /** @type {Conn} */
   let c = conns[0];
   e.onPacket = (skb) => noteSent(c, skb);
-  return rate(ms, () => {
+  const work = () => {
     c = conns[next];
     next = next + 1 === n ? 0 : next + 1;
     e.now += 0.001;
@@ -111,7 +113,15 @@ function requests(ms, n) {
     e.write(c, answer);
     e.settle();
     return 1;
-  });
+  };
+  everyOne(n, work);
+  return rate(ms, work);
+}
+
+/** The first ones are special for each connection, and its memory is not where it will stay. @param {number} n @param {() => number} work */
+function everyOne(n, work) {
+  for (let done = 0; done < 4 * n;) done += work();
+  globalThis.gc?.();
 }
 
 /** Ten segments, each of another connection, then the next ten, round and round. @param {number} ms @param {number} n */
@@ -120,7 +130,7 @@ function connections(ms, n) {
   const conns = Array.from({ length: n }, (_, i) => e.open(i));
   let next = 0;
   e.onPacket = () => {};
-  const value = rate(ms, () => {
+  const work = () => {
     e.now += 0.001;
     for (let i = 0; i < 10; i++) {
       e.receive(segment(conns[next], TCP_ACK, MSS, 0xffff, e.now));
@@ -128,7 +138,9 @@ function connections(ms, n) {
     }
     e.settle();
     return 10;
-  });
+  };
+  everyOne(n, work);
+  const value = rate(ms, work);
   check(e);
   return value;
 }
