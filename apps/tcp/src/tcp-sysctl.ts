@@ -8,6 +8,8 @@ interface Row {
   names?: 'one' | 'list';
   /** In place of numbers: ports and ranges of ports, `a-b,c`. */
   ports?: true;
+  /** In place of numbers: keys of Fast Open, four words in hex each. */
+  keys?: true;
   min: number;
   max: number;
 }
@@ -45,6 +47,9 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_dsack': flag('tcpDsack'),
   'net.ipv4.tcp_ecn': count('tcpEcn', 2),
   'net.ipv4.tcp_ecn_fallback': flag('tcpEcnFallback'),
+  'net.ipv4.tcp_fastopen': count('tcpFastopen'),
+  'net.ipv4.tcp_fastopen_blackhole_timeout_sec': count('tcpFastopenBlackholeTimeoutSec'),
+  'net.ipv4.tcp_fastopen_key': { key: 'tcpFastopenKey', numbers: 0, keys: true, min: 0, max: 0 },
   'net.ipv4.tcp_fin_timeout': count('tcpFinTimeout', 120),
   'net.ipv4.tcp_invalid_ratelimit': count('tcpInvalidRatelimit'),
   'net.ipv4.tcp_keepalive_intvl': count('tcpKeepaliveIntvl', 32_767, 1),
@@ -105,6 +110,7 @@ export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undef
   if (row === undefined) return undefined;
   const value = s[row.key];
   if (row.names !== undefined) return Array.isArray(value) ? value.join(' ') : String(value);
+  if (row.keys === true) return formatKeys(s.tcpFastopenKey);
   if (row.ports === true) return s.ipLocalReservedPorts.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(',');
   return Array.isArray(value) ? value.join('\t') : String(Number(value));
 }
@@ -116,6 +122,7 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (row === undefined) return `no such key: ${name}`;
   const words = text.trim().split(/\s+/);
   if (row.names !== undefined) return parseNames(name, row, words);
+  if (row.keys === true) return parseKeys(name, row, text.trim());
   if (row.ports === true) return parsePorts(name, row, text.trim());
   const numbers = words.map((w) => (/^\d{1,10}$/.test(w) ? Number(w) : Number.NaN));
   const wanted = Math.max(row.numbers, 1);
@@ -126,6 +133,25 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) return `${name}: "${text}" must not go down`;
   if (row.numbers === 0) return { [row.key]: numbers[0] === 1 };
   return { [row.key]: wanted === 1 ? numbers[0] : numbers };
+}
+
+/** proc_tcp_fastopen_key(): words in the host's order, which is little-endian where it matters. Zeros: none was set. */
+function formatKeys(keys: Uint8Array): string {
+  const bytes = keys.length === 0 ? new Uint8Array(16) : keys;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const word = (at: number): string => view.getUint32(at, true).toString(16).padStart(8, '0');
+  const one = (at: number): string => [0, 4, 8, 12].map((i) => word(at + i)).join('-');
+  return bytes.length === 32 ? `${one(0)},${one(16)}` : one(0);
+}
+
+function parseKeys(name: string, row: Row, text: string): Partial<TcpSysctl> | string {
+  const keys = text.split(',');
+  const words = keys.flatMap((k) => k.trim().split('-'));
+  if (keys.length > 2 || words.length !== 4 * keys.length || !words.every((w) => /^[0-9a-f]{1,8}$/i.test(w)))
+    return `${name}: "${text}" is not one or two keys of the form 01234567-89abcdef-01234567-89abcdef`;
+  const view = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach((w, i) => view.setUint32(4 * i, Number.parseInt(w, 16), true));
+  return { [row.key]: new Uint8Array(view.buffer) };
 }
 
 /** proc_do_large_bitmap(): the empty list is an empty text or a lone comma. */

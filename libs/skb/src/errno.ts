@@ -7,7 +7,7 @@ export const ERRNO = {
   EPFNOSUPPORT: 96, EAFNOSUPPORT: 97, EADDRINUSE: 98, EADDRNOTAVAIL: 99, ENETDOWN: 100, ENETUNREACH: 101,
   ECONNABORTED: 103, ECONNRESET: 104, ENOBUFS: 105, EISCONN: 106, ENOTCONN: 107, ETIMEDOUT: 110,
   ECONNREFUSED: 111, EHOSTDOWN: 112, EHOSTUNREACH: 113, EALREADY: 114, EINPROGRESS: 115, ESRCH: 3,
-  EPROTO: 71, ENONET: 64, ENOTSUP: 95,
+  EPROTO: 71, ENODATA: 61, ENONET: 64, ENOTSUP: 95,
 } as const;
 
 export type ErrnoName = keyof typeof ERRNO;
@@ -36,7 +36,7 @@ const TEXT: Partial<Record<ErrnoName, string>> = {
   ENOBUFS: 'No buffer space available', EISCONN: 'Transport endpoint is already connected',
   ENOTCONN: 'Transport endpoint is not connected', ETIMEDOUT: 'Connection timed out',
   ECONNREFUSED: 'Connection refused', EHOSTDOWN: 'Host is down', ENONET: 'Machine is not on the network', EHOSTUNREACH: 'No route to host',
-  EALREADY: 'Operation already in progress', EINPROGRESS: 'Operation now in progress',
+  EALREADY: 'Operation already in progress', EINPROGRESS: 'Operation now in progress', ENODATA: 'No data available',
 };
 
 /** strerror(3). */

@@ -79,6 +79,8 @@ export interface SkListen {
 /** MSG_FASTOPEN: bytes that may go with the SYN (RFC 7413). How many did, ProtoView.sndGot says. */
 export interface SkFastOpen {
   data: Uint8Array;
+  /** TCP_FASTOPEN_CONNECT: if data could go with the SYN, send nothing; the answer is ENODATA, and connect comes again. */
+  defer?: boolean;
 }
 export interface SkConnect {
   addr: Ipv4Addr;

@@ -121,6 +121,7 @@ export const TRACEPOINTS = {
   tcp_connect: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_connect' },
   tcp_connect_init: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_connect_init' },
   tcp_connect_queue_skb: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_connect_queue_skb' },
+  tcp_send_syn_data: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_send_syn_data' },
   tcp_rcv_synsent_state_process: { file: 'net/ipv4/tcp_input.c', sym: 'tcp_rcv_synsent_state_process' },
   tcp_finish_connect: { file: 'net/ipv4/tcp_input.c', sym: 'tcp_finish_connect' },
   // TCP, passive open
@@ -135,6 +136,7 @@ export const TRACEPOINTS = {
   ip_build_and_send_pkt: { file: 'net/ipv4/ip_output.c', sym: 'ip_build_and_send_pkt' },
   reqsk_timer_handler: { file: 'net/ipv4/inet_connection_sock.c', sym: 'reqsk_timer_handler' },
   tcp_rtx_synack: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_rtx_synack' },
+  tcp_fastopen_create_child: { file: 'net/ipv4/tcp_fastopen.c', sym: 'tcp_fastopen_create_child' },
   tcp_retransmit_synack: { file: 'include/trace/events/tcp.h', sym: 'tcp_retransmit_synack' },
   cookie_v4_check: { file: 'net/ipv4/syncookies.c', sym: 'cookie_v4_check' },
   tcp_check_req: { file: 'net/ipv4/tcp_minisocks.c', sym: 'tcp_check_req' },

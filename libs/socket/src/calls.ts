@@ -25,6 +25,7 @@ import {
   SOCK_NONBLOCK,
 } from '@skbus/skb';
 import type { DgramSock } from './dgram-sock.ts';
+import { sendTcp } from './fastopen-calls.ts';
 import { getsockopt, setsockopt } from './options.ts';
 import type { Process } from './process.ts';
 import type { Sock } from './sock.ts';
@@ -65,7 +66,7 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
       s.trace('__sys_sendto');
       s.trace('__sock_sendmsg');
       s.trace('inet_sendmsg');
-      return s.proto === 'tcp' ? stream.send(s, req.data, req.flags, now) : s.sendto(req.data, req.flags, req.to);
+      return s.proto === 'tcp' ? sendTcp(s, req.data, req.flags, now, req.to) : s.sendto(req.data, req.flags, req.to);
     case 'recvfrom':
       return recvfrom(s, req.len, req.flags);
     case 'shutdown':

@@ -12,7 +12,6 @@ import {
   type SkEvt,
   type SkId,
   TCP_CLOSE,
-  TCP_SYN_RECV,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_TYPE_MASK,
@@ -236,7 +235,7 @@ export class SocketLayer {
   /** Puts a child that is complete (its addresses are known) where accept() finds it. */
   private offer(child: StreamSock, now: Millis): void {
     const { parent } = child;
-    if (parent === undefined || child.offered || child.state === TCP_SYN_RECV) return;
+    if (parent === undefined || child.offered || child.lport === 0) return;
     if (parent.orphan || parent.freed) return child.abort();
     child.offered = true;
     parent.acceptQueue.push(child);

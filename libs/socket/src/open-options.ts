@@ -3,7 +3,7 @@ import { ERRNO } from '@skbus/skb';
 import type { StreamSock } from './stream-sock.ts';
 import { type OptValue, type SysReply, fail, ok } from './types.ts';
 
-/** Options about how a connection comes to be: TCP_DEFER_ACCEPT, TCP_SAVE_SYN (do_tcp_setsockopt, do_tcp_getsockopt). */
+/** Options about how a connection comes to be (do_tcp_setsockopt, do_tcp_getsockopt). */
 
 const E = ERRNO;
 const TCP_TIMEOUT_INIT_S = 1;
@@ -39,10 +39,18 @@ export function getOpenOption(s: StreamSock, name: number): SysReply | undefined
       return value(retransToSecs(s.options.deferAccept ?? 0));
     case K.TCP_SAVE_SYN:
       return value(s.options.saveSyn ?? 0);
+    case K.TCP_FASTOPEN:
+      return value(s.options.fastopen ?? 0);
+    case K.TCP_FASTOPEN_NO_COOKIE:
+      return value(s.options.fastopenNoCookie === true ? 1 : 0);
+    case K.TCP_FASTOPEN_CONNECT:
+      return value(s.opened.fastopenConnect ? 1 : 0);
+    case K.TCP_FASTOPEN_KEY:
+      return value(s.options.fastopenKey ?? new Uint8Array(0));
     case K.TCP_SAVED_SYN: {
       // it can be asked for once
-      const { savedSyn } = s;
-      s.savedSyn = undefined;
+      const { savedSyn } = s.opened;
+      s.opened.savedSyn = undefined;
       return value(savedSyn ?? new Uint8Array(0));
     }
     default:
@@ -52,10 +60,29 @@ export function getOpenOption(s: StreamSock, name: number): SysReply | undefined
 
 /** `undefined`: not one of these. */
 export function setOpenOption(s: StreamSock, name: number, v: OptValue): SysReply | undefined {
+  if (name === K.TCP_FASTOPEN_KEY) {
+    if (!(v instanceof Uint8Array) || (v.length !== 16 && v.length !== 32)) return fail(E.EINVAL);
+    s.setOptions({ fastopenKey: v });
+    return ok();
+  }
   if (typeof v !== 'number') return undefined;
+  const unused = s.state === K.TCP_CLOSE || s.state === K.TCP_LISTEN;
   switch (name) {
     case K.TCP_DEFER_ACCEPT:
       s.setOptions({ deferAccept: secsToRetrans(v) });
+      return ok();
+    case K.TCP_FASTOPEN:
+      if (v < 0 || !unused) return fail(E.EINVAL);
+      s.setOptions({ fastopen: v });
+      return ok();
+    case K.TCP_FASTOPEN_NO_COOKIE:
+      if (v < 0 || v > 1) return fail(E.EINVAL);
+      if (!unused) return fail(E.EINVAL);
+      s.setOptions({ fastopenNoCookie: v === 1 });
+      return ok();
+    case K.TCP_FASTOPEN_CONNECT:
+      if (v < 0 || v > 1 || s.state !== K.TCP_CLOSE) return fail(E.EINVAL);
+      s.opened.fastopenConnect = v === 1;
       return ok();
     case K.TCP_SAVE_SYN:
       if (v < 0 || v > 2) return fail(E.EINVAL);

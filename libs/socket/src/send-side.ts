@@ -45,6 +45,12 @@ export class SendSide {
     this.more = more;
   }
 
+  /** The first bytes went with the SYN. */
+  wroteWithSyn(data: Uint8Array): void {
+    this.queue.append(data);
+    this.got = this.sent = this.sentMax = this.queue.end;
+  }
+
   /** Hands out what TCP takes now, piece by piece; true if some of it was never sent before. */
   emit(send: (data: SkData) => void): boolean {
     const to = Math.min(this.queue.end, this.limit);

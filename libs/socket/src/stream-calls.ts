@@ -13,6 +13,8 @@ import {
   MSG_MORE,
   MSG_OOB,
   SOMAXCONN,
+  type SkConnect,
+  type SkFastOpen,
 } from '@skbus/skb';
 import { REPEAT_MIN_MS } from './sock.ts';
 import type { StreamSock } from './stream-sock.ts';
@@ -82,19 +84,30 @@ export function connect(s: StreamSock, to: SockAddr, now: Millis): SysReply | Pa
     case 'SS_CONNECTING':
       return awaitConnect(s, E.EALREADY, now);
     default:
-      return startConnect(s, to);
+      return startConnect(s, to, s.opened.fastopenConnect ? { data: new Uint8Array(0), defer: true } : undefined);
   }
 }
 
-function startConnect(s: StreamSock, to: SockAddr): SysReply | Park {
+/** `fastopen`: what goes with the SYN, and what is told how much of it did. */
+export function startConnect(s: StreamSock, to: SockAddr, fastopen?: SkFastOpen): SysReply | Park {
   if (s.state !== TCP_CLOSE) return fail(E.EISCONN);
   if (to.family !== AF_INET) return fail(E.EAFNOSUPPORT);
   // tcp_v4_connect: no route of type unicast leads there.
   if (to.addr === INADDR_BROADCAST || isMulticastIpv4(to.addr)) return fail(E.ENETUNREACH);
   let answer: number | undefined;
   let answered = false;
-  const seq = s.pushOp({ connect: { addr: to.addr, port: to.port } }, (errno, now) => {
+  const connect: SkConnect = { addr: to.addr, port: to.port };
+  if (fastopen !== undefined) connect.fastopen = fastopen;
+  const seq = s.pushOp({ connect }, (errno, now) => {
     answer = errno === E.EINPROGRESS ? 0 : errno;
+    if (errno === E.ENODATA && fastopen?.defer === true) {
+      s.opened.deferred = { addr: to.addr, port: to.port };
+      answer = 0;
+    }
+    if (answer === 0 && fastopen !== undefined) {
+      s.opened.sentWithSyn = Math.min(s.opened.sndGotSeen, fastopen.data.length);
+      s.snd.wroteWithSyn(fastopen.data.subarray(0, s.opened.sentWithSyn));
+    }
     if (answer !== 0) {
       if (answered) s.failLate(answer);
       else s.backToClosed();
@@ -108,6 +121,7 @@ function startConnect(s: StreamSock, to: SockAddr): SysReply | Park {
   const attempt = (now: Millis): SysReply | undefined => {
     if (answer === undefined) return undefined;
     if (answer !== 0) return fail(answer);
+    if (s.opened.deferred !== undefined) return okLocal(s);
     if (s.opening) return s.nonblock ? fail(E.EINPROGRESS) : undefined;
     return finishConnect(s, now);
   };

@@ -24,6 +24,7 @@ import {
   NEVER,
 } from '@skbus/skb';
 import { type Oob, onUrgent, oobMask, readable } from './oob.ts';
+import { OpenState } from './open-state.ts';
 import { OpQueue } from './op-queue.ts';
 import { RecvQueue } from './recv-queue.ts';
 import { SendSide } from './send-side.ts';
@@ -77,8 +78,8 @@ export class StreamSock extends Sock {
 
   haveChild = false;
   private accepted = false;
-  /** TCP_SAVED_SYN: until the program has asked for it. */
-  savedSyn: Uint8Array | undefined = undefined;
+  /** How the connection came to be: Fast Open, TCP_SAVED_SYN. */
+  readonly opened = new OpenState();
   private finAcked = false;
   private closeAborted = false;
   /** Where the peer's FIN stands; its bytes may come later than the news of it. */
@@ -103,11 +104,16 @@ export class StreamSock extends Sock {
   // --- what the calls need -------------------------------------------------------------------------------------------
 
   get established(): boolean {
-    return this.state === TCP_ESTABLISHED || this.state === TCP_CLOSE_WAIT;
+    return this.state === TCP_ESTABLISHED || this.state === TCP_CLOSE_WAIT || this.fastOpened;
+  }
+
+  /** A child that is there before its handshake is done (RFC 7413): it reads and writes all the same. */
+  private get fastOpened(): boolean {
+    return this.isChild && this.state === TCP_SYN_RECV;
   }
 
   get opening(): boolean {
-    return this.state === TCP_SYN_SENT || this.state === TCP_SYN_RECV;
+    return this.state === TCP_SYN_SENT || (this.state === TCP_SYN_RECV && !this.fastOpened);
   }
 
   /** sk_stream_error(): the pending error, else EPIPE. */
@@ -161,6 +167,7 @@ export class StreamSock extends Sock {
 
   /** connect() failed, or the socket was disconnected: it may be used again. */
   backToClosed(): void {
+    this.opened.deferred = undefined;
     this.errSeen = -1;
     this.ss = 'SS_UNCONNECTED';
     this.state = TCP_CLOSE;
@@ -234,6 +241,7 @@ export class StreamSock extends Sock {
     const v = evt.view;
     if (v) this.applyAddrs(v);
     if (evt.answer) this.onAnswer(evt.answer, now);
+    if (v) this.opened.sndGotSeen = v.sndGot;
     let news = this.ops.onAck(evt.opAck, evt.opErrno, now);
     if (news) {
       this.progress = true;
@@ -247,7 +255,7 @@ export class StreamSock extends Sock {
     if (v?.finRcvd) this.finAt = v.rcvNxt;
     if (this.onFin(now)) news = true;
     if (evt.child) {
-      this.savedSyn = evt.child.savedSyn ?? undefined;
+      this.opened.savedSyn = evt.child.savedSyn ?? undefined;
       this.touchView(false);
       news = true;
     }
@@ -261,7 +269,8 @@ export class StreamSock extends Sock {
     if (this.orphan) return this.free(now);
     if (!this.live || this.lost) return;
     const wasListening = this.state === TCP_LISTEN;
-    if (this.isChild || (!wasListening && this.ss !== 'SS_UNCONNECTED' && !this.opening)) {
+    const withSyn = this.opening && this.snd.queue.length > 0;
+    if (this.isChild || withSyn || (!wasListening && this.ss !== 'SS_UNCONNECTED' && !this.opening)) {
       this.fatal(ERRNO.ECONNRESET, now);
       return;
     }
@@ -313,6 +322,7 @@ export class StreamSock extends Sock {
       mask |= oobMask(this);
       if (this.shutdownMask & SEND_SHUTDOWN || this.snd.writable) mask |= POLLOUT | POLLWRNORM;
     }
+    if (this.opened.deferred !== undefined) mask |= POLLOUT | POLLWRNORM;
     if (this.err !== 0) mask |= POLLERR;
     return mask;
   }

@@ -3,20 +3,24 @@ import type { TcpContext } from './context.ts';
 import { oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
 import type { RequestSock } from './request.ts';
-import { dropRequest, requestTimeoutMs } from './reqsk-queue.ts';
+import { tcpReset } from './reset.ts';
+import { dropRequest, fastOpenRemove, requestTimeoutMs } from './reqsk-queue.ts';
 import type { Segment } from './segment.ts';
-import { after } from './sequence.ts';
+import { after, toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { reqskQueueAdd, synRecvSock } from './syn-recv-sock.ts';
 import { rtxSynAck } from './synack.ts';
 import { inWindow } from './timewait.ts';
 
+/** A child that was reset during its handshake keeps its place in the Fast Open queue for so long. */
+const RST_HOLD_MS = 60_000;
+
 /**
  * tcp_check_req(): a segment for a request in NEW_SYN_RECV (RFC 9293 3.10.7.4 for SYN-RECEIVED). Returns the new
  * connection when it completes the handshake, which the segment then goes on to, or the listener when it is none of
- * the request's business. Else the skb has ended here.
+ * the request's business. Else the skb has ended here. `child`: it was opened by Fast Open and is there already.
  */
-export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | undefined {
+export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment, child?: TcpSock): TcpSock | undefined {
   const { env } = cx;
   env.trace('tcp_check_req', seg.skb);
   let flags = seg.flags & (TCP_RST | TCP_SYN | TCP_ACK | TCP_FIN);
@@ -26,24 +30,26 @@ export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment): TcpSoc
     return undefined;
   }
   // RFC 9293 3.10.7.4, fifth: an ACK of something else is answered with a reset, the request stays
-  if ((flags & TCP_ACK) !== 0 && seg.ack32 !== (req.iss32 + 1) >>> 0) return req.listener;
-  const rcvNxt = (req.irs32 + 1) >>> 0;
+  if ((flags & TCP_ACK) !== 0 && child === undefined && seg.ack32 !== (req.iss32 + 1) >>> 0) return req.listener;
+  const rcvNxt = child === undefined ? (req.irs32 + 1) >>> 0 : toWire(child.irs, child.rcvNxt);
   const end = (seg.seq32 + seg.len + (seg.syn ? 1 : 0) + (seg.fin ? 1 : 0)) >>> 0;
   if (paws || !inWindow(seg.seq32, end, rcvNxt, (rcvNxt + req.rcvWnd) >>> 0)) {
-    outOfWindow(cx, req, seg, paws);
+    outOfWindow(cx, req, seg, paws, child);
     return undefined;
   }
   if (seg.hasTs && req.tsOk && !after(seg.seq32, rcvNxt)) req.tsRecent = seg.tsVal;
   if (seg.seq32 === req.irs32) flags &= ~TCP_SYN; // the SYN is before the window
   if ((flags & (TCP_RST | TCP_SYN)) !== 0) {
     env.mib.inc('TcpAttemptFails');
-    embryonicReset(cx, req, seg, flags);
+    if (child === undefined) embryonicReset(cx, req, seg, flags);
+    else childReset(cx, child, seg, flags);
     return undefined;
   }
   if ((flags & TCP_ACK) === 0) {
     env.drop(seg.skb, 'TCP_FLAGS');
     return undefined;
   }
+  if (child !== undefined) return child;
   if (req.timeouts < (req.listener.reqskQueue?.deferAccept ?? 0) && end === rcvNxt) {
     // TCP_DEFER_ACCEPT: not before there is something to read
     req.acked = true;
@@ -58,7 +64,7 @@ export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment): TcpSoc
 function synAgain(cx: TcpContext, req: RequestSock, seg: Segment): void {
   if (!oowRateLimited(cx, seg, req, 'TcpExtTCPACKSkippedSynRecv')) {
     rtxSynAck(cx, req);
-    req.dueMs = cx.now + requestTimeoutMs(req);
+    if (req.hashed) req.dueMs = cx.now + requestTimeoutMs(req);
   }
   cx.env.consume(seg.skb);
 }
@@ -81,12 +87,12 @@ function complete(cx: TcpContext, req: RequestSock, seg: Segment, flags: number)
   return undefined;
 }
 
-function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boolean): void {
+function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boolean, child: TcpSock | undefined): void {
   const { env } = cx;
   if ((seg.flags & TCP_RST) === 0 && !oowRateLimited(cx, seg, req, 'TcpExtTCPACKSkippedSynRecv')) {
     replyAck(cx, seg, {
-      seq32: (req.iss32 + 1) >>> 0,
-      ack32: (req.irs32 + 1) >>> 0,
+      seq32: child === undefined ? (req.iss32 + 1) >>> 0 : toWire(child.iss, child.sndNxt),
+      ack32: child === undefined ? (req.irs32 + 1) >>> 0 : toWire(child.irs, child.rcvAck),
       window: Math.min(req.rcvWnd >>> req.rcvWscale, 65_535),
       ts: req.tsOk ? { val: cx.tsNow(req.tsOffset), ecr: req.tsRecent } : undefined,
       tos: req.listener.tos,
@@ -95,6 +101,17 @@ function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boole
   }
   if (paws) env.mib.inc('TcpExtPAWSEstab');
   env.drop(seg.skb, paws ? 'TCP_RFC7323_PAWS' : 'TCP_OVERWINDOW');
+}
+
+/** A reset for a child that the program may have already. A bad SYN gets one, but the child stays (RFC 7413 4.2.2). */
+function childReset(cx: TcpContext, child: TcpSock, seg: Segment, flags: number): void {
+  if ((flags & TCP_RST) === 0) {
+    sendReset(cx, seg);
+  } else {
+    fastOpenRemove(child, cx.now + RST_HOLD_MS);
+    tcpReset(cx, child, seg);
+  }
+  cx.env.drop(seg.skb, 'TCP_FASTOPEN');
 }
 
 function embryonicReset(cx: TcpContext, req: RequestSock, seg: Segment, flags: number): void {

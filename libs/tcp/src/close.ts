@@ -66,7 +66,7 @@ function closeSend(cx: TcpContext, sk: TcpSock, sndTo: number): void {
   }
   sk.finAt = Math.max(1 + sndTo, sk.sndTail);
   // In SYN_RECV the FIN waits for the ACK of our SYN (input-steps.ts:synAcked).
-  if (sk.state !== TCP_SYN_RECV) setState(cx, sk, next.to);
+  if (sk.state !== TCP_SYN_RECV || sk.fastopen?.req !== undefined) setState(cx, sk, next.to);
   cx.env.trace('tcp_send_fin');
   cx.touch(sk);
 }

@@ -9,11 +9,15 @@ import {
   type RouteReply,
   type SkBind,
   type SkConnect,
+  type SkFastOpen,
 } from '@skbus/skb';
 import { TCP_SYN } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnSendSyn } from './ecn.ts';
+import { TFO_CLIENT_ENABLE, TFO_SERVER_ENABLE, TFO_SERVER_WO_SOCKOPT1 } from './fastopen.ts';
+import { canDefer, sendSynData } from './fastopen-client.ts';
 import { getPort, hashConnect } from './port-select.ts';
+import { reqskQueue } from './reqsk-queue.ts';
 import { rearmRto } from './rto-arm.ts';
 import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
@@ -68,6 +72,8 @@ export function listen(cx: TcpContext, sk: TcpSock, backlog: number): number {
     storeState(cx, sk, TCP_CLOSE);
     return err;
   }
+  const everyListener = TFO_SERVER_ENABLE | TFO_SERVER_WO_SOCKOPT1;
+  if ((cx.sysctl.tcpFastopen & everyListener) === everyListener) reqskQueue(sk).fastopenMax ||= sk.backlog;
   sk.children = new Set();
   sk.requests = new Set();
   cx.env.trace('inet_hash');
@@ -79,6 +85,10 @@ export function listen(cx: TcpContext, sk: TcpSock, backlog: number): number {
 export function connect(cx: TcpContext, sk: TcpSock, c: SkConnect, done: Done): void {
   if (sk.state !== TCP_CLOSE) {
     done(ERRNO.EISCONN);
+    return;
+  }
+  if (c.fastopen && (cx.sysctl.tcpFastopen & TFO_CLIENT_ENABLE) === 0) {
+    done(ERRNO.EOPNOTSUPP);
     return;
   }
   cx.env.trace('tcp_v4_connect');
@@ -95,6 +105,11 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
   sk.laddr = sk.boundAddr !== 0 ? sk.boundAddr : r.saddr;
   sk.raddr = r.daddr;
   sk.rport = c.port;
+  if (c.fastopen?.defer === true && canDefer(cx, sk)) {
+    sk.raddr = sk.rport = 0;
+    sk.laddr = sk.boundAddr;
+    return ERRNO.ENODATA;
+  }
   setState(cx, sk, TCP_SYN_SENT);
   const err = hashConnect(cx, sk);
   if (err !== 0) {
@@ -106,12 +121,12 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
   // a TIME-WAIT that gave way has chosen already
   if (sk.iss === 0) sk.iss = cx.secrets.isn(sk.laddr, sk.raddr, sk.lport, sk.rport, cx.now);
   sk.tsOffset = cx.secrets.tsOffset(sk.laddr, sk.raddr);
-  tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500);
+  tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500, c.fastopen ?? undefined);
   return 0;
 }
 
 /** tcp_connect() */
-function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
+function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOpen | undefined): void {
   cx.env.trace('tcp_connect');
   connectInit(cx, sk, mtu);
   const flags = TCP_SYN | ecnSendSyn(cx, sk);
@@ -121,9 +136,10 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number): void {
   sk.rtx.push(syn);
   sk.packetsOut = 1;
   sk.retransStampMs = cx.now;
-  transmit(cx, sk, 0, 0, flags);
-  sk.sndNxt = 1;
-  sk.sndSml = 1;
+  if (fastopen !== undefined) sendSynData(cx, sk, flags, fastopen);
+  else transmit(cx, sk, 0, 0, flags);
+  sk.sndNxt = sk.sndTail;
+  sk.sndSml = sk.sndNxt;
   cx.env.mib.inc('TcpActiveOpens');
   rearmRto(cx, sk);
 }

@@ -4,6 +4,7 @@ import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
 import { Ehash } from './demux.ts';
 import { EndedTable } from './ended.ts';
+import { FastOpenContext } from './fastopen.ts';
 import { Secrets } from './isn.ts';
 import { Listeners } from './listeners.ts';
 import { OutSegment } from './out-segment.ts';
@@ -22,6 +23,7 @@ export class TcpContext {
   readonly secrets: Secrets;
   readonly ehash: Ehash;
   readonly listeners: Listeners;
+  readonly fastopen: FastOpenContext;
   readonly ports = new PortTable();
   readonly timers = new TimerHeap();
   readonly socks = new Map<SkId, TcpSock>();
@@ -63,6 +65,7 @@ export class TcpContext {
     this.secrets = new Secrets(env.rng, opts.secret);
     this.ehash = new Ehash(this.secrets);
     this.listeners = new Listeners(this.secrets);
+    this.fastopen = new FastOpenContext(this.secrets.derive(0x74666f));
     this.lastChild = ((opts.childIdBase ?? 1) | 1) - 2;
     env.ledger.addQueue(() => this.ofoSkbs);
     env.mib.set('TcpRtoAlgorithm', 1);

@@ -16,6 +16,8 @@ import { childEstablished } from './child.ts';
 import type { TcpContext } from './context.ts';
 import { confirmForOrphan, dataQueue } from './data-queue.ts';
 import { setDsack } from './dsack.ts';
+import { checkReq } from './check-req.ts';
+import { fastOpenAcked } from './fastopen-server.ts';
 import { finAcked } from './fin.ts';
 import { armKeepalive, finTimeMs } from './keepalive.ts';
 import { updatePacingRate } from './pacing.ts';
@@ -51,6 +53,8 @@ import { tcpUrg } from './urgent.ts';
  */
 export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   cx.env.trace('tcp_rcv_state_process', seg.skb);
+  const req = sk.fastopen?.req;
+  if (req !== undefined && checkReq(cx, req, seg, sk) === undefined) return;
   if (!seg.hasAck && (seg.flags & TCP_RST) === 0 && !seg.syn) {
     cx.env.drop(seg.skb, 'TCP_FLAGS');
     return;
@@ -148,6 +152,7 @@ function step5Ack(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
     cx.env.drop(seg.skb, verdict);
     return false;
   }
+  if (sk.state === TCP_FIN_WAIT1) fastOpenAcked(cx, sk);
   if (!sk.finAcked) return true;
   if (sk.state === TCP_FIN_WAIT1) return enterFinWait2(cx, sk, seg);
   if (sk.state === TCP_CLOSING || sk.state === TCP_LAST_ACK) {
@@ -191,11 +196,16 @@ function abortOnData(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
 
 /** SYN-RECEIVED becomes ESTABLISHED. */
 function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
-  sk.retransStampMs = 0;
   sk.totalRto = 0;
-  initTransfer(cx, sk);
+  if (sk.fastopen?.req !== undefined) {
+    fastOpenAcked(cx, sk);
+  } else {
+    sk.retransStampMs = 0;
+    initTransfer(cx, sk);
+  }
   setState(cx, sk, TCP_ESTABLISHED);
   cx.env.trace('sk_state_change');
+  sk.delivered++; // the SYN-ACK, which no record stands for
   sk.sndUna = Math.max(sk.sndUna, seg.ack);
   sk.sndWnd = seg.window * 2 ** sk.sndWscale;
   sk.maxWindow = Math.max(sk.maxWindow, sk.sndWnd);

@@ -2,6 +2,7 @@ import { formatIpv4 } from '@skbus/skb';
 import { TCP_FIN, TCP_RST } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnCreateRequest } from './ecn.ts';
+import { tryFastOpen } from './fastopen-server.ts';
 import { sendReset } from './reply.ts';
 import { rcvWindow, RequestSock } from './request.ts';
 import { acceptQueueFull, hashRequest, reqskQueue, reqskQueueFull } from './reqsk-queue.ts';
@@ -76,6 +77,7 @@ function connRequest(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): vo
   }
   req.iss32 = isn !== 0 ? isn : cx.secrets.isn(req.laddr, req.raddr, req.lport, req.rport, cx.now);
   recordSyn(req, seg);
+  if (tryFastOpen(cx, req, seg) !== undefined) return;
   env.trace('inet_csk_reqsk_queue_hash_add', seg.skb);
   hashRequest(cx, req);
   req.synAckMs = cx.now;
@@ -116,6 +118,7 @@ function openRequest(cx: TcpContext, sk: TcpSock, seg: Segment, wantCookie: bool
   const req = new RequestSock(sk);
   req.take(cx, seg);
   req.irs32 = seg.seq32;
+  req.ack32 = (seg.seq32 + 1) >>> 0;
   req.peerMss = seg.mss > 0 ? seg.mss : TCP_MSS_DEFAULT;
   if (sk.userMss > 0) req.peerMss = Math.min(req.peerMss, sk.userMss);
   req.tsOk = seg.hasTs && sysctl.tcpTimestamps;

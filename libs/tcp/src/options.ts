@@ -2,6 +2,7 @@ import { TCP_CLOSE, TCP_LISTEN, type SkOptions } from '@skbus/skb';
 import { setQuickAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import { INET_ECN_MASK } from './ecn.ts';
+import { FastOpenKeys } from './fastopen.ts';
 import { armKeepalive, startKeepalive } from './keepalive.ts';
 import { reqskQueue } from './reqsk-queue.ts';
 import { setMaxPacingRate } from './pacing.ts';
@@ -29,6 +30,9 @@ export function applyOptions(cx: TcpContext, sk: TcpSock, o: SkOptions): void {
   if (o.quickack !== undefined) setQuickAck(cx, sk, Number(o.quickack));
   if (o.windowClamp !== undefined) setWindowClamp(sk, o.windowClamp);
   if (o.deferAccept !== undefined) reqskQueue(sk).deferAccept = o.deferAccept;
+  if (o.fastopen !== undefined) reqskQueue(sk).fastopenMax = Math.min(o.fastopen, cx.sysctl.somaxconn);
+  if (o.fastopenKey !== undefined) reqskQueue(sk).fastopenKeys = new FastOpenKeys(o.fastopenKey);
+  if (o.fastopenNoCookie !== undefined) sk.fastopenNoCookie = o.fastopenNoCookie;
   if (o.saveSyn !== undefined) reqskQueue(sk).saveSyn = o.saveSyn;
   if (o.keepalive !== undefined || o.keepIdleMs !== undefined) applyKeepalive(cx, sk);
   cx.touch(sk); // less Nagle or cork may let something go

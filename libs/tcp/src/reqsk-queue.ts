@@ -1,5 +1,6 @@
 import { NEVER, TCP_LISTEN, type Millis } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import type { FastOpenKeys } from './fastopen.ts';
 import type { RequestSock } from './request.ts';
 import type { TcpSock } from './sock.ts';
 import { rtxSynAck } from './synack.ts';
@@ -17,6 +18,12 @@ export class ReqskQueue {
   floodWarned = false;
   /** TCP_SAVE_SYN: 0 no, 1 from the IP header on, 2 with the link layer's. */
   saveSyn = 0;
+  /** TCP_FASTOPEN: how many children may wait for the end of their handshake, how many do, and keys of its own. */
+  fastopenMax = 0;
+  fastopenLen = 0;
+  fastopenKeys: FastOpenKeys | undefined = undefined;
+  /** When those that were reset give up their place. */
+  fastopenResets: Millis[] = [];
 }
 
 export const reqskQueue = (sk: TcpSock): ReqskQueue => (sk.reqskQueue ??= new ReqskQueue());
@@ -98,4 +105,17 @@ function synAckRecalc(req: RequestSock, most: number, defer: number): { expire: 
     expire: over && (!req.acked || req.timeouts >= defer),
     resend: !req.acked || req.timeouts >= defer - 1,
   };
+}
+
+/**
+ * reqsk_fastopen_remove(): the handshake of a child that was opened by data is over. `holdUntil`: it was reset, and
+ * keeps its place until then, or who floods us with spoofed SYNs would get it back at once (RFC 7413 5.1).
+ */
+export function fastOpenRemove(sk: TcpSock, holdUntil?: Millis): void {
+  const req = sk.fastopen?.req;
+  if (req === undefined) return;
+  const q = reqskQueue(req.listener);
+  sk.fastopen!.req = undefined;
+  if (holdUntil === undefined) q.fastopenLen--;
+  else q.fastopenResets.push(holdUntil);
 }

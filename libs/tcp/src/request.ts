@@ -12,6 +12,8 @@ export class RequestSock extends Conn {
   /** The peer's ISN and ours, on the wire. */
   irs32 = 0;
   iss32 = 0;
+  /** What the SYN-ACK acknowledges. */
+  ack32 = 0;
   mtu = 1500;
   /** The peer's MSS option. */
   peerMss = 0;
@@ -36,6 +38,8 @@ export class RequestSock extends Conn {
   synAckMs: Millis = 0;
   dueMs: Millis = NEVER;
   oowAckMs: Millis = Number.NEGATIVE_INFINITY;
+  /** Goes with the first SYN-ACK: a cookie for the peer. */
+  fastOpen: { cookie: Uint8Array; exp: boolean } | undefined = undefined;
   /** TCP_SAVE_SYN: the headers of the SYN. */
   savedSyn: Uint8Array | undefined = undefined;
 

@@ -20,7 +20,8 @@ export type Pending = (typeof Pending)[keyof typeof Pending];
 
 /** inet_csk_reset_xmit_timer() */
 export function armXmit(cx: TcpContext, sk: TcpSock, what: Pending, afterMs: Millis): void {
-  if (afterMs === NEVER) return;
+  // until a Fast Open's handshake is done the timer is its SYN-ACK's
+  if (afterMs === NEVER || sk.fastopen?.req !== undefined) return;
   sk.pending = what;
   sk.timers.set(Timer.Retrans, cx.now + Math.min(afterMs, TCP_RTO_MAX_MS));
   cx.timers.touch(sk);
@@ -28,6 +29,7 @@ export function armXmit(cx: TcpContext, sk: TcpSock, what: Pending, afterMs: Mil
 
 /** inet_csk_clear_xmit_timer() */
 export function clearXmit(sk: TcpSock): void {
+  if (sk.fastopen?.req !== undefined) return;
   sk.pending = Pending.None;
   sk.timers.stop(Timer.Retrans);
 }

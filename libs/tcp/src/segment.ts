@@ -37,6 +37,9 @@ export class Segment {
   sackPermitted = false;
   /** As on the wire; empty: none. */
   sack: readonly [number, number][] = NONE;
+  /** A Fast Open cookie, empty: the wish for one. */
+  fastOpen: Uint8Array | undefined = undefined;
+  fastOpenExp = false;
   /** Signed by MD5 or AO; `bad`: by both, or twice. */
   auth: TcpOptions['auth'] = undefined;
   /** Positions in the sock's stream, set by locate(). */
@@ -79,6 +82,8 @@ export class Segment {
     this.sackPermitted = false;
     this.sack = NONE;
     this.auth = undefined;
+    this.fastOpen = undefined;
+    this.fastOpenExp = false;
     this.hasTs = false;
     if (hlen === TCP_HLEN) return;
     if (hlen === 32 && get32(b, at + TCP_HLEN) === TSTAMP_ALIGNED) {
@@ -102,6 +107,8 @@ export class Segment {
     this.sackPermitted = o.sackPermitted === true;
     this.sack = o.sack ?? NONE;
     this.auth = o.auth;
+    this.fastOpen = o.fastOpen;
+    this.fastOpenExp = o.fastOpenExp === true;
   }
 }
 

@@ -3,6 +3,7 @@ import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionStat
 import type { ChronoState } from './chrono.ts';
 import { Conn } from './conn.ts';
 import { LossState } from './loss-state.ts';
+import type { FastOpen } from './fastopen.ts';
 import { OfoQueue } from './ofo-queue.ts';
 import type { BindOwner } from './port-table.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
@@ -123,6 +124,9 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   backlog = 0;
   ackBacklog = 0;
   reqCount = 0;
+  /** What it has to do with TCP Fast Open, if anything. */
+  fastopen: FastOpen | undefined = undefined;
+  fastopenNoCookie = false;
   reqskQueue: ReqskQueue | undefined = undefined;
   /** Children not accepted and requests; made by listen(). */
   children: Set<TcpSock> | undefined = undefined;

@@ -14,6 +14,8 @@ import { delAckTimer, flushAcks } from './ack-output.ts';
 import { closeAll } from './close.ts';
 import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
+import { FastOpenKeys } from './fastopen.ts';
+import { synAckPending } from './fastopen-server.ts';
 import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
 import { tcpRcv } from './input.ts';
@@ -135,11 +137,20 @@ export class TcpStack {
   setSecret(secret: Uint8Array): void {
     this.cx.secrets.rekey(secret);
     this.cx.ehash.rehash();
+    this.cx.fastopen.keys = new FastOpenKeys(this.cx.secrets.derive(0x74666f));
+    this.applyFastOpenKey();
   }
 
   /** Changes at run time, like writing to /proc/sys/net/ipv4. */
   setSysctl(values: Partial<TcpSysctl>): void {
     Object.assign(this.cx.sysctl, values);
+    if (values.tcpFastopenKey !== undefined) this.applyFastOpenKey();
+  }
+
+  /** tcp_fastopen_key: empty: one that only chance knows. */
+  private applyFastOpenKey(): void {
+    const { tcpFastopenKey } = this.cx.sysctl;
+    if (tcpFastopenKey.length > 0) this.cx.fastopen.keys = new FastOpenKeys(tcpFastopenKey);
   }
 
   get sysctl(): Readonly<TcpSysctl> {
@@ -153,12 +164,14 @@ export class TcpStack {
 }
 
 function flushSock(cx: TcpContext, sk: TcpSock): void {
+  if (sk.fastopen !== undefined && synAckPending(cx, sk)) return;
   if (sk.hasUnsent && canTransmit(sk)) pushPending(cx, sk);
   if (sk.ackNow || sk.dupAcksOwed > 0) flushAcks(cx, sk);
 }
 
-/** Data waits for the handshake; in every later state what is queued may go. */
-const canTransmit = (sk: TcpSock): boolean => sk.sndUna > 0 && sk.state !== SYN_RECV;
+/** Data waits for the handshake, unless that began with Fast Open; in every later state what is queued may go. */
+const canTransmit = (sk: TcpSock): boolean =>
+  sk.sndUna > 0 && (sk.state !== SYN_RECV || sk.fastopen?.req !== undefined);
 const SYN_RECV = 3;
 
 function runTimers(cx: TcpContext, sk: TcpSock): void {

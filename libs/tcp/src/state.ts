@@ -9,6 +9,8 @@ import {
   TCP_SYN_SENT,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import { fastOpenEnd } from './fastopen-blackhole.ts';
+import { fastOpenRemove } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { isLegalTransition } from './transitions.ts';
@@ -61,6 +63,7 @@ export function storeState(cx: TcpContext, sk: TcpSock, to: number): void {
 export function tcpDone(cx: TcpContext, sk: TcpSock): void {
   if (sk.state === TCP_CLOSE) return;
   if (sk.state === TCP_SYN_SENT || sk.state === TCP_SYN_RECV) cx.env.mib.inc('TcpAttemptFails');
+  if (sk.fastopen?.req !== undefined) fastOpenRemove(sk);
   setState(cx, sk, TCP_CLOSE);
   sk.timers.stop(Timer.Retrans);
   sk.timers.stop(Timer.DelAck);
@@ -80,6 +83,7 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   if (sk.gone) return;
   sk.gone = true;
   if (sk.orphan) cx.orphans--;
+  if (sk.fastopen !== undefined) fastOpenEnd(cx, sk);
   cx.socks.delete(sk.id);
   leaveBacklog(sk);
   sk.timers.stopAll();

@@ -13,7 +13,7 @@ export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)
   out.sport = req.lport;
   out.dport = req.rport;
   out.seq32 = req.iss32;
-  out.ack32 = (req.irs32 + 1) >>> 0;
+  out.ack32 = req.ack32;
   out.flags = TCP_SYN | TCP_ACK | ecnSynAckFlags(req.ecnOk);
   out.window = Math.min(req.rcvWnd, 65_535);
   out.tos = req.listener.tos;
@@ -31,6 +31,10 @@ export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)
   }
   if (req.wscaleOk) o.wscale = req.rcvWscale;
   if (req.sackOk) o.sackPermitted = true;
+  if (req.fastOpen !== undefined && req.retrans === 0) {
+    o.fastOpen = req.fastOpen.cookie;
+    if (req.fastOpen.exp) o.fastOpenExp = true;
+  }
   out.options = o;
   const skb = out.build(env, cx.now, 0);
   skb.confirm = false;
@@ -43,8 +47,8 @@ export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)
 export function rtxSynAck(cx: TcpContext, req: RequestSock): void {
   const { env } = cx;
   env.trace('tcp_rtx_synack');
-  sendSynAck(cx, req);
   req.retrans++;
+  sendSynAck(cx, req);
   env.mib.inc('TcpRetransSegs');
   env.mib.inc('TcpExtTCPSynRetrans');
   if (env.tracing) {

@@ -94,6 +94,7 @@ export function cookieCheck(cx: TcpContext, sk: TcpSock, seg: Segment): RequestS
   req.peerMss = mss;
   req.irs32 = (seg.seq32 - 1) >>> 0;
   req.iss32 = (seg.ack32 - 1) >>> 0;
+  req.ack32 = seg.seq32;
   req.synAckMs = -1;
   if (!decodeTimestamp(cx, req, seg)) return undefined;
   rcvWindow(cx, req, mss);

@@ -4,6 +4,7 @@ import { tcpAck } from './ack.ts';
 import { FLAG_SLOWPATH } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
 import { ecnRcvSyn, ecnRcvSynAck, ecnSynAckFlags } from './ecn.ts';
+import { rcvFastOpenSynAck, retransmitSynData } from './fastopen-client.ts';
 import { sendReset } from './reply.ts';
 import { tcpReset } from './reset.ts';
 import type { Segment } from './segment.ts';
@@ -75,7 +76,8 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   sk.confirmNeigh = true;
   env.trace('sk_state_change');
   viewChanged(cx, sk);
-  sendAck(cx, sk);
+  if (rcvFastOpenSynAck(cx, sk, seg)) retransmitSynData(cx, sk);
+  else sendAck(cx, sk);
   if (seg.len > 0 || seg.fin) {
     seg.seq = 1;
     seg.flags &= ~TCP_SYN;

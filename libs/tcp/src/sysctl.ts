@@ -59,6 +59,12 @@ export interface TcpSysctl {
   tcpChallengeAckLimit: number;
   tcpSlowStartAfterIdle: boolean;
   tcpRfc1337: boolean;
+  /** TFO_* of fastopen.ts. */
+  tcpFastopen: number;
+  /** 16 or 32 bytes; empty: one is made. */
+  tcpFastopenKey: Uint8Array;
+  /** For how long Fast Open is not tried where it seems to be swallowed, 0: always tried. */
+  tcpFastopenBlackholeTimeoutSec: number;
   /** connect() may take the port of a TIME-WAIT: 0 never, 1 always, 2 between loopback addresses. */
   tcpTwReuse: number;
   /** Connections nobody owns any more; beyond them, the next one is reset. */
@@ -148,6 +154,9 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpChallengeAckLimit: 2_147_483_647,
   tcpSlowStartAfterIdle: true,
   tcpRfc1337: false,
+  tcpFastopen: 1,
+  tcpFastopenKey: new Uint8Array(0),
+  tcpFastopenBlackholeTimeoutSec: 0,
   tcpTwReuse: 2,
   tcpMaxOrphans: 65_536,
   tcpMinSndMss: 48,

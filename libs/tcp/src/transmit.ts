@@ -35,7 +35,8 @@ export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, 
   if (sk.ecnFlags !== 0) ecnSend(sk, out, seq, len);
   const skb = out.build(env, cx.now, len);
   if (len > 0) {
-    sk.sendQueue.slice(seq - 1, len, skb.frags);
+    // a SYN's data is behind its sequence number
+    sk.sendQueue.slice((flags & TCP_SYN) !== 0 ? seq : seq - 1, len, skb.frags);
     skb.dataLen = len;
   }
   if (sk.confirmNeigh) {
@@ -133,6 +134,11 @@ function synOptions(sk: TcpSock, out: OutSegment): TcpOptions {
   }
   if (sk.wscaleOk) o.wscale = sk.rcvWscale;
   if (sk.sackOk) o.sackPermitted = true;
+  const fastOpen = sk.fastopen?.option;
+  if (fastOpen !== undefined) {
+    o.fastOpen = fastOpen.cookie;
+    if (fastOpen.exp) o.fastOpenExp = true;
+  }
   return o;
 }
 

@@ -1,5 +1,6 @@
 import { TCP_SYN_RECV, TCP_SYN_SENT, type Millis } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import { detectBlackhole } from './fastopen-blackhole.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
 import { sendActiveReset } from './transmit.ts';
@@ -29,6 +30,7 @@ export function writeTimeout(cx: TcpContext, sk: TcpSock): boolean {
     }
   }
   expired ||= retransmitsTimedOut(cx, sk, until, sk.userTimeoutMs);
+  if (sk.fastopen !== undefined) detectBlackhole(cx, sk, expired);
   if (expired) writeErr(cx, sk);
   return expired;
 }

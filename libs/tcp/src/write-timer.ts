@@ -1,4 +1,5 @@
 import type { TcpContext } from './context.ts';
+import { fastOpenTimer } from './fastopen-server.ts';
 import { probeTimer } from './probe0.ts';
 import { rackReoTimeout } from './reo-timeout.ts';
 import { retransmitTimer } from './rto.ts';
@@ -9,7 +10,11 @@ import { sendLossProbe } from './loss-probe.ts';
 /** tcp_write_timer_handler(): one timer serves all that makes a sender act by itself. */
 export function writeTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_write_timer');
-  const { pending } = sk;
+  const { pending, fastopen } = sk;
+  if (fastopen?.req !== undefined) {
+    fastOpenTimer(cx, sk, fastopen, fastopen.req);
+    return;
+  }
   if (pending === Pending.ReoTimeout) {
     rackReoTimeout(cx, sk);
   } else if (pending === Pending.LossProbe) {
