@@ -54,6 +54,7 @@ export interface TcpSockInfo {
   retrans: number;
   totalRetrans: number;
   reordering: number;
+  reordSeen: number;
   sndWnd: number;
   rcvWnd: number;
   rcvSsthresh: number;
@@ -147,6 +148,7 @@ export function sockInfo(cx: TcpContext, sk: TcpSock): TcpSockInfo {
     retrans: sk.retransOut,
     totalRetrans: sk.totalRetrans,
     reordering: sk.reordering,
+    reordSeen: sk.reordSeen,
     sndWnd: sk.sndWnd,
     rcvWnd: sk.rcvWindow,
     rcvSsthresh: sk.rcvSsthresh,
@@ -267,6 +269,7 @@ const EMPTY: TcpSockInfo = {
   retrans: 0,
   totalRetrans: 0,
   reordering: 0,
+  reordSeen: 0,
   sndWnd: 0,
   rcvWnd: 0,
   rcvSsthresh: 0,

@@ -90,7 +90,7 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
 
 function sendForced(cx: TcpContext, sk: TcpSock, len: number, fin: boolean): void {
   const seq = sk.sndNxt;
-  const rec = makeRec(seq, seq + len + (fin ? 1 : 0), fin ? TCP_FIN : 0, Math.max(len, 1));
+  const rec = makeRec(seq, seq + len + (fin ? 1 : 0), TCP_PSH | (fin ? TCP_FIN : 0), Math.max(len, 1));
   transmit(cx, sk, seq, len, TCP_ACK | TCP_PSH | (fin ? TCP_FIN : 0));
   eventNewDataSent(cx, sk, rec);
 }

@@ -79,8 +79,7 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
     r.flags = ecnRetransSyn(cx, r.flags);
     flags = sk.state === TCP_SYN_RECV ? TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk) : r.flags;
   }
-  flags |= r.flags & TCP_FIN;
-  if (len > 0 && r.seq + len === sk.sndTail) flags |= TCP_PSH;
+  flags |= r.flags & (TCP_FIN | TCP_PSH);
   transmit(cx, sk, r.seq, len, flags);
   account(cx, sk, r, len);
   return true;

@@ -57,7 +57,7 @@ function backOff(cx: TcpContext, sk: TcpSock): void {
   if (thin) {
     sk.backoff = 0;
     sk.rtt.rtoMs = Math.max(sk.rtt.unbackedMs, sysctl.tcpRtoMinUs / 1000);
-  } else if (sk.state !== TCP_SYN_SENT || sk.totalRto > sysctl.tcpSynLinearTimeouts) {
+  } else if (sk.state !== TCP_SYN_SENT || sk.backoff > sysctl.tcpSynLinearTimeouts) {
     sk.rtt.backOff();
   }
   armXmit(cx, sk, Pending.Rto, rtoWithinUserTimeout(cx, sk));

@@ -1,5 +1,5 @@
 import type { Millis } from '@skbus/skb';
-import { TCP_CWR, TCP_ECE, TCP_FIN, TCP_SYN } from '@skbus/wire';
+import { TCP_CWR, TCP_ECE, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
 
 /**
  * One skb of the retransmission queue (tcp_skb_cb): what was sent as one piece, from one byte to a whole GSO skb.
@@ -8,7 +8,7 @@ import { TCP_CWR, TCP_ECE, TCP_FIN, TCP_SYN } from '@skbus/wire';
 export interface TxRec {
   seq: number;
   end: number;
-  /** TCP_SYN, TCP_FIN of it, and what a SYN says of ECN. */
+  /** TCP_SYN, TCP_FIN, TCP_PSH of it, and what a SYN says of ECN. */
   flags: number;
   /** Payload bytes per segment when it was sent. */
   mss: number;
@@ -39,7 +39,7 @@ export function makeRec(seq: number, end: number, flags: number, mss: number): T
   const r: TxRec = {
     seq,
     end,
-    flags: flags & (TCP_SYN | TCP_FIN | TCP_ECE | TCP_CWR),
+    flags: flags & (TCP_SYN | TCP_FIN | TCP_PSH | TCP_ECE | TCP_CWR),
     mss,
     segs: 1,
     sentMs: 0,
@@ -124,7 +124,7 @@ export class RtxQueue {
     const a = this.at(i);
     const b: TxRec = { ...a, seq: at, flags: a.flags & ~TCP_SYN };
     a.end = at;
-    a.flags &= ~TCP_FIN;
+    a.flags &= ~(TCP_FIN | TCP_PSH);
     a.segs = segsOf(a);
     b.segs = segsOf(b);
     this.insert(i + 1, b);

@@ -72,7 +72,7 @@ describe('small segments', () => {
     const t = established();
     t.cmd({ sk: SK, opSeq: 2, options: { cork: true } });
     write(t, 2 * MSS + 300);
-    expect(t.sentText()).toEqual(['. 1:2001 ack 1']);
+    expect(t.sentText()).toEqual(['P. 1:2001 ack 1']);
     t.cmd({ sk: SK, opSeq: 3, options: { nodelay: true } });
     expect(t.sentText()).toEqual(['P. 2001:2301 ack 1']);
     write(t, 5);
@@ -81,22 +81,22 @@ describe('small segments', () => {
     expect(t.sentText()).toEqual(['P. 2301:2306 ack 1']);
   });
 
-  test('PSH: at the end of a write, not when more is announced, and once per half a window', () => {
+  test('PSH: at the end of a write, not when more is announced, once per half a window, and on GSO skbs', () => {
     const t = established();
     write(t, 3 * MSS, true);
-    expect(t.sentText()).toEqual(['. 1:2001 ack 1', '. 2001:3001 ack 1']);
+    expect(t.sentText()).toEqual(['P. 1:2001 ack 1', '. 2001:3001 ack 1']);
     write(t, 3 * MSS);
-    expect(t.sentText()).toEqual(['. 3001:5001 ack 1', 'P. 5001:6001 ack 1']);
+    expect(t.sentText()).toEqual(['P. 3001:5001 ack 1', 'P. 5001:6001 ack 1']);
     written = 0;
     const small = new Scripted();
     activeOpen(small, { mss: MSS }, 8000, RTT);
-    write(small, 8 * MSS, true);
+    for (let i = 0; i < 8; i++) write(small, MSS, true);
     expect(
       small
         .sentText()
         .map((s) => s[0])
         .join(''),
-    ).toBe('..P.');
+    ).toBe('....P...');
   });
 });
 

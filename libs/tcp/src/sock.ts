@@ -327,6 +327,11 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
     return this.lossState === undefined ? 0 : this.lossState.lost;
   }
 
+  /** How often reordering was seen. */
+  get reordSeen(): number {
+    return this.lossState === undefined ? 0 : this.lossState.reordSeen;
+  }
+
   override deadline(): Millis {
     return this.timers.next;
   }

@@ -67,6 +67,7 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   u64(200, sk.bytesSent);
   u64(208, sk.bytesRetrans);
   u32(216, sk.dsackDups);
+  u32(220, sk.reordSeen);
   u32(224, sk.rcvOoopack);
   u32(228, sk.sndWnd);
   u32(232, Math.max(0, sk.rcvAdv - sk.rcvWup));

@@ -1,5 +1,5 @@
 import { TCP_SYN_SENT } from '@skbus/skb';
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
 import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnSend } from './ecn.ts';
@@ -29,6 +29,8 @@ export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, 
   out.flags = flags;
   out.ack32 = (flags & TCP_ACK) !== 0 ? toWire(sk.irs, sk.rcvAck) : 0;
   out.mss = currentMss(sk);
+  // so that the peer's receive offload passes it on at once
+  if (len > out.mss) out.flags |= TCP_PSH;
   fillOptions(cx, sk, out);
   if (inUrgentMode(sk)) setUrgentPointer(sk, out, seq);
   out.window = windowField(cx, sk, flags);
