@@ -196,6 +196,17 @@ test.each([
   expect(target.sysctls).toEqual(sysctls);
 });
 
+test('nstat counts from its last call; grep decides', async () => {
+  const counted = [0, 2, 5];
+  const target = new FakeTarget(stack());
+  target.counters = () => Promise.resolve(new Map([['TcpExtTW', counted.shift() ?? 0]]));
+  expect(await run(target, '0 `nstat -n`\n+0 `nstat | grep TcpExtTW | grep -q " 2 "`\n')).toBe('');
+  counted.push(9, 9);
+  expect(await run(target, '0 `nstat | grep TcpExtTW | grep -q " 2 " > /dev/null`\n')).toMatch(
+    /counters are: TcpExtTW +5 /,
+  );
+});
+
 test('a command that nobody understands is an error', async () => {
   const got = await run(new FakeTarget(stack()), '0 `frobnicate --now`\n');
   expect(got).toContain("1:1: `frobnicate --now`: 'frobnicate' is not a command that the engine target understands");

@@ -158,6 +158,8 @@ async function runSimple(
     await set(target, written[2]!.replaceAll('/', '.'), written[1]!.replaceAll(/["']/g, ''), note, false);
     return;
   }
+  // the default, which a script makes sure of
+  if (/^echo\s+3\s*>\s*\/sys\/module\/tcp_cubic\/parameters\/hystart_detect$/.test(line)) return;
   if (LINUX_ONLY.has(base)) {
     note(`\`${line}\` only concerns Linux and was ignored`);
     return;
