@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { NEVER } from '@skbus/skb';
 import { registerCongestionControl } from './cong/registry.ts';
 import { RtxQueue, type TxRec } from './rtx-queue.ts';
+import { Timed, TimerHeap } from './timers.ts';
 import { activeOpen, Scripted, SK } from './testing/peer.ts';
 
 /** What work one segment makes must not grow with what is outstanding: looks at records are counted, not time. */
@@ -99,4 +101,34 @@ describe('looks at records per ACK do not grow with what is outstanding', () => 
     // a binary search takes five more steps
     expect(many).toBeLessThanOrEqual(2 * few + 30);
   });
+});
+
+/** Looks at deadlines per segment when each of `n` connections in turn arms a timer and stops it again. */
+function perTimer(n: number): number {
+  let asked = 0;
+  class One extends Timed {
+    at = NEVER;
+    deadline(): number {
+      asked++;
+      return this.at;
+    }
+  }
+  const heap = new TimerHeap();
+  const all = Array.from({ length: n }, () => new One());
+  const segments = 20 * n;
+  for (let i = 0; i < segments; i++) {
+    const now = (i * 1000) / n;
+    const one = all[i % n]!;
+    one.at = now + 200;
+    heap.touch(one);
+    expect(heap.due(now)).toBeUndefined();
+    one.at = NEVER;
+    heap.next();
+  }
+  return asked / segments;
+}
+
+test('looks at deadlines per segment do not grow with the number of connections', () => {
+  expect(perTimer(10)).toBeLessThanOrEqual(2);
+  expect(perTimer(3000)).toBeLessThanOrEqual(2);
 });
