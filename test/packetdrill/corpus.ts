@@ -18,6 +18,12 @@ export function givenScripts(): string | undefined {
   }
 }
 
+/** `n` of the scripts, spread evenly; every one with SKBUS_PACKETDRILL_ALL=1. */
+export function sample(files: readonly string[], n: number): readonly string[] {
+  if (process.env.SKBUS_PACKETDRILL_ALL === '1' || files.length <= n) return files;
+  return Array.from({ length: n }, (_, i) => files[Math.floor((i * files.length) / n)]!);
+}
+
 /** How every script is run, in virtual time. */
 const VARIATIONS: Readonly<Record<string, (file: string) => FileOptions | undefined>> = {
   'as it is': () => ({}),

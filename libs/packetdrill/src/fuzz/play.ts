@@ -62,8 +62,10 @@ const [SO_REUSEADDR, SO_TYPE, SO_ERROR, TCP_NODELAY, TCP_CORK, TCP_INFO] = [2, 3
 const [F_SETFL, O_RDWR_NONBLOCK, MSG_DONTWAIT, MSG_NOSIGNAL] = [4, 0o4002, 0x40, 0x4000];
 const [STACK_PORT, PEER_PORT, PEER_ISN] = [8080, 40_000, 0x1000_0000];
 const ANSWER_US = 1_000_000;
-/** What still comes when the last step is done. */
-const TAIL_US = 60_000;
+/** Long against what a real machine adds, so that timers that follow from it are the same on all targets. */
+export const RTT_US = 30_000;
+/** What still comes when the last step is done: a delayed ACK, but no retransmission. */
+const TAIL_US = 50_000;
 
 export async function play(target: Target, s: Scenario): Promise<Epoch[]> {
   const addresses = target.addresses?.() ?? DEFAULT;
@@ -128,6 +130,7 @@ class Play {
       this.inject({ ...base, flags: TCP_SYN, seq: 0, ack: 0 });
       await this.first();
       if (how === 'half') return;
+      await this.collect(this.target.now() + RTT_US);
       this.inject({ ...base, flags: TCP_ACK, seq: 1, ack: 1, ...this.stamp() });
       this.fd = (await this.done(sys.accept(fd, 0))).ret;
       await this.done(sys.close(fd));
@@ -138,6 +141,7 @@ class Play {
     await this.done(sys.connect(fd, { ip: this.addresses.remoteIp, port: this.peerPort }));
     await this.first();
     if (how === 'asked') return;
+    await this.collect(this.target.now() + RTT_US);
     this.inject({ ...base, flags: TCP_SYN | TCP_ACK, seq: 0, ack: 1 });
     await this.collect(this.target.now() + 5000);
   }

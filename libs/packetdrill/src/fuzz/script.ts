@@ -1,6 +1,6 @@
 import { errnoName } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
-import type { Epoch, Reply } from './play.ts';
+import { RTT_US, type Epoch, type Reply } from './play.ts';
 import { TSVAL_0, type Call, type Handshake, type Scenario, type Segment, type Step } from './scenario.ts';
 
 /** The TSval that stands for the stack's first one. */
@@ -46,7 +46,7 @@ class Writer {
       add(this.inbound({ ...syn, flags: TCP_SYN, ack: 0 }), this.outbound(stackSyn!));
       if (how === 'half') return;
       const tsVal = this.h.timestamps ? { tsVal: TSVAL_0 } : {};
-      add(this.inbound({ ...syn, seq: 1, ack: 1, flags: TCP_ACK, ...tsVal }));
+      add(this.inbound({ ...syn, gapUs: RTT_US, seq: 1, ack: 1, flags: TCP_ACK, ...tsVal }));
       add('+0 accept(3, ..., ...) = 4', '+0 close(3) = 0');
       this.fd = 4;
       return;
@@ -54,7 +54,7 @@ class Writer {
     add('+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0');
     add('+0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)', this.outbound(stackSyn!));
     if (how === 'asked') return;
-    add(this.inbound({ ...syn, flags: TCP_SYN | TCP_ACK, ack: 1 }));
+    add(this.inbound({ ...syn, gapUs: RTT_US, flags: TCP_SYN | TCP_ACK, ack: 1 }));
   }
 
   /** What came back, in the order it came. */
