@@ -46,6 +46,8 @@ export interface Answer {
 
 /** What happened from one step to the next; the first is the handshake. */
 export interface Epoch {
+  /** When its step was made. */
+  startUs: Micros;
   replies: Reply[];
   answers: Answer[];
 }
@@ -62,16 +64,19 @@ const [SO_REUSEADDR, SO_TYPE, SO_ERROR, TCP_NODELAY, TCP_CORK, TCP_INFO] = [2, 3
 const [F_SETFL, O_RDWR_NONBLOCK, MSG_DONTWAIT, MSG_NOSIGNAL] = [4, 0o4002, 0x40, 0x4000];
 const [STACK_PORT, PEER_PORT, PEER_ISN] = [8080, 40_000, 0x1000_0000];
 const ANSWER_US = 1_000_000;
+/** Gaps in which a timer may run out. */
+const LONG_US = 50_000;
 /** Long against what a real machine adds, so that timers that follow from it are the same on all targets. */
 export const RTT_US = 30_000;
 /** What still comes when the last step is done: a delayed ACK, but no retransmission. */
 const TAIL_US = 50_000;
 
-export async function play(target: Target, s: Scenario): Promise<Epoch[]> {
+/** `stretch`: what long gaps are multiplied by. */
+export async function play(target: Target, s: Scenario, stretch = 1): Promise<Epoch[]> {
   const addresses = target.addresses?.() ?? DEFAULT;
   await target.open({ ...addresses, mtu: MTU });
   try {
-    return await new Play(target, s, addresses).run();
+    return await new Play(target, s, addresses, stretch).run();
   } finally {
     await target.close();
   }
@@ -80,17 +85,19 @@ export async function play(target: Target, s: Scenario): Promise<Epoch[]> {
 class Play {
   private readonly target: Target;
   private readonly scenario: Scenario;
+  private readonly stretch: number;
   private readonly addresses: ScriptAddresses;
   private readonly local: Ipv4Addr;
   private readonly remote: Ipv4Addr;
-  private readonly epochs: Epoch[] = [{ replies: [], answers: [] }];
+  private readonly epochs: Epoch[] = [{ startUs: 0, replies: [], answers: [] }];
   private fd = -1;
   private stackPort = STACK_PORT;
   private peerPort = PEER_PORT;
   private isn: number | undefined = undefined;
   private tsEcr = 0;
 
-  constructor(target: Target, scenario: Scenario, addresses: ScriptAddresses) {
+  constructor(target: Target, scenario: Scenario, addresses: ScriptAddresses, stretch: number) {
+    this.stretch = stretch;
     this.target = target;
     this.scenario = scenario;
     this.addresses = addresses;
@@ -103,8 +110,8 @@ class Play {
     await this.handshake();
     for (const step of this.scenario.steps) {
       // From when the step before was done, so that its answers come before the next one however slow the machine is.
-      await this.collect(target.now() + step.gapUs);
-      if (step.gapUs > 0) this.epochs.push({ replies: [], answers: [] });
+      await this.collect(target.now() + step.gapUs * (step.gapUs < LONG_US ? 1 : this.stretch));
+      if (step.gapUs > 0) this.epochs.push({ startUs: target.now(), replies: [], answers: [] });
       if (step.kind === 'call') await this.call(step);
       else {
         this.inject(step);
@@ -208,7 +215,7 @@ class Play {
   private async inquire(): Promise<void> {
     const { sys } = this.target;
     if (this.fd < 0) return;
-    this.epochs.push({ replies: [], answers: [] });
+    this.epochs.push({ startUs: this.target.now(), replies: [], answers: [] });
     const { opt } = await this.done(sys.getsockopt(this.fd, SOL_TCP, TCP_INFO, 8));
     this.answer('state', { ret: opt?.[0] ?? -1, errno: 0 });
     const error = await this.done(sys.getsockopt(this.fd, SOL_SOCKET, SO_ERROR, 4));

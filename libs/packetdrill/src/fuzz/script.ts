@@ -12,13 +12,16 @@ const TOLERANCE_US = 25_000;
 export function toScript(s: Scenario, epochs: readonly Epoch[], note: string): string {
   const writer = new Writer(s);
   writer.handshake(epochs[0]!);
-  let next = 1;
+  let at = 0;
+  writer.begin(epochs[0]!);
   for (const step of s.steps) {
-    if (step.gapUs > 0) writer.epoch(epochs[next - 1]!, next > 1);
-    if (step.gapUs > 0) next++;
-    writer.step(step);
+    if (step.gapUs > 0) {
+      writer.end(epochs[at]!, at > 0);
+      writer.begin(epochs[++at]!);
+    }
+    writer.step(step, epochs[at]!);
   }
-  writer.epoch(epochs[next - 1]!, next > 1);
+  writer.end(epochs[at]!, at > 0);
   const head = [`// Scenario ${s.seed}: ${note}`, `--tolerance_usecs=${TOLERANCE_US}`, ''];
   return `${[...head, ...writer.lines].join('\n')}\n`;
 }
@@ -30,6 +33,7 @@ class Writer {
   /** Answers of the epoch that the calls in it have not used. */
   private answers: Epoch['answers'] = [];
   private pending: string[] = [];
+  private lastUs = 0;
 
   constructor(s: Scenario) {
     this.h = s.handshake;
@@ -57,20 +61,33 @@ class Writer {
     add(this.inbound({ ...syn, gapUs: RTT_US, flags: TCP_SYN | TCP_ACK, ack: 1 }));
   }
 
-  /** What came back, in the order it came. */
-  epoch(e: Epoch, all: boolean): void {
+  begin(e: Epoch): void {
+    this.answers = [...e.answers];
+  }
+
+  /** The time since the line before, which was made at `lastUs`. */
+  private since(atUs: number): string {
+    const us = Math.max(0, atUs - this.lastUs);
+    this.lastUs += us;
+    return `+${Math.round(us / 100) / 1e4}`;
+  }
+
+  /** The steps, and what came back, in the order it came. */
+  end(e: Epoch, all: boolean): void {
     this.lines.push(...this.pending);
     this.pending = [];
-    this.answers = [...e.answers];
     // The handshake's first reply stands there already.
-    for (const r of all ? e.replies : e.replies.slice(1)) this.lines.push(this.outbound(r));
+    for (const r of all ? e.replies : e.replies.slice(1))
+      this.lines.push(this.outbound(r, all ? this.since(r.atUs) : '+0'));
+    if (!all) this.lastUs = Math.max(e.startUs, ...e.replies.map((r) => r.atUs));
   }
 
-  step(step: Step): void {
-    this.pending.push(step.kind === 'segment' ? this.inbound(step) : this.call(step));
+  step(step: Step, e: Epoch): void {
+    const when = e.startUs === 0 ? '+0' : this.since(e.startUs);
+    this.pending.push(step.kind === 'segment' ? this.inbound(step, when) : this.call(step, when));
   }
 
-  private call({ gapUs, name, arg }: Call): string {
+  private call({ name, arg }: Call, when: string): string {
     const text = {
       send: `send(${this.fd}, ..., ${arg}, MSG_DONTWAIT|MSG_NOSIGNAL)`,
       recv: `recv(${this.fd}, ..., ${arg}, MSG_DONTWAIT)`,
@@ -81,10 +98,10 @@ class Writer {
     }[name];
     const a = this.answers.shift();
     const result = a === undefined || a.ret >= 0 ? String(a?.ret ?? 0) : `-1 ${errnoName(a.errno)}`;
-    return `${gap(gapUs)} ${text} = ${result}`;
+    return `${when} ${text} = ${result}`;
   }
 
-  private inbound(s: Segment): string {
+  private inbound(s: Segment, when = gap(s.gapUs)): string {
     const options: string[] = [];
     const syn = (s.flags & TCP_SYN) !== 0;
     if (syn) options.push(`mss ${this.h.mss}`);
@@ -97,10 +114,10 @@ class Writer {
     const ack = s.flags & TCP_ACK ? ` ack ${s.ack >>> 0}` : '';
     const urgent = s.urgent > 0 ? ` urg ${s.urgent}` : '';
     const list = options.length > 0 ? ` <${options.join(',')}>` : '';
-    return `${gap(s.gapUs)} < ${flagText(s.flags)} ${range(s.seq, s.length)}${ack} win ${s.win}${urgent}${list}`;
+    return `${when} < ${flagText(s.flags)} ${range(s.seq, s.length)}${ack} win ${s.win}${urgent}${list}`;
   }
 
-  private outbound(r: Reply): string {
+  private outbound(r: Reply, when = '+0'): string {
     const ack = r.flags & TCP_ACK ? ` ack ${r.ack >>> 0}` : '';
     const sack = r.sack.map(([a, b]) => `${a >>> 0}:${b >>> 0}`).join(' ');
     // Options of a SYN name the TSval that later echoes stand for.
@@ -110,10 +127,10 @@ class Writer {
     if (o?.tsVal !== undefined) {
       const tail = o.wscale === undefined ? '' : `,nop,wscale ${o.wscale}`;
       const head = o.sackPermitted ? 'sackOK' : 'nop,nop';
-      options = ` <mss ${o.mss},${head},TS val ${STACK_TSVAL} ecr ${r.flags & TCP_ACK ? TSVAL_0 : 0}${tail}>`;
+      options = ` <mss ${o.mss},${head},TS val ${STACK_TSVAL} ecr ${r.ecr ?? 0}${tail}>`;
     }
     const closed = r.win === 0 && !(r.flags & TCP_RST) ? ' win 0' : '';
-    return `+0 > ${flagText(r.flags)} ${range(r.seq, r.length)}${ack}${closed}${options}`;
+    return `${when} > ${flagText(r.flags)} ${range(r.seq, r.length)}${ack}${closed}${options}`;
   }
 }
 
