@@ -14,6 +14,7 @@ import {
 } from './ack-state.ts';
 import type { AckSample } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
+import { mtuProbeAcked } from './mtu-probe.ts';
 import { removeRenoSacks } from './newreno.ts';
 import { rackAdvance } from './rack.ts';
 import { rateSkbDelivered } from './rate.ts';
@@ -50,6 +51,8 @@ export function cleanRtxQueue(cx: TcpContext, sk: TcpSock, a: AckState): void {
   const sampled = ackUpdateRtt(cx, sk, a, priorSacked);
   if ((a.flag & FLAG_ACKED) !== 0) {
     a.flag |= FLAG_SET_XMIT_TIMER;
+    const { mtup } = sk;
+    if (mtup !== undefined && mtup.probeSize !== 0 && mtup.seqEnd <= sk.sndUna) mtuProbeAcked(cx, sk, mtup);
     if (!sk.sackOk) {
       removeRenoSacks(cx, sk, a.acked);
       // without SACK nobody knows whether it was the original

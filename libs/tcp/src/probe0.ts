@@ -8,6 +8,7 @@ import { currentMss, transmit } from './transmit.ts';
 import { eventNewDataSent } from './new-data.ts';
 import { orphanRetries, writeErr } from './write-err.ts';
 import { makeRec } from './rtx-queue.ts';
+import { inUrgentMode } from './urgent.ts';
 
 /** Zero-window probes (RFC 9293 3.8.6.1): the update that opens the window may be lost, so ask. */
 
@@ -15,7 +16,14 @@ import { makeRec } from './rtx-queue.ts';
 const probe0Ms = (sk: TcpSock): number =>
   Math.min(Math.max(sk.rtt.rtoMs, TCP_RTO_MIN_MS) * 2 ** sk.backoff, TCP_RTO_MAX_MS);
 
-export const armProbe0 = (cx: TcpContext, sk: TcpSock): void => armXmit(cx, sk, Pending.Probe0, probe0Ms(sk));
+/** tcp_clamp_probe0_to_user_timeout() */
+function withinUserTimeout(cx: TcpContext, sk: TcpSock, ms: number): number {
+  if (sk.userTimeoutMs === 0 || sk.probesStartMs === 0) return ms;
+  return Math.min(ms, Math.max(sk.userTimeoutMs - (cx.now - sk.probesStartMs), 2));
+}
+
+export const armProbe0 = (cx: TcpContext, sk: TcpSock): void =>
+  armXmit(cx, sk, Pending.Probe0, withinUserTimeout(cx, sk, probe0Ms(sk)));
 
 /** tcp_ack_probe(): the answer to a probe; the window is open again, or still closed. */
 export function ackProbe(cx: TcpContext, sk: TcpSock): void {
@@ -76,7 +84,6 @@ function sendProbe0(cx: TcpContext, sk: TcpSock): void {
 /** tcp_write_wakeup(): new data as far as the window lets it, else a segment from before the window. */
 export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
   cx.env.trace('tcp_write_wakeup');
-  cx.env.mib.inc(mib);
   const room = sk.sndWndEnd - sk.sndNxt;
   if (sk.hasUnsent && room > 0) {
     const len = Math.min(sk.sndTail - sk.sndNxt, currentMss(sk), room);
@@ -85,6 +92,8 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
     return;
   }
   // tcp_xmit_probe_skb(): an old sequence number, which makes the peer answer with where it is
+  cx.env.mib.inc(mib);
+  if (inUrgentMode(sk) && sk.sndUp <= sk.sndUna + 0xffff) transmit(cx, sk, sk.sndUna, 0, TCP_ACK);
   transmit(cx, sk, sk.sndUna - 1, 0, TCP_ACK);
 }
 

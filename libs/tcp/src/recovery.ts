@@ -12,6 +12,8 @@ import { setCaState } from './ca-state.ts';
 import { CA_CWR, CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { processLoss } from './frto.ts';
+import { simpleRetransmit } from './enter-loss.ts';
+import { mtuProbeFailed } from './mtu-probe.ts';
 import { addRenoSack, newRenoMarkLost } from './newreno.ts';
 import { currentSsthresh, inCwndReduction, prrEnd, prrStart } from './prr.ts';
 import { rackMarkLost } from './rack.ts';
@@ -58,12 +60,21 @@ export function fastRetransAlert(cx: TcpContext, sk: TcpSock, a: AckState, dupAc
       identifyPacketLoss(cx, sk, a);
       if (inState(sk) !== CA_OPEN && (a.flag & FLAG_LOST_RETRANS) === 0) return;
     }
-    if (!watch(cx, sk, a, dupAcks, ece)) return;
+    if (!watch(cx, sk, a, dupAcks, ece) || mtuProbeLost(cx, sk)) return;
     enterRecovery(cx, sk, ece);
     first = true;
   }
   if (!isRack(cx.sysctl) && proven) updateScoreboard(cx, sk, first);
   a.rexmit = REXMIT_LOST;
+}
+
+/** What was lost is a probe of the path's MTU, which says nothing about congestion. */
+function mtuProbeLost(cx: TcpContext, sk: TcpSock): boolean {
+  const { mtup } = sk;
+  if (mtup === undefined || mtup.probeSize === 0 || mtup.seqStart !== sk.sndUna || sk.caState >= CA_CWR) return false;
+  mtuProbeFailed(cx, sk, mtup);
+  simpleRetransmit(cx, sk);
+  return true;
 }
 
 /** The state now: some call in between may have changed it. */

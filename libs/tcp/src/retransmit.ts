@@ -56,6 +56,7 @@ export function retransmit(cx: TcpContext, sk: TcpSock, i: number, segs: number)
 export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: number): boolean {
   const { rtx } = sk;
   const r = rtx.at(i);
+  if (sk.mtup !== undefined) sk.mtup.probeSize = 0; // nothing can be concluded any more
   if (r.seq < sk.sndUna) {
     r.flags &= ~TCP_SYN;
     const was = r.segs;

@@ -16,6 +16,7 @@ import { SendQueue } from './send-queue.ts';
 import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
 import { TimerTable } from './timers.ts';
 import { UnconfirmedQueue } from './unconfirmed.ts';
+import type { MtuProbe } from './mtu-probe.ts';
 import type { Urgent } from './urgent.ts';
 
 /**
@@ -165,6 +166,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   /** The peer's MSS option (mss_clamp). */
   mssClamp = TCP_MSS_DEFAULT;
   mtu = 1500;
+  /** The search for a larger path MTU (RFC 4821), when there is one. */
+  mtup: MtuProbe | undefined = undefined;
   advMss = TCP_MSS_DEFAULT;
 
   // ---- receive sequence space

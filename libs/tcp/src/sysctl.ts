@@ -74,6 +74,14 @@ export interface TcpSysctl {
   ipNoPmtuDisc: number;
   /** The least path MTU that is believed (net.ipv4.route.min_pmtu). */
   minPmtu: number;
+  /** Path MTU discovery without ICMP (RFC 4821): 0 off, 1 when a black hole is suspected, 2 always. */
+  tcpMtuProbing: number;
+  /** Where its search begins, the least it falls back to, and how close its ends come. */
+  tcpBaseMss: number;
+  tcpMtuProbeFloor: number;
+  tcpProbeThreshold: number;
+  /** Seconds until it looks again. */
+  tcpProbeInterval: number;
   /** Percent of the window per round trip: in slow start, after it. */
   tcpPacingSsRatio: number;
   tcpPacingCaRatio: number;
@@ -162,6 +170,11 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpMinSndMss: 48,
   ipNoPmtuDisc: 0,
   minPmtu: 552,
+  tcpMtuProbing: 0,
+  tcpBaseMss: 1024,
+  tcpMtuProbeFloor: 48,
+  tcpProbeThreshold: 8,
+  tcpProbeInterval: 600,
   tcpPacingSsRatio: 200,
   tcpPacingCaRatio: 120,
   tcpMinTsoSegs: 2,

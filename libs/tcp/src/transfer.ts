@@ -2,6 +2,7 @@ import { TCP_CLOSE, TCP_LISTEN } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import { findCongestionControl } from './cong/registry.ts';
 import { startKeepalive } from './keepalive.ts';
+import { mtupInit } from './mtu-probe.ts';
 import { sndbufExpand } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_INIT_CWND, TCP_MIN_MSS, TCP_MSS_DEFAULT } from './sysctl.ts';
@@ -10,6 +11,7 @@ import { initBufferSpace } from './window.ts';
 
 /** tcp_init_transfer(): the handshake is done, data may flow. */
 export function initTransfer(cx: TcpContext, sk: TcpSock): void {
+  mtupInit(cx, sk);
   syncMss(cx, sk, sk.mtu);
   // RFC 5681 3.1: after more than one lost SYN the initial window is one segment
   sk.cwnd = sk.totalRetrans > 1 && sk.loss.undoMarker >= 0 ? 1 : TCP_INIT_CWND;

@@ -21,14 +21,21 @@ const SACK_MAX_WITH_TS = 3;
  * tcp_transmit_skb(): builds one segment (up to 64 KiB, the driver cuts it) from the send queue and hands it to IP.
  * `len` bytes from position `seq`; the acknowledgement is what the socket layer has confirmed.
  */
-export function transmit(cx: TcpContext, sk: TcpSock, seq: number, len: number, flags: number): void {
+export function transmit(
+  cx: TcpContext,
+  sk: TcpSock,
+  seq: number,
+  len: number,
+  flags: number,
+  mss = currentMss(sk),
+): void {
   const { env, out } = cx;
   fillAddress(cx, out, sk);
   out.connected = true;
   out.seq32 = toWire(sk.iss, seq);
   out.flags = flags;
   out.ack32 = (flags & TCP_ACK) !== 0 ? toWire(sk.irs, sk.rcvAck) : 0;
-  out.mss = currentMss(sk);
+  out.mss = mss;
   // so that the peer's receive offload passes it on at once
   if (len > out.mss) out.flags |= TCP_PSH;
   fillOptions(cx, sk, out);
@@ -84,12 +91,14 @@ export function currentMss(sk: TcpSock): number {
 /** tcp_sync_mss(): what a segment may carry on a path of this MTU, to this peer, with our options. */
 export function syncMss(cx: TcpContext, sk: TcpSock, mtu: number): void {
   sk.mtu = mtu;
+  const { mtup } = sk;
+  if (mtup !== undefined && mtup.searchHigh > mtu) mtup.searchHigh = mtu;
   let mss = Math.min(mtu - 40, sk.mssClamp);
   mss = Math.max(mss, cx.sysctl.tcpMinSndMss) - (sk.tsOk ? 12 : 0);
   // tcp_bound_to_half_wnd(): a peer with a tiny window shall get at least two segments into it (RFC 9293 3.8.6.2.1)
   const cut = sk.maxWindow > 536 ? sk.maxWindow >>> 1 : sk.maxWindow;
   if (cut > 0 && mss > cut) mss = Math.max(cut, 68 - 40);
-  sk.mssCache = mss;
+  sk.mssCache = mtup === undefined ? mss : Math.min(mss, mtup.searchLow - 40 - (sk.tsOk ? 12 : 0));
 }
 
 /** tcp_acceptable_seq(): a sequence number that the peer takes although it may have shrunk its window. */

@@ -1,6 +1,7 @@
 import { TCP_SYN_RECV, TCP_SYN_SENT, type Millis } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import { detectBlackhole } from './fastopen-blackhole.ts';
+import { mtuBlackHole } from './mtu-probe.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
 import { sendActiveReset } from './transmit.ts';
@@ -19,7 +20,10 @@ export function writeTimeout(cx: TcpContext, sk: TcpSock): boolean {
     until = sk.synCnt || sysctl.tcpSynRetries;
     expired = sk.retransmits >= until + (sk.state === TCP_SYN_SENT ? sysctl.tcpSynLinearTimeouts : 0);
   } else {
-    if (retransmitsTimedOut(cx, sk, sysctl.tcpRetries1, 0)) cx.env.trace('__dst_negative_advice');
+    if (retransmitsTimedOut(cx, sk, sysctl.tcpRetries1, 0)) {
+      mtuBlackHole(cx, sk);
+      cx.env.trace('__dst_negative_advice');
+    }
     if (sk.orphan) {
       const alive = sk.rtt.rtoMs < TCP_RTO_MAX_MS;
       until = orphanRetries(cx, sk, alive);

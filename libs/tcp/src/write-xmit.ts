@@ -2,6 +2,7 @@ import { TCP_ACK, TCP_FIN, TCP_PSH } from '@skbus/wire';
 import { Chrono, chronoStart, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { cwndTest, cwndValidate, slowStartAfterIdle } from './cwnd.ts';
+import { type MtuProbe, mtuProbeSent, mtuProbeSize } from './mtu-probe.ts';
 import { nagleHolds, nagleTest } from './nagle.ts';
 import { eventNewDataSent } from './new-data.ts';
 import { pacingAfterSend, pacingCheck } from './pacing.ts';
@@ -57,6 +58,11 @@ function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolea
   run.nagleOff = nagleOff;
   run.cwnd = run.rwnd = false;
   let sent = 0;
+  if (sk.mtup !== undefined && !probe) {
+    sent = mtuProbe(cx, sk, sk.mtup);
+    if (sent === 0) return false;
+    if (sent < 0) sent = 0;
+  }
   while (sk.hasUnsent) {
     if (pacingCheck(cx, sk)) break;
     let quota = cwndTest(sk);
@@ -77,6 +83,16 @@ function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolea
   if (inCwndReduction(sk)) sk.prrOut += sent;
   if (!probe) scheduleLossProbe(cx, sk, false);
   return true;
+}
+
+/** tcp_mtu_probe(): sends one segment that is larger than the others. 0: what is there waits for it, -1: not now. */
+function mtuProbe(cx: TcpContext, sk: TcpSock, p: MtuProbe): number {
+  const size = mtuProbeSize(cx, sk, p);
+  if (size <= 0) return size;
+  const seq = sk.sndNxt;
+  const sent = sendNew(cx, sk, size, size);
+  mtuProbeSent(sk, p, seq, size);
+  return sent;
 }
 
 /**
@@ -116,7 +132,7 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, mss: number): number 
   }
   if (fin) flags |= TCP_FIN;
   const rec = makeRec(seq, seq + len + (fin ? 1 : 0), flags, mss);
-  transmit(cx, sk, seq, len, flags);
+  transmit(cx, sk, seq, len, flags, mss);
   pacingAfterSend(cx, sk, len);
   if (len < rec.segs * mss) sk.sndSml = rec.end; // tcp_minshall_update()
   eventNewDataSent(cx, sk, rec);

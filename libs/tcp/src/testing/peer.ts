@@ -48,6 +48,8 @@ export interface Seg {
   len: number;
   /** The urgent pointer. */
   urgent: number;
+  /** What the driver will cut it to, 0: it stays whole. */
+  gsoSize: number;
   /** Of the IP header. */
   tos: number;
   opts: TcpOptions;
@@ -226,6 +228,7 @@ export class Scripted {
       win: h.window,
       len: b.length - h.hlen,
       urgent: h.urgent,
+      gsoSize: skb.gsoSize,
       tos: skb.flow!.tos,
       opts: parseTcpOptions(b, TCP_HLEN, h.hlen),
     });
