@@ -12,18 +12,24 @@ function packets(script: Script, direction: 'in' | 'out'): TcpPacket[] {
   );
 }
 
+const isSyn = (p: TcpPacket): boolean => (p.flags.bits & TCP_SYN) !== 0;
+
 /**
  * Initial sequence numbers with which both directions cross 2^32: in the middle of the first data, or with the SYN where
  * there is no data.
  */
 export function wrapOf(script: Script): { iss: number; remoteShift: number } {
-  return { iss: firstAt(packets(script, 'out')), remoteShift: firstAt(packets(script, 'in')) };
+  const incoming = packets(script, 'in');
+  const isn = incoming.find(isSyn)?.seq ?? 0;
+  return { iss: firstAt(packets(script, 'out'), 0), remoteShift: firstAt(incoming, isn) };
 }
 
 /** What to add to the script's numbers. */
-function firstAt(all: readonly TcpPacket[]): number {
+function firstAt(all: readonly TcpPacket[], isn: number): number {
   const data = all.find((p) => p.len > 1);
-  const at = data === undefined ? (all[0]?.seq ?? 0) + 1 : data.seq + (data.len >> 1);
+  // In packets without SYN the numbers count from the SYN (conn.ts).
+  const base = data === undefined || isSyn(data) ? 0 : isn;
+  const at = data === undefined ? (all[0]?.seq ?? 0) + 1 : base + data.seq + (data.len >> 1);
   return (U32 - (at % U32)) % U32;
 }
 

@@ -13,8 +13,13 @@ export class Conn {
   /** 0: not known yet. */
   localPort: number;
   remotePort: number;
-  /** live = script + shift. Undefined: the stack under test did not send its SYN yet; the numbers are taken as they are. */
-  localShift: number | undefined = undefined;
+  /**
+   * The initial sequence numbers as the script writes them and, of the stack, as they are on the wire. Packets with SYN
+   * carry the script's numbers as they are; in all others 1 is the first byte, wherever the SYN was.
+   */
+  remoteScriptIsn: number | undefined = undefined;
+  localScriptIsn = 0;
+  localIsn: number | undefined = undefined;
   /** The next SYN that the stack sends begins a new incarnation. */
   awaitsSyn = true;
   /** Timestamp values: what the script calls them → what the stack sent. */
@@ -29,12 +34,14 @@ export class Conn {
     this.remotePort = remotePort;
   }
 
-  localToLive(seq: number): number {
-    return (seq + (this.localShift ?? 0)) >>> 0;
+  /** What has to be added to the script's numbers of the stack; nothing before its SYN was seen. */
+  localShift(syn: boolean): number {
+    return this.localIsn === undefined ? 0 : this.localIsn - (syn ? this.localScriptIsn : 0);
   }
 
-  localToScript(seq: number): number {
-    return (seq - (this.localShift ?? 0)) >>> 0;
+  /** The same for the remote host's, before a variation moves them. */
+  remoteShift(syn: boolean): number {
+    return syn ? 0 : (this.remoteScriptIsn ?? 0);
   }
 }
 

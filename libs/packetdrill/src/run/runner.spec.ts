@@ -44,6 +44,13 @@ describe('a script that is right', () => {
     }
   });
 
+  test('the SYN says where the remote host begins; after it, 1 is the first byte', async () => {
+    const target = new FakeTarget(stack());
+    const script = OPEN.replace('S 0:0(0)', 'S 5000:5000(0)').replace('S. 0:0(0) ack 1', 'S. 0:0(0) ack 5001');
+    expect(await run(target, `${script}${DATA}+0 > . 1:1(0) ack 101\n`, { strict: true })).toBe('');
+    expect(target.seen.map((p) => p.seq)).toEqual([5000, 5001, 5001]);
+  });
+
   test('SACK blocks are mapped; options compare in order; <...> takes any', async () => {
     const sack = { options: [{ kind: 'nop' }, { kind: 'nop' }, { kind: 'sack', blocks: [[200, 300]] }] };
     const target = new FakeTarget(stack(0, () => sack));

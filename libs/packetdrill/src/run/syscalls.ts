@@ -38,6 +38,7 @@ const CALLS: Readonly<Record<string, Handler>> = {
       c.state = 'connecting';
       c.remotePort = to.port;
       c.awaitsSyn = true;
+      c.remoteScriptIsn = undefined;
     }
     return { ticket: cx.target.sys.connect(fdArg(cx, args), to) };
   },

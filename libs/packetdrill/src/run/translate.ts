@@ -58,11 +58,13 @@ export class Translator {
   private tcpToLive(c: Conn, p: TcpPacket, ip: LiveIp): LivePacket | string {
     const flags = flagBits(p.flags);
     const hasAck = (flags & TCP_ACK) !== 0;
+    const syn = (flags & TCP_SYN) !== 0;
+    if (syn) c.remoteScriptIsn ??= p.seq;
+    const ours = (n: number): number => (n + c.localShift(syn)) >>> 0;
     const options: TcpOption[] = [];
     for (const o of p.options === 'any' ? [] : p.options) {
       if (o.kind === 'ts' && this.dropTs) continue;
-      if (o.kind === 'sack')
-        options.push({ kind: 'sack', blocks: o.blocks.map(([l, r]) => [c.localToLive(l), c.localToLive(r)]) });
+      if (o.kind === 'sack') options.push({ kind: 'sack', blocks: o.blocks.map(([l, r]) => [ours(l), ours(r)]) });
       else if (o.kind === 'ts' && hasAck) {
         const ecr = c.tsVals.get(o.ecr) ?? interpolate(c, o.ecr);
         if (ecr === undefined) return `the stack never sent the timestamp ${o.ecr} that this packet echoes`;
@@ -75,8 +77,8 @@ export class Translator {
       proto: 'tcp',
       sport: p.ports?.src ?? c.remotePort,
       dport: p.ports?.dst ?? c.localPort,
-      seq: (p.seq + this.remoteShift) >>> 0,
-      ack: hasAck ? c.localToLive(ack) : ack,
+      seq: (p.seq + c.remoteShift(syn) + this.remoteShift) >>> 0,
+      ack: hasAck ? ours(ack) : ack,
       flags,
       window: p.window ?? 0,
       urgent: p.urgent ?? 0,
@@ -94,7 +96,9 @@ export class Translator {
     const q = p.quoted;
     if (q?.proto === 'raw') return { ...message, payload: new Uint8Array(Math.max(0, q.len - 8)) };
     const quoted: Quoted =
-      q?.proto === 'udp' ? q : { proto: 'tcp', seq: c.localToLive(q?.proto === 'tcp' ? q.seq : 0), len: q?.len ?? 0 };
+      q?.proto === 'udp'
+        ? q
+        : { proto: 'tcp', seq: ((q?.proto === 'tcp' ? q.seq : 0) + c.localShift(false)) >>> 0, len: q?.len ?? 0 };
     const tuple = { saddr: ip.daddr, daddr: ip.saddr, sport: c.localPort, dport: c.remotePort };
     return { ...message, payload: encodeQuoted({ ...tuple, quoted }) };
   }
@@ -119,13 +123,14 @@ export class Translator {
 
   private tcpToScript(c: Conn, p: LiveTcp, ip: Packet['ip'], withPorts: boolean): TcpPacket {
     const hasAck = (p.flags & TCP_ACK) !== 0;
-    const theirs = (seq: number): number => (seq - this.remoteShift) >>> 0;
+    const syn = (p.flags & TCP_SYN) !== 0;
+    const theirs = (seq: number): number => (seq - c.remoteShift(syn) - this.remoteShift) >>> 0;
     return {
       proto: 'tcp',
       ip,
       ports: withPorts ? { src: p.sport, dst: p.dport } : undefined,
       flags: { bits: p.flags, ace: undefined },
-      seq: c.localToScript(p.seq),
+      seq: (p.seq - c.localShift(syn)) >>> 0,
       len: p.payload.length,
       ack: hasAck ? theirs(p.ack) : undefined,
       window: p.window,
@@ -149,7 +154,8 @@ function interpolate(c: Conn, ecr: number): number | undefined {
 /** Before the packet is compared: from the stack's SYN we learn where its sequence numbers begin. */
 export function learnIsn(c: Conn, expected: TcpPacket, live: LiveTcp): void {
   if ((live.flags & TCP_SYN) === 0 || (flagBits(expected.flags) & TCP_SYN) === 0 || !c.awaitsSyn) return;
-  c.localShift = (live.seq - expected.seq) >>> 0;
+  c.localIsn = live.seq;
+  c.localScriptIsn = expected.seq;
   c.awaitsSyn = false;
 }
 
@@ -163,6 +169,6 @@ function icmpToScript(c: Conn, p: LiveIcmp, ip: Packet['ip']): IcmpPacket {
     code: icmpCodeName(p.type, p.code),
     mtu: p.type === 3 && p.code === 4 ? p.low : undefined,
     id: !isError && p.id > 0 ? p.id : undefined,
-    quoted: quoted?.proto === 'tcp' ? { ...quoted, seq: c.localToScript(quoted.seq) } : quoted,
+    quoted: quoted?.proto === 'tcp' ? { ...quoted, seq: (quoted.seq - c.localShift(false)) >>> 0 } : quoted,
   };
 }
