@@ -1,4 +1,5 @@
 import {
+  AF_INET,
   type Ipv4Addr,
   type LayerEnv,
   type Millis,
@@ -141,6 +142,14 @@ export abstract class Sock implements Timed {
   trace(point: Tracepoint): void {
     const { env } = this.host;
     if (env.tracing) env.trace(point, undefined, { sk: this.id, fd: this.fd });
+  }
+
+  /** An event of the kernel's that names the connection (include/trace/events/tcp.h:tcp_event_sk). */
+  traceAddrs(point: Tracepoint): void {
+    const { env } = this.host;
+    if (!env.tracing) return;
+    const { id, lport, rport, laddr, raddr } = this;
+    env.trace(point, undefined, { sk: id, family: AF_INET, sport: lport, dport: rport, saddr: laddr, daddr: raddr });
   }
 
   /** sock_error(): the pending error, which is then gone. */

@@ -65,7 +65,7 @@ function take(s: StreamSock, n: number, into: Uint8Array[]): number {
     got += p.length;
     into.push(p);
   }
-  s.trace('tcp_rcv_space_adjust');
+  s.traceAddrs('tcp_rcv_space_adjust');
   s.trace('tcp_cleanup_rbuf');
   s.consumed(got);
   passMark(s);

@@ -1,4 +1,4 @@
-import { ERRNO, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_SYN_SENT } from '@skbus/skb';
+import { ERRNO, TCP_STATE_NAMES, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_SYN_SENT } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
@@ -11,6 +11,7 @@ export function tcpReset(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   if (cx.env.tracing) {
     cx.env.trace('tcp_receive_reset', seg.skb, {
       sk: sk.id,
+      state: `TCP_${TCP_STATE_NAMES[sk.state]}`,
       sport: sk.lport,
       dport: sk.rport,
       saddr: sk.laddr,

@@ -1,4 +1,4 @@
-import { TCP_SYN_SENT } from '@skbus/skb';
+import { TCP_STATE_NAMES, TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
 import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
@@ -78,7 +78,16 @@ export function sendActiveReset(cx: TcpContext, sk: TcpSock): void {
   cx.env.mib.inc('TcpOutRsts');
   transmit(cx, sk, acceptableSeq(sk), 0, TCP_ACK | TCP_RST);
   if (cx.env.tracing) {
-    cx.env.trace('tcp_send_reset', undefined, { sport: sk.lport, dport: sk.rport, saddr: sk.laddr, daddr: sk.raddr });
+    const { id, lport, rport, laddr, raddr } = sk;
+    const state = `TCP_${TCP_STATE_NAMES[sk.state]}`;
+    cx.env.trace('tcp_send_reset', undefined, {
+      sk: id,
+      state,
+      sport: lport,
+      dport: rport,
+      saddr: laddr,
+      daddr: raddr,
+    });
   }
 }
 
