@@ -151,7 +151,7 @@ function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): 
   if (skip < 0 || skip >= data.length) return false;
   rateCheckAppLimited(sk);
   chronoStart(cx, sk, Chrono.Busy);
-  sk.more = more === true;
+  sk.more = sk.wroteMore = more === true;
   sk.nonaglePush = false;
   chronoStop(cx, sk, Chrono.SndbufLimited);
   q.append(skip === 0 ? data : data.subarray(skip));

@@ -169,7 +169,7 @@ export function sockInfo(cx: TcpContext, sk: TcpSock): TcpSockInfo {
     pacingRate: sk.pacingRate,
     maxPacingRate: sk.maxPacingRate,
     deliveryRate: deliveryRate(sk),
-    deliveryRateAppLimited: sk.rate?.isAppLimited ?? false,
+    deliveryRateAppLimited: sk.rate?.isAppLimited ?? true,
     busyTime: chrono.busy,
     rwndLimited: chrono.rwnd,
     sndbufLimited: chrono.sndbuf,

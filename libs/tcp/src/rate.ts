@@ -72,7 +72,7 @@ export function rateBegin(): void {
 
 /** tcp_rate_skb_sent(): it leaves now; a snapshot of the connection goes with it. */
 export function rateSkbSent(cx: TcpContext, sk: TcpSock, r: TxRec): void {
-  sk.rate ??= { firstTxMs: 0, deliveredMs: 0, appLimited: 0, delivered: 0, intervalMs: 0, isAppLimited: false };
+  sk.rate ??= { firstTxMs: 0, deliveredMs: 0, appLimited: 0, delivered: 0, intervalMs: 0, isAppLimited: true };
   const { rate } = sk;
   // the pipe was empty: the time until now says nothing about the path
   if (sk.packetsOut === 0) rate.firstTxMs = rate.deliveredMs = cx.now;
@@ -127,12 +127,7 @@ export function rateGen(cx: TcpContext, sk: TcpSock, a: AckState, delivered: num
 /** tcp_rate_check_app_limited(): before more is written, is there a bubble in the pipe because the application was slow? */
 export function rateCheckAppLimited(sk: TcpSock): void {
   if (sk.rate === undefined) return;
-  if (
-    sk.sndTail - sk.sndNxt < sk.mssCache &&
-    sk.wmemAlloc === 0 &&
-    sk.inFlight < sk.cwnd &&
-    sk.lostOut <= sk.retransOut
-  ) {
+  if (sk.sndTail - sk.sndNxt < sk.mssCache && sk.inFlight < sk.cwnd && sk.lostOut <= sk.retransOut) {
     sk.rate.appLimited = Math.max(sk.delivered + sk.inFlight, 1);
   }
 }

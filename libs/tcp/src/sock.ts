@@ -146,13 +146,11 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndSml = 0;
   /** End of the last segment with PSH. */
   pushedSeq = 1;
-  /** The last bytes came with MSG_MORE, and no ACK since. */
+  /** The last bytes came with MSG_MORE, so they get no PSH; `more`: and no ACK came since, so they wait. */
+  wroteMore = false;
   more = false;
   /** TCP_NODELAY was just set: what is here goes, corked or not (TCP_NAGLE_PUSH). */
   nonaglePush = false;
-  /** Bytes below TCP that the driver has not reported as sent (sk_wmem_alloc), and whether more waits for that. */
-  wmemAlloc = 0;
-  throttled = false;
   sndWscale = 0;
   readonly sendQueue = new SendQueue();
   readonly rtx = new RtxQueue();

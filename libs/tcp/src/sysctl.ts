@@ -91,9 +91,6 @@ export interface TcpSysctl {
   tcpTsoWinDivisor: number;
   /** The budget for a GSO skb halves with each 2^this µs of RTT. */
   tcpTsoRttLog: number;
-  tcpAutocorking: boolean;
-  /** Bytes that one connection may have below TCP. */
-  tcpLimitOutputBytes: number;
   /** Bytes not sent yet beyond which a socket is not writable. */
   tcpNotsentLowat: number;
   tcpCongestionControl: string;
@@ -180,8 +177,6 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpMinTsoSegs: 2,
   tcpTsoWinDivisor: 3,
   tcpTsoRttLog: 9,
-  tcpAutocorking: true,
-  tcpLimitOutputBytes: 1_048_576,
   tcpNotsentLowat: 4_294_967_295,
   tcpCongestionControl: 'cubic',
   tcpAllowedCongestionControl: ['reno', 'cubic'],

@@ -1,5 +1,7 @@
 import { TCP_LISTEN } from '@skbus/skb';
+import { chronoStats } from './chrono.ts';
 import type { TcpContext } from './context.ts';
+import { deliveryRate } from './rate.ts';
 import type { TcpSock } from './sock.ts';
 
 /** sizeof(struct tcp_info) of Linux 6.12. */
@@ -30,6 +32,7 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   bytes[4] = sk.backoff;
   bytes[5] = optionsOf(sk);
   bytes[6] = sk.wscaleOk ? (sk.sndWscale & 15) | (sk.rcvWscale << 4) : 0;
+  bytes[7] = (sk.rate?.isAppLimited ?? true) ? 1 : 0;
   usec(8, sk.rtt.rtoMs);
   usec(12, sk.atoMs);
   u32(16, sk.mssCache);
@@ -53,7 +56,7 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   u32(96, sk.rcvSpace);
   u32(100, sk.totalRetrans);
   u64(104, sk.pacingRate > 0 ? sk.pacingRate : -1);
-  u64(112, -1);
+  u64(112, Number.isFinite(sk.maxPacingRate) ? sk.maxPacingRate : -1);
   u64(120, sk.bytesAcked);
   u64(128, sk.bytesReceived);
   u32(136, sk.segsOut);
@@ -62,6 +65,11 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   u32(148, Number.isFinite(sk.rtt.minMs) ? sk.rtt.minMs * 1000 : 0xffff_ffff);
   u32(152, sk.dataSegsIn);
   u32(156, sk.dataSegsOut);
+  u64(160, deliveryRate(sk));
+  const chrono = chronoStats(cx, sk);
+  u64(168, chrono.busy * 1000);
+  u64(176, chrono.rwnd * 1000);
+  u64(184, chrono.sndbuf * 1000);
   u32(192, sk.delivered);
   u32(196, sk.deliveredCe);
   u64(200, sk.bytesSent);

@@ -9,7 +9,6 @@ import { pacingAfterSend, pacingCheck } from './pacing.ts';
 import { armProbe0 } from './probe0.ts';
 import { inCwndReduction } from './prr.ts';
 import { makeRec } from './rtx-queue.ts';
-import { smallQueueCheck } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { Timer } from './timers.ts';
@@ -49,7 +48,7 @@ function push(cx: TcpContext, sk: TcpSock, nagleOff: boolean): void {
 /** The tail loss probe's new data: one skb, whatever Nagle and the congestion window say. False: something else forbids it. */
 export const sendProbe = (cx: TcpContext, sk: TcpSock): boolean => writeXmit(cx, sk, true, true);
 
-/** tcp_write_xmit(): as long as pacing, both windows, Nagle and the queues below let a segment go. Did any? */
+/** tcp_write_xmit(): as long as pacing, both windows and Nagle let a segment go. Did any? */
 function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolean): boolean {
   cx.env.trace('tcp_write_xmit');
   run.mss = currentMss(sk);
@@ -71,7 +70,7 @@ function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolea
       quota = 1;
     }
     const len = chooseLength(cx, sk, Math.min(quota, run.maxSegs));
-    if (len < 0 || smallQueueCheck(cx, sk, len)) break;
+    if (len < 0) break;
     sent += sendNew(cx, sk, len, run.mss);
     if (probe) break;
   }
@@ -126,7 +125,7 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, mss: number): number 
   const last = seq + len === sk.sndTail;
   const fin = last && sk.finReady && seq + len < sk.sndWndEnd;
   let flags = TCP_ACK;
-  if (len > 0 && ((last && !sk.more) || forcedPush(sk, seq + len))) {
+  if (len > 0 && ((last && !sk.wroteMore) || forcedPush(sk, seq + len))) {
     flags |= TCP_PSH;
     sk.pushedSeq = seq + len;
   }
