@@ -30,7 +30,7 @@ test('close: FIN out, its ACK in, FIN in, ACK out, TIME-WAIT; and the same from 
   net.runFor(500);
   expect(passed(b)).toEqual(path`
     ${IN}
-      tcp_v4_do_rcv tcp_rcv_established tcp_validate_incoming
+      tcp_v4_do_rcv tcp_rcv_established tcp_probe tcp_validate_incoming
       tcp_ack tcp_ack_update_window
       tcp_urg tcp_data_queue
       tcp_queue_rcv tcp_fin tcp_set_state inet_sock_set_state tcp_data_ready tcp_data_snd_check

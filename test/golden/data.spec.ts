@@ -41,7 +41,7 @@ test('receive: one segment up to sk_data_ready and a recv that waits, and its AC
   expect(passed(b)).toEqual(path`
     ${IN}
       // acknowledges nothing new, so no tcp_ack and no tcp_data_snd_check
-      tcp_rcv_established tcp_queue_rcv tcp_event_data_recv tcp_data_ready
+      tcp_rcv_established tcp_probe tcp_queue_rcv tcp_event_data_recv tcp_data_ready
     socket: sk_data_ready tcp_rcv_space_adjust tcp_cleanup_rbuf
     tcp: tcp_ack_snd_check // once the socket layer has it
       tcp_delack_timer tcp_send_ack tcp_transmit_skb
@@ -58,7 +58,7 @@ test('receive: with an acknowledgement in the segment, and recv after it', () =>
   net.runFor(4); // the confirmation waits two milliseconds for an answer to travel with
   expect(passed(a)).toEqual(path`
     ${IN}
-      tcp_rcv_established tcp_queue_rcv tcp_event_data_recv
+      tcp_rcv_established tcp_probe tcp_queue_rcv tcp_event_data_recv
       tcp_ack tcp_clean_rtx_queue tcp_cong_control tcp_data_snd_check tcp_data_ready
     socket: sk_data_ready
     tcp: tcp_ack_snd_check tcp_send_ack tcp_transmit_skb // a young connection acknowledges at once
@@ -81,15 +81,15 @@ test('receive: out of order, then the hole is filled', () => {
   net.runFor(1);
   expect(passed(b)).toEqual(path`
     ${IN}
-      tcp_rcv_established tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
+      tcp_rcv_established tcp_probe tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
       tcp_data_queue tcp_data_queue_ofo tcp_data_snd_check
       tcp_ack_snd_check tcp_send_ack tcp_transmit_skb // a duplicate ACK, at the end of the batch
     ${OUT}
   `);
   net.runUntilIdle();
-  expect(passed(b, (h) => h.layer === 'tcp' || h.layer === 'socket').slice(0, 15)).toEqual(path`
+  expect(passed(b, (h) => h.layer === 'tcp' || h.layer === 'socket').slice(0, 16)).toEqual(path`
     tcp: tcp_v4_rcv __inet_lookup_skb tcp_v4_do_rcv
-      tcp_rcv_established tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
+      tcp_rcv_established tcp_probe tcp_validate_incoming tcp_ack tcp_ack_update_window tcp_urg
       tcp_data_queue tcp_queue_rcv tcp_event_data_recv tcp_data_ready tcp_data_snd_check
     socket: sk_data_ready sk_data_ready // the segment, and what waited behind it
   `);

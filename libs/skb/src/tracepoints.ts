@@ -179,6 +179,7 @@ export const TRACEPOINTS = {
   tcp_send_reset: { file: 'include/trace/events/tcp.h', sym: 'tcp_send_reset' },
   tcp_receive_reset: { file: 'include/trace/events/tcp.h', sym: 'tcp_receive_reset' },
   tcp_bad_csum: { file: 'include/trace/events/tcp.h', sym: 'tcp_bad_csum' },
+  tcp_probe: { file: 'include/trace/events/tcp.h', sym: 'tcp_probe' },
   tcp_cong_state_set: { file: 'include/trace/events/tcp.h', sym: 'tcp_cong_state_set' },
   tcp_retransmit_skb: { file: 'include/trace/events/tcp.h', sym: 'tcp_retransmit_skb' },
   // TCP, send

@@ -253,6 +253,7 @@ describe('receiving', () => {
       '__inet_lookup_skb',
       'tcp_v4_do_rcv',
       'tcp_rcv_established',
+      'tcp_probe',
       'tcp_queue_rcv',
       'tcp_event_data_recv',
       'consume_skb',

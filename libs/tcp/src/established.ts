@@ -1,3 +1,4 @@
+import { AF_INET } from '@skbus/skb';
 import { TCP_ACK, TCP_PSH } from '@skbus/wire';
 import { tcpAck } from './ack.ts';
 import { FLAG_SLOWPATH, FLAG_UPDATE_TS_RECENT } from './ack-state.ts';
@@ -6,6 +7,7 @@ import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
 import { validateIncoming } from './input-steps.ts';
 import { measureRcvRttTs } from './rcv-space.ts';
 import type { Segment } from './segment.ts';
+import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
 import { tcpUrg } from './urgent.ts';
 
@@ -13,6 +15,7 @@ import { tcpUrg } from './urgent.ts';
 export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   env.trace('tcp_rcv_established', seg.skb);
+  if (env.tracing) traceProbe(cx, sk, seg);
   if (isPredicted(sk, seg) && fastPath(cx, sk, seg)) return;
   if (!seg.hasAck && (seg.flags & 6) === 0) {
     env.drop(seg.skb, 'TCP_FLAGS');
@@ -72,4 +75,25 @@ function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   }
   env.trace('tcp_data_ready', seg.skb);
   return true;
+}
+
+/** tcp_probe: the connection as each segment finds it (include/trace/events/tcp.h); srtt in µs. */
+function traceProbe(cx: TcpContext, sk: TcpSock, seg: Segment): void {
+  cx.env.trace('tcp_probe', seg.skb, {
+    family: AF_INET,
+    saddr: sk.laddr,
+    daddr: sk.raddr,
+    sport: sk.lport,
+    dport: sk.rport,
+    mark: seg.skb.mark,
+    data_len: seg.len,
+    snd_nxt: toWire(sk.iss, sk.sndNxt),
+    snd_una: toWire(sk.iss, sk.sndUna),
+    snd_cwnd: sk.cwnd,
+    ssthresh: sk.ssthresh,
+    snd_wnd: sk.sndWnd,
+    srtt: Math.round(sk.rtt.srttMs * 1000),
+    rcv_wnd: sk.rcvWindow,
+    sock_cookie: sk.id,
+  });
 }

@@ -256,3 +256,23 @@ describe('the send buffer', () => {
     expect(t.lastView(SK)).toMatchObject({ sndGot: 15_000, sndLimit: 15_000 });
   });
 });
+
+test("tcp_probe: the kernel's fields, on each segment received", () => {
+  const t = established(RTT);
+  write(t, 5 * MSS);
+  let probe: Readonly<Record<string, unknown>> | undefined;
+  t.env.setTraceSink((e) => {
+    if (e.point === 'tcp_probe') probe = e.detail;
+  });
+  ack(t, 2 * MSS + 1);
+  expect(probe).toMatchObject({
+    sport: t.ourPort,
+    dport: t.theirPort,
+    data_len: 0,
+    snd_nxt: (t.ourIsn + 1 + 5 * MSS) >>> 0,
+    snd_una: (t.ourIsn + 1) >>> 0,
+    snd_cwnd: 10,
+    snd_wnd: 65_535 * 128,
+    srtt: RTT * 1000,
+  });
+});

@@ -4,7 +4,8 @@ import { renoCongAvoid, renoSsthresh, renoUndoCwnd } from './reno.ts';
 
 /**
  * DCTCP (RFC 8257, net/ipv4/tcp_dctcp.c): the window shrinks by how many of the segments were marked, not by whether any
- * was. For data centres, where switches mark early and both ends echo each mark.
+ * was. For data centres, where switches mark early. This is the sender's part; our receiver echoes marks as RFC 3168 has it,
+ * for whole round trips, not segment by segment as RFC 8257 3.2 asks.
  */
 const ALPHA_ONE = 1024;
 /** g is 1/16 (RFC 8257 3.3). */
