@@ -1,4 +1,4 @@
-import { availableCongestionControls, type TcpSysctl } from '@skbus/tcp';
+import { availableCongestionControls, parseFastOpenKeys, type TcpSysctl } from '@skbus/tcp';
 
 interface Row {
   key: keyof TcpSysctl;
@@ -101,6 +101,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   'tcp_cubic.initial_ssthresh': count('cubicInitialSsthresh'),
   'tcp_cubic.tcp_friendliness': flag('cubicTcpFriendliness'),
 };
+/** What the kernel shows while no key was set. */
+const NO_KEY = '00000000-00000000-00000000-00000000';
 /** The list that can only be read. */
 const AVAILABLE = 'net.ipv4.tcp_available_congestion_control';
 
@@ -113,7 +115,7 @@ export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undef
   if (row === undefined) return undefined;
   const value = s[row.key];
   if (row.names !== undefined) return Array.isArray(value) ? value.join(' ') : String(value);
-  if (row.keys === true) return formatKeys(s.tcpFastopenKey);
+  if (row.keys === true) return s.tcpFastopenKey || NO_KEY;
   if (row.ports === true) return s.ipLocalReservedPorts.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(',');
   return Array.isArray(value) ? value.join('\t') : String(Number(value));
 }
@@ -138,23 +140,9 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   return { [row.key]: wanted === 1 ? numbers[0] : numbers };
 }
 
-/** proc_tcp_fastopen_key(): words in the host's order, which is little-endian where it matters. Zeros: none was set. */
-function formatKeys(keys: Uint8Array): string {
-  const bytes = keys.length === 0 ? new Uint8Array(16) : keys;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const word = (at: number): string => view.getUint32(at, true).toString(16).padStart(8, '0');
-  const one = (at: number): string => [0, 4, 8, 12].map((i) => word(at + i)).join('-');
-  return bytes.length === 32 ? `${one(0)},${one(16)}` : one(0);
-}
-
 function parseKeys(name: string, row: Row, text: string): Partial<TcpSysctl> | string {
-  const keys = text.split(',');
-  const words = keys.flatMap((k) => k.trim().split('-'));
-  if (keys.length > 2 || words.length !== 4 * keys.length || !words.every((w) => /^[0-9a-f]{1,8}$/i.test(w)))
-    return `${name}: "${text}" is not one or two keys of the form 01234567-89abcdef-01234567-89abcdef`;
-  const view = new DataView(new ArrayBuffer(4 * words.length));
-  words.forEach((w, i) => view.setUint32(4 * i, Number.parseInt(w, 16), true));
-  return { [row.key]: new Uint8Array(view.buffer) };
+  if (parseFastOpenKeys(text) !== undefined) return { [row.key]: text };
+  return `${name}: "${text}" is not one or two keys of the form 01234567-89abcdef-01234567-89abcdef`;
 }
 
 /** proc_do_large_bitmap(): the empty list is an empty text or a lone comma. */

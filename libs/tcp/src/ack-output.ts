@@ -209,7 +209,8 @@ export function sendDelayedAck(cx: TcpContext, sk: TcpSock): void {
     if (sk.rtt.srttMs > 0) most = Math.min(most, Math.max(sk.rtt.srttMs, TCP_DELACK_MIN_MS));
     ato = Math.min(ato, most);
   }
-  ato = Math.min(Math.max(ato, TCP_DELACK_MIN_MS), TCP_DELACK_MAX_MS);
+  // Before the first data there is no ACK timeout yet: a FIN alone is acknowledged without delay.
+  ato = Math.min(ato === 0 ? 0 : Math.max(ato, TCP_DELACK_MIN_MS), TCP_DELACK_MAX_MS);
   if (sk.timers.get(Timer.DelAck) <= cx.now + ato / 4) {
     // it is about to run anyway
     sk.ackNow = true;

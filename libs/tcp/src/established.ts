@@ -6,6 +6,7 @@ import type { TcpContext } from './context.ts';
 import { confirmForOrphan, dataQueue, queueInOrder } from './data-queue.ts';
 import { validateIncoming } from './input-steps.ts';
 import { measureRcvRttTs } from './rcv-space.ts';
+import { sendChallengeAck } from './rate-limit.ts';
 import type { Segment } from './segment.ts';
 import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
@@ -24,6 +25,8 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
   if (!validateIncoming(cx, sk, seg, true)) return;
   const verdict = tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT | FLAG_SLOWPATH);
   if (verdict !== 'ok' && verdict !== 'old') {
+    // RFC 9293 3.10.7.4, fifth, and RFC 5961 5.2: an ACK of what was not sent is answered (tcp_ack does the one too old)
+    if (verdict === 'TCP_ACK_UNSENT_DATA') sendChallengeAck(cx, sk);
     env.drop(seg.skb, verdict);
     return;
   }

@@ -53,6 +53,17 @@ export class FastOpenKeys {
   }
 }
 
+/** proc_tcp_fastopen_key(): words in the host's order, which is little-endian where it matters. `undefined`: no keys. */
+export function parseFastOpenKeys(text: string): Uint8Array | undefined {
+  const keys = text.split(',');
+  const words = keys.flatMap((k) => k.trim().split('-'));
+  if (keys.length > 2 || words.length !== 4 * keys.length || !words.every((w) => /^[0-9a-f]{1,8}$/i.test(w)))
+    return undefined;
+  const view = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach((w, i) => view.setUint32(4 * i, Number.parseInt(w, 16), true));
+  return new Uint8Array(view.buffer);
+}
+
 const path = new Uint8Array(8);
 
 function make(sip: SipHash, client: Ipv4Addr, server: Ipv4Addr): Uint8Array {

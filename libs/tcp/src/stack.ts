@@ -14,7 +14,7 @@ import { delAckTimer, flushAcks } from './ack-output.ts';
 import { closeAll } from './close.ts';
 import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
-import { FastOpenKeys } from './fastopen.ts';
+import { FastOpenKeys, parseFastOpenKeys } from './fastopen.ts';
 import { synAckPending } from './fastopen-server.ts';
 import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
@@ -149,8 +149,8 @@ export class TcpStack {
 
   /** tcp_fastopen_key: empty: one that only chance knows. */
   private applyFastOpenKey(): void {
-    const { tcpFastopenKey } = this.cx.sysctl;
-    if (tcpFastopenKey.length > 0) this.cx.fastopen.keys = new FastOpenKeys(tcpFastopenKey);
+    const bytes = parseFastOpenKeys(this.cx.sysctl.tcpFastopenKey);
+    if (bytes !== undefined) this.cx.fastopen.keys = new FastOpenKeys(bytes);
   }
 
   get sysctl(): Readonly<TcpSysctl> {

@@ -6,9 +6,11 @@ import type { TcpContext } from './context.ts';
 import { ecnRcvSyn, ecnRcvSynAck, ecnSynAckFlags } from './ecn.ts';
 import { rcvFastOpenSynAck, retransmitSynData } from './fastopen-client.ts';
 import { sendReset } from './reply.ts';
+import { armXmit, Pending } from './rto-arm.ts';
 import { tcpReset } from './reset.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
+import { TCP_TIMEOUT_MIN_MS } from './sysctl.ts';
 import { setState } from './state.ts';
 import { initRcvMss, initTransfer } from './transfer.ts';
 import { pawsReject } from './timestamps.ts';
@@ -24,6 +26,8 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const rst = (seg.flags & TCP_RST) !== 0;
   if (seg.hasAck) {
     if (seg.ack <= sk.sndUna || seg.ack > sk.sndNxt) {
+      // Its half of an old connection ends by our reset; the SYN need not wait for its timeout then.
+      if (sk.retransmits === 0) armXmit(cx, sk, Pending.Rto, TCP_TIMEOUT_MIN_MS);
       sendReset(cx, seg);
       env.drop(seg.skb, 'TCP_INVALID_ACK_SEQUENCE');
       return;

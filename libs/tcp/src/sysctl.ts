@@ -61,8 +61,8 @@ export interface TcpSysctl {
   tcpRfc1337: boolean;
   /** TFO_* of fastopen.ts. */
   tcpFastopen: number;
-  /** 16 or 32 bytes; empty: one is made. */
-  tcpFastopenKey: Uint8Array;
+  /** Four words in hex, with a comma between two keys; empty: one is made. */
+  tcpFastopenKey: string;
   /** For how long Fast Open is not tried where it seems to be swallowed, 0: always tried. */
   tcpFastopenBlackholeTimeoutSec: number;
   /** connect() may take the port of a TIME-WAIT: 0 never, 1 always, 2 between loopback addresses. */
@@ -160,7 +160,7 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpSlowStartAfterIdle: true,
   tcpRfc1337: false,
   tcpFastopen: 1,
-  tcpFastopenKey: new Uint8Array(0),
+  tcpFastopenKey: '',
   tcpFastopenBlackholeTimeoutSec: 0,
   tcpTwReuse: 2,
   tcpMaxOrphans: 65_536,
