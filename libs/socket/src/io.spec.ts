@@ -106,6 +106,34 @@ describe('recv() and send()', () => {
     expect(name(b.sys(big(0)))).toBe('EAGAIN');
   });
 
+  test('sends stay in order: a later one does not take the room that an earlier one waits for', () => {
+    const b = new Bench();
+    const { c, s } = connected(b);
+    const write = (n: number, byte: number) =>
+      b.start({ call: 'sendto', fd: c, data: [new Uint8Array(n).fill(byte)], flags: 0, to: undefined });
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: 7, value: 4096 });
+    b.sys({ call: 'setsockopt', fd: s, level: SOL_SOCKET, name: 8, value: 2048 });
+    const sent: [number, number][] = [];
+    let byte = 0;
+    const got: number[] = [];
+    for (let i = 0; i < 120; i++) {
+      // never fewer than one asleep; what is read frees less than the writer is woken for
+      const n = 500 + ((i * 977) % 5000);
+      sent.push([++byte & 255, n]);
+      write(n, byte & 255);
+      got.push(...(b.sys(recv(s, 700)).data ?? []).flatMap((d) => Array.from(d)));
+      b.run(1);
+    }
+    for (let n = -1; n !== 0; b.run(1)) {
+      const d = (b.sys(recv(s, 65_536, MSG_DONTWAIT)).data ?? []).flatMap((x) => Array.from(x));
+      got.push(...d);
+      n = d.length;
+    }
+    const want = sent.flatMap(([v, n]) => Array<number>(n).fill(v));
+    expect(got).toHaveLength(want.length);
+    expect(want.findIndex((x, i) => x !== got[i])).toBe(-1);
+  });
+
   test('shutdown() ends a send that sleeps with EPIPE; with `drain` it waits for it', () => {
     for (const drain of [false, true]) {
       const b = new Bench();

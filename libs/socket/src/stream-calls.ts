@@ -200,7 +200,8 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
     return ok(sent);
   };
   const stop = (errno: number): SysReply => (sent > 0 ? ok(sent) : fail(errno));
-  const reply = attempt(now);
+  // A program may send on before the first piece has been taken whole: room that comes free is not for the later one.
+  const reply = s.wr.hasSend ? undefined : attempt(now);
   if (reply !== undefined) return reply;
   if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
   return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop, sends: true };
