@@ -42,6 +42,7 @@ export class LayerKit {
   private readonly done = new Set<string>();
   private readonly extras: (() => Record<string, number>)[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private expired: NodeJS.Immediate | undefined = undefined;
   private armedMs: Millis = NEVER;
   private inBatch = false;
   private closed = false;
@@ -194,9 +195,15 @@ export class LayerKit {
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
+    clearImmediate(this.expired);
     clearTimeout(this.traceOff);
     this.ring.stop();
   }
+
+  private readonly onExpired = (): void => {
+    this.expired = undefined;
+    if (!this.closed) this.run((t) => this.machine!.handleTimeout(t));
+  };
 
   private arm(now: Millis): void {
     const at = this.machine?.pollTimeout() ?? NEVER;
@@ -211,7 +218,9 @@ export class LayerKit {
       () => {
         this.timer = undefined;
         this.armedMs = NEVER;
-        this.run((t) => this.machine!.handleTimeout(t));
+        // What has arrived meanwhile comes first: after a pause (another process had the CPU) the event loop runs timers
+        // before it reads, and a retransmission timer must not fire while the ACK lies in the socket.
+        this.expired ??= setImmediate(this.onExpired);
       },
       Math.min(Math.max(Math.ceil(at - now), 0), SLEEP_MAX_MS),
     );

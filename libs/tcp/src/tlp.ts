@@ -20,8 +20,10 @@ export function scheduleLossProbe(cx: TcpContext, sk: TcpSock, advancing: boolea
   if (sk.caState !== CA_OPEN && sk.caState !== CA_CWR) return false;
   let timeoutMs = TCP_TIMEOUT_INIT_MS;
   if (sk.rtt.srttMs > 0) {
-    // one packet alone: its ACK may be delayed
-    timeoutMs = 2 * sk.rtt.srttMs + (sk.packetsOut === 1 ? tcpRtoMinUs / 1000 : TCP_TIMEOUT_MIN_MS);
+    // One packet alone: its ACK may be delayed. So is the one for what fills the window, as there is no news to go with it
+    // (__tcp_ack_snd_check); Linux probes there, too, and sends each time what the peer has.
+    const delayed = sk.packetsOut === 1 || sk.sndNxt + sk.mssCache > sk.sndWndEnd;
+    timeoutMs = 2 * sk.rtt.srttMs + (delayed ? tcpRtoMinUs / 1000 : TCP_TIMEOUT_MIN_MS);
   }
   const rtoMs = advancing ? sk.rtt.rtoMs : rtoDeltaMs(cx, sk);
   if (rtoMs > 0) timeoutMs = Math.min(timeoutMs, rtoMs);
