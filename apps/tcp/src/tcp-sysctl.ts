@@ -45,19 +45,23 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_comp_sack_delay_ns': count('tcpCompSackDelayNs'),
   'net.ipv4.tcp_comp_sack_nr': count('tcpCompSackNr', 255),
   'net.ipv4.tcp_dsack': flag('tcpDsack'),
+  'net.ipv4.tcp_early_retrans': count('tcpEarlyRetrans', 4),
   'net.ipv4.tcp_ecn': count('tcpEcn', 2),
   'net.ipv4.tcp_ecn_fallback': flag('tcpEcnFallback'),
   'net.ipv4.tcp_fastopen': count('tcpFastopen'),
   'net.ipv4.tcp_fastopen_blackhole_timeout_sec': count('tcpFastopenBlackholeTimeoutSec'),
   'net.ipv4.tcp_fastopen_key': { key: 'tcpFastopenKey', numbers: 0, keys: true, min: 0, max: 0 },
   'net.ipv4.tcp_fin_timeout': count('tcpFinTimeout', 120),
+  'net.ipv4.tcp_frto': count('tcpFrto', 255),
   'net.ipv4.tcp_invalid_ratelimit': count('tcpInvalidRatelimit'),
   'net.ipv4.tcp_keepalive_intvl': count('tcpKeepaliveIntvl', 32_767, 1),
   'net.ipv4.tcp_keepalive_probes': count('tcpKeepaliveProbes', 127, 1),
   'net.ipv4.tcp_keepalive_time': count('tcpKeepaliveTime', 32_767, 1),
   'net.ipv4.tcp_max_orphans': count('tcpMaxOrphans'),
+  'net.ipv4.tcp_max_reordering': count('tcpMaxReordering'),
   'net.ipv4.tcp_max_syn_backlog': count('tcpMaxSynBacklog'),
   'net.ipv4.tcp_max_tw_buckets': count('tcpMaxTwBuckets'),
+  'net.ipv4.tcp_min_rtt_wlen': count('tcpMinRttWlen', 86_400),
   'net.ipv4.tcp_min_snd_mss': count('tcpMinSndMss', 65_535, 48),
   'net.ipv4.tcp_min_tso_segs': count('tcpMinTsoSegs', 65_535, 1),
   'net.ipv4.tcp_moderate_rcvbuf': flag('tcpModerateRcvbuf'),
@@ -70,11 +74,14 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_pacing_ss_ratio': count('tcpPacingSsRatio', 1000),
   'net.ipv4.tcp_probe_interval': count('tcpProbeInterval'),
   'net.ipv4.tcp_probe_threshold': count('tcpProbeThreshold'),
+  'net.ipv4.tcp_recovery': count('tcpRecovery', 255),
   'net.ipv4.tcp_reordering': count('tcpReordering', 300, 1),
+  'net.ipv4.tcp_retrans_collapse': flag('tcpRetransCollapse'),
   'net.ipv4.tcp_retries1': count('tcpRetries1', 255),
   'net.ipv4.tcp_retries2': count('tcpRetries2', 255),
   'net.ipv4.tcp_rfc1337': flag('tcpRfc1337'),
   'net.ipv4.tcp_rmem': several('tcpRmem', 3, 2304),
+  'net.ipv4.tcp_rto_min_us': count('tcpRtoMinUs', 0x7fffffff, 1),
   'net.ipv4.tcp_sack': flag('tcpSack'),
   'net.ipv4.tcp_shrink_window': flag('tcpShrinkWindow'),
   'net.ipv4.tcp_slow_start_after_idle': flag('tcpSlowStartAfterIdle'),
@@ -83,6 +90,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.tcp_syn_retries': count('tcpSynRetries', 127, 1),
   'net.ipv4.tcp_synack_retries': count('tcpSynackRetries', 255),
   'net.ipv4.tcp_syncookies': count('tcpSyncookies', 2),
+  'net.ipv4.tcp_thin_linear_timeouts': flag('tcpThinLinearTimeouts'),
   'net.ipv4.tcp_timestamps': flag('tcpTimestamps'),
   'net.ipv4.tcp_tw_reuse': count('tcpTwReuse', 2),
   'net.ipv4.tcp_tso_rtt_log': count('tcpTsoRttLog', 255),
@@ -105,6 +113,9 @@ const ROWS: Readonly<Record<string, Row>> = {
 const NO_KEY = '00000000-00000000-00000000-00000000';
 /** The list that can only be read. */
 const AVAILABLE = 'net.ipv4.tcp_available_congestion_control';
+
+/** What of the engine's switches has a name here. */
+export const sysctlKeys = (): string[] => Object.values(ROWS).map((r) => r.key);
 
 export const sysctlNames = (): string[] => [...Object.keys(ROWS), AVAILABLE].toSorted();
 
@@ -129,7 +140,8 @@ export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | st
   if (row.names !== undefined) return parseNames(name, row, words);
   if (row.keys === true) return parseKeys(name, row, text.trim());
   if (row.ports === true) return parsePorts(name, row, text.trim());
-  const numbers = words.map((w) => (/^\d{1,10}$/.test(w) ? Number(w) : Number.NaN));
+  // as the kernel's strtoul() with base 0
+  const numbers = words.map((w) => (/^(?:\d{1,10}|0x[\da-f]{1,8})$/i.test(w) ? Number(w) : Number.NaN));
   const wanted = Math.max(row.numbers, 1);
   if (numbers.length !== wanted || !numbers.every((n) => n >= row.min && n <= row.max)) {
     const what = wanted === 1 ? 'a whole number' : `${wanted} whole numbers`;

@@ -14,6 +14,9 @@ import { availableCongestionControls, TcpStack, type TcpSockInfo } from '@skbus/
 import { loadSecret } from './tcp-secret.ts';
 import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
+/** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
+const PROBE_FLOOR_MS = 50;
+
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
 export class TcpService implements OnModuleInit {
@@ -24,7 +27,8 @@ export class TcpService implements OnModuleInit {
     this.shell = new TransportShell(kit, 'tcp');
     // Children of a service that came back must not meet those of the one before.
     const childIdBase = kit.epoch;
-    this.engine = new TcpStack(kit.env, { emit: this.shell.emit, ask: this.shell.ask, childIdBase });
+    const { emit, ask } = this.shell;
+    this.engine = new TcpStack(kit.env, { emit, ask, childIdBase, probeFloorMs: PROBE_FLOOR_MS });
   }
 
   async onModuleInit(): Promise<void> {

@@ -19,6 +19,7 @@ export class TcpContext {
   readonly env: LayerEnv;
   readonly emit: (evt: SkEvt) => void;
   readonly sysctl: TcpSysctl;
+  readonly probeFloorMs: Millis;
   readonly routes: RouteCache;
   readonly secrets: Secrets;
   readonly ehash: Ehash;
@@ -55,12 +56,14 @@ export class TcpContext {
       ask: (q: RouteQuery) => void;
       secret?: Uint8Array | undefined;
       sysctl?: Partial<TcpSysctl> | undefined;
+      probeFloorMs?: Millis | undefined;
       childIdBase?: number | undefined;
     },
   ) {
     this.env = env;
     this.emit = opts.emit;
     this.sysctl = { ...TCP_SYSCTL_DEFAULTS, ...opts.sysctl };
+    this.probeFloorMs = opts.probeFloorMs ?? 0;
     this.routes = new RouteCache(opts.ask);
     this.secrets = new Secrets(env.rng, opts.secret);
     this.ehash = new Ehash(this.secrets);

@@ -40,6 +40,11 @@ export interface TcpStackOptions {
   /** 16 bytes for initial sequence numbers and ports; default: from env.rng. */
   secret?: Uint8Array | undefined;
   sysctl?: Partial<TcpSysctl> | undefined;
+  /**
+   * The least time a tail loss probe waits. Where the layers are processes an ACK may be on its way up for longer than
+   * two round trips of the wire, and what it acknowledges would be sent again for nothing. Default: none, as in Linux.
+   */
+  probeFloorMs?: Millis | undefined;
   /** Where the odd ids of children start. */
   childIdBase?: number | undefined;
 }

@@ -24,6 +24,7 @@ export function scheduleLossProbe(cx: TcpContext, sk: TcpSock, advancing: boolea
     // (__tcp_ack_snd_check); Linux probes there, too, and sends each time what the peer has.
     const delayed = sk.packetsOut === 1 || sk.sndNxt + sk.mssCache > sk.sndWndEnd;
     timeoutMs = 2 * sk.rtt.srttMs + (delayed ? tcpRtoMinUs / 1000 : TCP_TIMEOUT_MIN_MS);
+    timeoutMs = Math.max(timeoutMs, cx.probeFloorMs);
   }
   const rtoMs = advancing ? sk.rtt.rtoMs : rtoDeltaMs(cx, sk);
   if (rtoMs > 0) timeoutMs = Math.min(timeoutMs, rtoMs);
