@@ -1,6 +1,6 @@
 import { TCP_PSH } from '@skbus/wire';
+import { ceSettle, ecnCheckCe } from './ce-echo.ts';
 import type { TcpContext } from './context.ts';
-import { ecnCheckCe } from './ecn.ts';
 import { truesizeOf } from './ofo-queue.ts';
 import { measureRcvRtt } from './rcv-space.ts';
 import type { Segment } from './segment.ts';
@@ -73,6 +73,7 @@ export function enterQuickAck(sk: TcpSock, most: number): void {
 
 /** __tcp_ack_snd_check(): more bytes were confirmed. Now, or a little later? */
 export function ackSndCheck(cx: TcpContext, sk: TcpSock): void {
+  if (sk.ceEcho !== undefined) ceSettle(cx, sk, sk.ceEcho);
   if (sk.ackNow) {
     cx.touch(sk);
     return;

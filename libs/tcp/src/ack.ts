@@ -84,6 +84,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
     sk.delivered += a.sackDelivered;
   }
   if (sk.ecnFlags !== 0 && ecnRcvEcho(sk, seg)) a.flag |= FLAG_ECE;
+  sk.cc.inAckEvent?.(cx, sk, (a.flag & FLAG_ECE) !== 0);
   if (priorPackets === 0) noQueue(cx, sk, ack, a);
   else recoverAndSend(cx, sk, seg, a);
   if ((a.flag & (FLAG_SND_UNA_ADVANCED | FLAG_WIN_UPDATE)) !== 0 || sk.hasUnsent) cx.touch(sk);

@@ -1,5 +1,4 @@
 import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_SYN } from '@skbus/wire';
-import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import type { OutSegment } from './out-segment.ts';
 import type { RequestSock } from './request.ts';
@@ -78,22 +77,13 @@ export function ecnSend(sk: TcpSock, out: OutSegment, seq: number, len: number):
   if ((sk.ecnFlags & ECN_DEMAND_CWR) !== 0 && (out.flags & TCP_ACK) !== 0) out.flags |= TCP_ECE;
 }
 
-/** tcp_ecn_check_ce(): data came; did a router mark it? True: it is to be answered without delay. */
-export function ecnCheckCe(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
-  // the peer uses ECN and sent without it: a retransmission
-  if (seg.ipEcn === INET_ECN_NOT_ECT) return (sk.ecnFlags & ECN_SEEN) !== 0;
-  const marked = seg.ipEcn === INET_ECN_CE;
-  sk.ecnFlags |= ECN_SEEN;
-  sk.cc.cwndEvent?.(cx, sk, marked ? CaEvent.EcnIsCe : CaEvent.EcnNoCe);
-  if (!marked || (sk.ecnFlags & ECN_DEMAND_CWR) !== 0) return false;
-  sk.ecnFlags |= ECN_DEMAND_CWR;
-  return true;
-}
-
-/** tcp_ecn_accept_cwr(): the peer has slowed down. Its window may be one segment now, so data is acknowledged at once. */
+/**
+ * tcp_ecn_accept_cwr(): the peer has slowed down. Its window may be one segment now, so data is acknowledged at once. Where
+ * each change is echoed, the marks alone say when ECE ends (RFC 8257 3.2).
+ */
 export function ecnAcceptCwr(sk: TcpSock, seg: Segment): void {
   if ((seg.flags & TCP_CWR) === 0) return;
-  sk.ecnFlags &= ~ECN_DEMAND_CWR;
+  if (sk.cc.echoesChanges !== true) sk.ecnFlags &= ~ECN_DEMAND_CWR;
   sk.ackOnConfirm = true;
 }
 

@@ -1,7 +1,7 @@
 import { enterQuickAck, flushCompressed, measureRcvMss } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import { extendDsack, setDsack } from './dsack.ts';
-import { ecnCheckCe } from './ecn.ts';
+import { ecnCheckCe } from './ce-echo.ts';
 import { type OfoSeg, truesizeOf } from './ofo-queue.ts';
 import { tryRmemSchedule } from './prune.ts';
 import { SACK_BLOCKS_EXPECTED, sackAdd } from './sack-out.ts';

@@ -83,6 +83,8 @@ export interface CongestionControl {
   readonly unrestricted?: boolean;
   /** It only works with congestion marks, so ECN is asked for (TCP_CONG_NEEDS_ECN). */
   readonly needsEcn?: boolean;
+  /** As a receiver it tells the peer of each change of the marks (RFC 8257 3.2) in place of RFC 3168's echo until CWR. */
+  readonly echoesChanges?: boolean;
   /** Called when the connection is established, or when it is chosen later. */
   init?(cx: CongestionContext, sk: CongestionState): void;
   release?(cx: CongestionContext, sk: CongestionState): void;
@@ -95,7 +97,7 @@ export interface CongestionControl {
   /** In place of congAvoid and of the window reduction: sets cwnd and pacing rate on each ACK. */
   congControl?(cx: CongestionContext, sk: CongestionState, rs: RateSample): void;
   pktsAcked?(cx: CongestionContext, sk: CongestionState, sample: AckSample): void;
-  /** Before anything else is done about an ACK; `ece`: it echoes congestion (in_ack_event). */
+  /** What an ACK says is known, but nothing has been done about it; `ece`: it echoes congestion (in_ack_event). */
   inAckEvent?(cx: CongestionContext, sk: CongestionState, ece: boolean): void;
   /** The state machine moves (CA_*); `sk.caState` is still the old one. */
   setState?(cx: CongestionContext, sk: CongestionState, state: number): void;

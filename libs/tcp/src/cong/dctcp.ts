@@ -4,8 +4,7 @@ import { renoCongAvoid, renoSsthresh, renoUndoCwnd } from './reno.ts';
 
 /**
  * DCTCP (RFC 8257, net/ipv4/tcp_dctcp.c): the window shrinks by how many of the segments were marked, not by whether any
- * was. For data centres, where switches mark early. This is the sender's part; our receiver echoes marks as RFC 3168 has it,
- * for whole round trips, not segment by segment as RFC 8257 3.2 asks.
+ * was. For data centres, where switches mark early. The receiver's part is in ce-echo.ts.
  */
 const ALPHA_ONE = 1024;
 /** g is 1/16 (RFC 8257 3.3). */
@@ -22,17 +21,20 @@ interface Dctcp {
   lossCwnd: number;
 }
 
-const priv = (sk: CongestionState): Dctcp => sk.caPriv as Dctcp;
+const fresh = (sk: CongestionState): Dctcp => ({
+  alpha: ALPHA_ONE,
+  nextSeq: sk.sndNxt,
+  oldDelivered: sk.delivered,
+  oldDeliveredCe: sk.deliveredCe,
+  lossCwnd: 0,
+});
+
+/** Also during the handshake, before init(): a SYN may time out, and is acknowledged. */
+const priv = (sk: CongestionState): Dctcp => (sk.caPriv ??= fresh(sk)) as Dctcp;
 
 /** dctcp_init() */
 function init(_cx: CongestionContext, sk: CongestionState): void {
-  sk.caPriv = {
-    alpha: ALPHA_ONE,
-    nextSeq: sk.sndNxt,
-    oldDelivered: sk.delivered,
-    oldDeliveredCe: sk.deliveredCe,
-    lossCwnd: 0,
-  } satisfies Dctcp;
+  sk.caPriv = fresh(sk);
 }
 
 /** dctcp_ssthresh() (RFC 8257 3.3: cwnd = cwnd * (1 - DCTCP.Alpha / 2)). Without ECN it is Reno. */
@@ -69,6 +71,7 @@ function reactToLoss(cx: CongestionContext, sk: CongestionState): void {
 export const dctcp: CongestionControl = {
   name: 'dctcp',
   needsEcn: true,
+  echoesChanges: true,
   init,
   ssthresh,
   undoCwnd: (sk) => (sk.ecnOk ? Math.max(sk.cwnd, priv(sk).lossCwnd) : renoUndoCwnd(sk)),

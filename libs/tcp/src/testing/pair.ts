@@ -58,6 +58,8 @@ export class Host {
   /** Called for each segment that leaves, before the link has it; return false to lose it. */
   tap: ((skb: SkBuff) => boolean) | undefined = undefined;
   sent = 0;
+  /** A queue on the way from here: whether it marks this wire packet, which carries ECT (RFC 3168 5). */
+  marks: (() => boolean) | undefined = undefined;
 
   constructor(pair: Pair, addr: number, opts: PairOptions, seed: number) {
     this.addr = addr;
@@ -141,10 +143,12 @@ export class Pair {
     from.sent++;
     if (from.tap !== undefined && !from.tap(skb)) return;
     const peer = from === this.a ? this.b : this.a;
+    const ect = (skb.flow!.tos & 3) !== 0;
     for (const wire of this.cut(skb)) {
+      const tos = ect && from.marks?.() === true ? skb.flow!.tos | 3 : skb.flow!.tos;
       this.unreliable(this.net, this.latencyMs, () => {
         peer.env.ledger.received++;
-        peer.tcp.onSegment(arrive(wire, skb), this.now);
+        peer.tcp.onSegment(arrive(wire, skb, tos), this.now);
       });
     }
   }
@@ -226,14 +230,14 @@ interface Wire {
 }
 
 /** The segment as the peer's IP layer hands it up. */
-function arrive(wire: Wire, sent: SkBuff): SkBuff {
+function arrive(wire: Wire, sent: SkBuff, tos: number): SkBuff {
   const flow = sent.flow!;
   const skb = SkBuff.alloc(0, IPV4_HLEN + wire.tcp.length);
   skb.put(IPV4_HLEN + wire.tcp.length);
   emitIpv4Header(
     {
       hlen: IPV4_HLEN,
-      tos: 0,
+      tos,
       totalLen: Math.min(65_535, IPV4_HLEN + wire.tcp.length),
       id: 0,
       df: true,
