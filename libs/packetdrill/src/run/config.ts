@@ -42,9 +42,12 @@ const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
 const IGNORED =
   /^(?:wire_\w+|speed|code_command|code_format|code_sockopt|debug|dry_run|verbose|persistent_tun_dev|tun_driver|so_filename|so_flags|no_tun|use_expect|is_anyip|send_omit_free|tcp_ts_ecr_scaled|stress\w*|udp_encaps|local_dev|no_cleanup)$/;
 
+/** A script that sets the key of Fast Open has cookies written down, and these are a hash of the usual addresses. */
+const knowsCookies = (s: Script): boolean => s.init?.text.includes('tcp_fastopen_key') ?? false;
+
 /** `addresses`: the target's own, where the script names none. */
 export function configOf(script: Script, addresses?: ScriptAddresses): RunConfig {
-  const named = script.options.some((o) => Object.hasOwn(ADDRESSES, o.name));
+  const named = script.options.some((o) => Object.hasOwn(ADDRESSES, o.name)) || knowsCookies(script);
   const c: RunConfig = { ...DEFAULTS, ...(named ? {} : addresses), initScripts: [], nonFatal: new Set(), notes: [] };
   for (const o of script.options) {
     const problem = apply(c, o);
