@@ -32,9 +32,7 @@ export function selectInitialWindow(
     }
   }
   if (space > mss) space -= space % mss;
-  let wnd = Math.min(space, cx.sysctl.tcpWorkaroundSignedWindows ? MAX_TCP_WINDOW : U16_MAX);
-  if (wnd > mss) wnd -= wnd % mss;
-  return { wnd, wscale };
+  return { wnd: Math.min(space, cx.sysctl.tcpWorkaroundSignedWindows ? MAX_TCP_WINDOW : U16_MAX), wscale };
 }
 
 /** sk_rmem_alloc: what is received and not read, with an skb's overhead (twice the payload, as windowFromSpace has it). */
