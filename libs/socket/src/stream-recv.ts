@@ -17,6 +17,9 @@ import type { Park } from './wait.ts';
 
 const E = ERRNO;
 
+/** tcp_inq_hint(): the end of the stream counts as a byte, so that the program reads on. */
+const inqHint = (s: StreamSock): number => readable(s) || (s.done ? 1 : 0);
+
 /** tcp_recvmsg_locked(). */
 export function recv(s: StreamSock, len: number, flags: number): SysReply | Park {
   s.trace('tcp_recvmsg');
@@ -32,7 +35,7 @@ export function recv(s: StreamSock, len: number, flags: number): SysReply | Park
     errno: 0,
     result: got,
     data: flags & MSG_TRUNC ? [] : parts,
-    ...(s.wantsInq ? { inq: readable(s) } : {}),
+    ...(s.wantsInq ? { inq: inqHint(s) } : {}),
   });
   const attempt = (): SysReply | undefined => {
     if (peek) {
