@@ -1,4 +1,4 @@
-import { TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from '@skbus/wire';
+import { TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from '@skbus/wire';
 import type { Us } from '../lang/ast.ts';
 import type { Target } from '../target.ts';
 import { decodePacket } from '../wire/codec.ts';
@@ -91,7 +91,10 @@ export class Inbox {
   }
 }
 
-/** Two segments that follow each other as one; undefined: they do not belong together. */
+/**
+ * Two segments that follow each other as one, with the header of the last but for CWR, as in the original (aggregate_packets):
+ * PSH means that the train ends with it. Undefined: they do not belong together.
+ */
 function join(a: LiveTcp, b: LiveTcp): LiveTcp | undefined {
   const stop = TCP_SYN | TCP_RST | TCP_FIN;
   if ((a.flags & stop) !== 0 || (b.flags & (TCP_SYN | TCP_RST)) !== 0) return undefined;
@@ -99,5 +102,5 @@ function join(a: LiveTcp, b: LiveTcp): LiveTcp | undefined {
   const payload = new Uint8Array(a.payload.length + b.payload.length);
   payload.set(a.payload);
   payload.set(b.payload, a.payload.length);
-  return { ...b, seq: a.seq, options: a.options, flags: a.flags | b.flags, payload };
+  return { ...b, seq: a.seq, options: a.options, flags: (b.flags & ~TCP_CWR) | (a.flags & TCP_CWR), payload };
 }

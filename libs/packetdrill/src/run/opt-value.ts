@@ -5,9 +5,17 @@ import { field, items, number, ValueError } from './values.ts';
 
 /** Socket options: what a script writes, what C lays out. */
 
-/** setsockopt's value. */
-export function optOf(e: Expr): SysOpt {
-  if (e.kind === 'string') return { kind: 'string', value: e.value };
+/** A name (TCP_CONGESTION), as opposed to a key that is written as a string. */
+const NAME = /^[ -~]+$/;
+
+/** setsockopt's value; `length` is what its last argument says. */
+export function optOf(e: Expr, length?: number): SysOpt {
+  if (e.kind === 'string') {
+    if (NAME.test(e.value)) return { kind: 'string', value: e.value };
+    const value = new Uint8Array(length ?? e.value.length);
+    for (let i = 0; i < Math.min(value.length, e.value.length); i++) value[i] = e.value.charCodeAt(i);
+    return { kind: 'bytes', value };
+  }
   if (e.kind === 'list') {
     if (e.items.length === 1) return optOf(e.items[0]!);
     const b = new Uint8Array(4 * e.items.length);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseScript } from '../lang/parser.ts';
+import type { Target } from '../target.ts';
 import { FakeTarget, type Reply, type Tcp } from '../testing/fake-target.ts';
 import { runScript, type RunOptions } from './runner.ts';
 
@@ -212,6 +213,18 @@ test('nstat counts from its last call; grep decides', async () => {
   expect(await run(target, '0 `nstat | grep TcpExtTW | grep -q " 2 " > /dev/null`\n')).toMatch(
     /counters are: TcpExtTW +5 /,
   );
+});
+
+test("on a real machine the suite's own commands are interpreted, a shell has the rest", async () => {
+  const target = new FakeTarget(stack());
+  const shell: string[] = [];
+  (target as Target).command = (lines) => {
+    shell.push(lines);
+    return Promise.resolve();
+  };
+  const commands = 'a\n ./set_sysctls.py /proc/sys/net/ipv4/tcp_sack=0\nb\nc\n/tmp/sysctl_restore_${PPID}.sh';
+  expect(await run(target, `\`${commands}\`\n0 close(3) = 0\n`)).toBe('');
+  expect(shell).toEqual(['a', 'b\nc']);
 });
 
 test('a command that nobody understands is an error', async () => {

@@ -48,11 +48,7 @@ const NOTHING = new Set(['true', ':', 'echo', 'cat', 'set', 'export', 'exit', 'p
  */
 export async function runCommand(text: string, target: Target, nstat: Nstat, note: (n: string) => void): Promise<void> {
   if (target.command !== undefined) {
-    try {
-      await target.command(text);
-    } catch (e) {
-      throw e instanceof Error ? new Error(`\`${text}\`: ${e.message}`, { cause: e }) : e;
-    }
+    await runReal(text, target, target.command.bind(target), note);
     return;
   }
   for (const line of simpleCommands(text)) {
@@ -65,6 +61,39 @@ export async function runCommand(text: string, target: Target, nstat: Nstat, not
       throw e;
     }
   }
+}
+
+/** What lies beside the scripts of Linux's suite and Google's; they are not there when a script is run by itself. */
+const SUITE_COMMAND =
+  /^(?:\.\s+|source\s+|bash\s+)?\S*(?:\/(?:defaults\.sh|set_sysctls\.py)|\/sysctl_restore_\S+)(?:\s|$)/;
+
+/** On a real machine a shell runs the commands, but for those of the suite, which mean the same everywhere. */
+async function runReal(
+  text: string,
+  target: Target,
+  shell: (lines: string) => Promise<void>,
+  note: (n: string) => void,
+): Promise<void> {
+  let lines: string[] = [];
+  const run = async (): Promise<void> => {
+    const own = lines.join('\n');
+    lines = [];
+    if (own.trim() === '') return;
+    try {
+      await shell(own);
+    } catch (e) {
+      throw e instanceof Error ? new Error(`\`${own}\`: ${e.message}`, { cause: e }) : e;
+    }
+  };
+  for (const line of text.replaceAll(/\\\n/g, ' ').split('\n')) {
+    if (SUITE_COMMAND.test(line.trim())) {
+      await run();
+      await runSimple(splitWords(line.trim()), line, target, note);
+    } else {
+      lines.push(line);
+    }
+  }
+  await run();
 }
 
 /** The commands of a shell script without loops and conditions. */

@@ -60,7 +60,12 @@ const CALLS: Readonly<Record<string, Handler>> = {
     return { ticket, check: (r) => (r.ret < 0 ? undefined : optDifference(arg(args, 3), r.opt ?? new Uint8Array(0))) };
   },
   setsockopt: (cx, args) => ({
-    ticket: cx.target.sys.setsockopt(fdArg(cx, args), intArg(args, 1), intArg(args, 2), optOf(arg(args, 3))),
+    ticket: cx.target.sys.setsockopt(
+      fdArg(cx, args),
+      intArg(args, 1),
+      intArg(args, 2),
+      optOf(arg(args, 3), intArg(args, 4, 0)),
+    ),
   }),
   fcntl: (cx, args) => ({ ticket: cx.target.sys.fcntl(fdArg(cx, args), intArg(args, 1), intArg(args, 2, 0)) }),
   ioctl: (cx, args) => {

@@ -1,4 +1,4 @@
-import { AF_INET, parseIpv4 } from '@skbus/skb';
+import { AF_INET, parseIpv4, SOL_TCP, TCP_INQ } from '@skbus/skb';
 import type { Host } from '@skbus/sim';
 import type { OptValue, SockAddr, SysReply, SysRequest } from '@skbus/socket';
 import type { SysOpt, SysPollFd } from '../sys.ts';
@@ -45,7 +45,7 @@ export class EngineSys implements SysCalls {
   }
 
   recvmsg(fd: number, count: number, flags: number): SysTicket {
-    return this.recv(fd, count, flags);
+    return this.call({ call: 'recvfrom', fd, len: count, flags }, controlOf);
   }
 
   shutdown(fd: number, how: number): SysTicket {
@@ -84,7 +84,7 @@ export class EngineSys implements SysCalls {
     return this.call({ call: 'poll', fds, timeoutMs });
   }
 
-  private call(req: SysRequest): SysTicket {
+  private call(req: SysRequest, more?: (r: SysReply) => Partial<SysResult>): SysTicket {
     let settle!: (r: SysResult) => void;
     const ticket: { result: SysResult | undefined; doneUs: number; settled: Promise<SysResult> } = {
       result: undefined,
@@ -93,7 +93,7 @@ export class EngineSys implements SysCalls {
     };
     this.host.shells.socket.run((now) =>
       this.host.sockets.call(this.process, req, now, (reply) => {
-        ticket.result = resultOf(reply);
+        ticket.result = more === undefined ? resultOf(reply) : { ...resultOf(reply), ...more(reply) };
         ticket.doneUs = this.nowUs();
         settle(ticket.result);
       }),
@@ -118,6 +118,10 @@ function resultOf(r: SysReply): SysResult {
   if (r.msgFlags !== undefined) out.msgFlags = r.msgFlags;
   return out;
 }
+
+/** Control messages of recvmsg(): what TCP_INQ asked for (TCP_CM_INQ is the same number). */
+const controlOf = (r: SysReply): Partial<SysResult> =>
+  r.inq === undefined ? {} : { control: [{ level: SOL_TCP, type: TCP_INQ, data: ints([r.inq]) }] };
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
