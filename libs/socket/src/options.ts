@@ -315,7 +315,7 @@ function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly s
     case K.TCP_TIMESTAMP:
       return fail(E.EPERM);
     case K.TCP_NOTSENT_LOWAT:
-      s.snd.lowat = v !== 0;
+      s.snd.lowat = v >>> 0;
       return within(-0x80000000, 0xffffffff, { notsentLowat: v >>> 0 });
     default:
       return fail(E.ENOPROTOOPT);

@@ -11,8 +11,8 @@ export class SendSide {
   bufBytes = TCP_SNDBUF;
   /** SO_SNDBUF was set: no growth (SOCK_SNDBUF_LOCK). */
   bufLocked = false;
-  /** TCP_NOTSENT_LOWAT is set: TCP's limit is the program's, too. */
-  lowat = false;
+  /** TCP_NOTSENT_LOWAT: TCP's limit is the program's, too; 0: not set. */
+  lowat = 0;
   /** The last write had MSG_MORE: TCP holds back a segment that is not full. */
   more = false;
   /** As TCP confirmed, as sent to it, and as it allows. */
@@ -26,12 +26,15 @@ export class SendSide {
   /** Room in the send buffer; with TCP_NOTSENT_LOWAT no more than TCP would take. */
   space(): number {
     const space = this.bufBytes - this.queue.length;
-    return this.lowat ? Math.min(space, this.limit - this.queue.end) : space;
+    return this.lowat > 0 ? Math.min(space, this.limit - this.queue.end) : space;
   }
 
-  /** sk_stream_is_writeable(): a third of the buffer is free, so that writers don't wake for crumbs. */
+  /**
+   * __sk_stream_is_writeable(): a third of the buffer is free, so that writers don't wake for crumbs, and less than half of
+   * TCP_NOTSENT_LOWAT is unsent (tcp_stream_memory_free with wake).
+   */
   get writable(): boolean {
-    if (this.lowat && this.queue.end >= this.limit) return false;
+    if (this.lowat > 0 && this.limit - this.queue.end <= Math.min(this.lowat, this.bufBytes) / 2) return false;
     return this.bufBytes - this.queue.length >= this.queue.length / 2;
   }
 
@@ -93,7 +96,7 @@ export class SendSide {
     // as large as TCP finds that the path needs (tcp_sndbuf_expand)
     if (!this.bufLocked && (v.sndbuf ?? 0) > this.bufBytes) this.bufBytes = v.sndbuf!;
     const freed = v.sndUna <= this.sentMax && this.queue.free(v.sndUna);
-    return { moved: moved || freed, freed: freed || (this.lowat && moved) };
+    return { moved: moved || freed, freed: freed || (this.lowat > 0 && moved) };
   }
 
   /** A new connection starts at byte 0. */
