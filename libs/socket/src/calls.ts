@@ -25,6 +25,7 @@ import {
   SOCK_NONBLOCK,
 } from '@skbus/skb';
 import type { DgramSock } from './dgram-sock.ts';
+import { Epoll } from './epoll.ts';
 import { sendTcp } from './fastopen-calls.ts';
 import { getsockopt, setsockopt } from './options.ts';
 import type { Process } from './process.ts';
@@ -49,8 +50,14 @@ const E = ERRNO;
 export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Millis): SysReply | Park {
   if (req.call === 'socket') return host.socket(p, req.domain, req.type, req.protocol);
   if (req.call === 'poll') return poll(p, req.fds, req.timeoutMs);
+  if (req.call === 'epoll_create') return epollCreate(p);
+  if (req.call === 'epoll_wait') return p.epoll(req.epfd)?.wait(req.max, req.timeoutMs) ?? noEpoll(p, req.epfd);
   const s = p.get(req.fd) as AnySock | undefined;
-  if (s === undefined) return fail(E.EBADF);
+  if (req.call === 'epoll_ctl') {
+    if (s === undefined) return fail(p.epoll(req.fd) === undefined ? E.EBADF : E.EINVAL);
+    return p.epoll(req.epfd)?.ctl(req.op, req.fd, s, req.event, now) ?? noEpoll(p, req.epfd);
+  }
+  if (s === undefined) return notSocket(p, req);
   switch (req.call) {
     case 'bind':
       return bind(s, req.addr);
@@ -87,6 +94,23 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
     default:
       return getpeername(s);
   }
+}
+
+function epollCreate(p: Process): SysReply {
+  const fd = p.add(new Epoll());
+  return fd < 0 ? fail(E.EMFILE) : ok(fd);
+}
+
+const noEpoll = (p: Process, fd: number): SysReply => fail(p.get(fd) === undefined ? E.EBADF : E.EINVAL);
+
+/** Of an epoll instance only close() makes sense. */
+function notSocket(p: Process, req: SysRequest & { fd: number }): SysReply {
+  const epoll = p.epoll(req.fd);
+  if (epoll === undefined) return fail(E.EBADF);
+  if (req.call !== 'close') return fail(E.ENOTSOCK);
+  p.drop(req.fd);
+  epoll.close();
+  return ok();
 }
 
 /** inet_bind(). */

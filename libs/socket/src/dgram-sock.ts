@@ -251,7 +251,7 @@ export class DgramSock extends Sock {
     this.queue.push(d.data.length * 4 < d.data.buffer.byteLength ? { ...d, data: d.data.slice() } : d);
     this.trace('sk_data_ready');
     this.rd.wake(now);
-    this.pollers.wake(now);
+    this.pollers.wake(now, POLLIN | POLLRDNORM);
   }
 
   private drop1(): void {

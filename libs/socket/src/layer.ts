@@ -6,6 +6,8 @@ import {
   type LayerEnv,
   type Millis,
   NEVER,
+  POLLIN,
+  POLLRDNORM,
   SOCK_DGRAM,
   SOCK_STREAM,
   type SkCmd,
@@ -241,7 +243,7 @@ export class SocketLayer {
     parent.acceptQueue.push(child);
     parent.trace('sk_data_ready');
     parent.rd.wake(now);
-    parent.pollers.wake(now);
+    parent.pollers.wake(now, POLLIN | POLLRDNORM);
   }
 
   /** An event for a socket that is not here (any more): the transport may let go of it. */

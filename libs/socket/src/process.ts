@@ -1,3 +1,4 @@
+import { Epoll } from './epoll.ts';
 import type { Sock } from './sock.ts';
 import type { ProcId } from './types.ts';
 import type { Wait } from './wait.ts';
@@ -9,7 +10,7 @@ const FIRST_FD = 3;
 export class Process {
   readonly id: ProcId;
   readonly waits = new Set<Wait>();
-  private readonly fds: (Sock | undefined)[] = [];
+  private readonly fds: (Sock | Epoll | undefined)[] = [];
   private lowest = 0;
   private open = 0;
   private readonly max: number;
@@ -23,34 +24,53 @@ export class Process {
     return this.open >= this.max;
   }
 
+  /** The socket; undefined: no socket is there. */
   get(fd: number): Sock | undefined {
-    return this.fds[fd - FIRST_FD];
+    const file = this.fds[fd - FIRST_FD];
+    return file instanceof Epoll ? undefined : file;
+  }
+
+  epoll(fd: number): Epoll | undefined {
+    const file = this.fds[fd - FIRST_FD];
+    return file instanceof Epoll ? file : undefined;
   }
 
   /** The new fd, or -1: EMFILE. */
   install(sock: Sock): number {
+    const fd = this.add(sock);
+    if (fd < 0) return fd;
+    sock.proc = this.id;
+    sock.fd = fd;
+    return fd;
+  }
+
+  /** The same for what is no socket. */
+  add(file: Sock | Epoll): number {
     if (this.full) return -1;
     let i = this.lowest;
     while (this.fds[i] !== undefined) i++;
-    this.fds[i] = sock;
+    this.fds[i] = file;
     this.lowest = i + 1;
     this.open++;
-    sock.proc = this.id;
-    sock.fd = i + FIRST_FD;
-    return sock.fd;
+    return i + FIRST_FD;
   }
 
   remove(sock: Sock): void {
-    const i = sock.fd - FIRST_FD;
-    if (this.fds[i] !== sock) return;
-    this.fds[i] = undefined;
-    this.open--;
-    if (i < this.lowest) this.lowest = i;
+    if (this.fds[sock.fd - FIRST_FD] !== sock) return;
+    this.drop(sock.fd);
     sock.fd = -1;
     sock.proc = 0;
   }
 
+  /** The number is free again. */
+  drop(fd: number): void {
+    const i = fd - FIRST_FD;
+    this.fds[i] = undefined;
+    this.open--;
+    if (i < this.lowest) this.lowest = i;
+  }
+
   sockets(): Sock[] {
-    return this.fds.filter((s) => s !== undefined);
+    return this.fds.filter((s): s is Sock => s !== undefined && !(s instanceof Epoll));
   }
 }

@@ -13,6 +13,8 @@ export class SendSide {
   bufLocked = false;
   /** TCP_NOTSENT_LOWAT: TCP's limit is the program's, too; 0: not set. */
   lowat = 0;
+  /** Somebody found no room and waits for some (SOCK_NOSPACE). */
+  noSpace = false;
   /** The last write had MSG_MORE: TCP holds back a segment that is not full. */
   more = false;
   /** As TCP confirmed, as sent to it, and as it allows. */
@@ -105,6 +107,6 @@ export class SendSide {
     this.queue.una = this.queue.end = 0;
     this.got = this.sent = this.limit = this.sentMax = 0;
     this.probing = false;
-    this.more = false;
+    this.more = this.noSpace = false;
   }
 }

@@ -186,7 +186,10 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
     for (let room = s.snd.space(); part < data.length; room = s.snd.space()) {
       const d = data[part]!;
       const n = Math.min(room, d.length - offset);
-      if (n <= 0 && d.length > offset) return undefined;
+      if (n <= 0 && d.length > offset) {
+        s.snd.noSpace = true;
+        return undefined;
+      }
       s.write(offset === 0 && n === d.length ? d : d.subarray(offset, offset + n), more, at);
       sent += n;
       offset += n;

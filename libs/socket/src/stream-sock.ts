@@ -55,7 +55,7 @@ export class StreamSock extends Sock {
 
   readonly snd = new SendSide();
   readonly rcv = new RecvQueue();
-  /** Received stream: how far it is here, and how far the program has read. */
+  /** Received stream: here, and read. */
   rcvGot = 0;
   rcvRead = 0;
   finGot = false;
@@ -321,6 +321,7 @@ export class StreamSock extends Sock {
       if (readable(this) >= this.rcvLowat) mask |= POLLIN | POLLRDNORM;
       mask |= oobMask(this);
       if (this.shutdownMask & SEND_SHUTDOWN || this.snd.writable) mask |= POLLOUT | POLLWRNORM;
+      else this.snd.noSpace = true;
     }
     if (this.opened.deferred !== undefined) mask |= POLLOUT | POLLWRNORM;
     if (this.err !== 0) mask |= POLLERR;
@@ -381,8 +382,6 @@ export class StreamSock extends Sock {
     this.touchView(true);
   }
 
-  // --- what TCP says -------------------------------------------------------------------------------------------------
-
   private onView(v: ProtoView, now: Millis): boolean {
     const moved = this.onOffsets(v, now);
     if (v.urgAt && onUrgent(this, v)) {
@@ -412,10 +411,12 @@ export class StreamSock extends Sock {
 
   private onOffsets(v: ProtoView, now: Millis): boolean {
     const { moved, freed } = this.snd.onView(v);
-    if (freed && this.snd.writable && !(this.wr.empty && this.pollers.empty)) {
+    // tcp_check_space(): only who found no room is told that there is some
+    if (freed && this.snd.noSpace && this.snd.writable) {
+      this.snd.noSpace = false;
       this.trace('sk_write_space');
       this.wr.wake(now);
-      this.pollers.wake(now);
+      this.pollers.wake(now, POLLOUT | POLLWRNORM);
     }
     if (moved) {
       this.progress = true;
@@ -438,7 +439,7 @@ export class StreamSock extends Sock {
     this.trace('sk_data_ready');
     if (this.rcv.length >= this.rcvLowat) {
       this.rd.wake(now);
-      this.pollers.wake(now);
+      this.pollers.wake(now, POLLIN | POLLRDNORM);
     }
     this.onFin(now);
   }

@@ -24,6 +24,12 @@ export interface PollFd {
   events: number;
 }
 
+/** struct epoll_event: EPOLL* and the program's own number. */
+export interface EpollEvent {
+  events: number;
+  data: number;
+}
+
 /** What a socket option holds: an int, a name (TCP_CONGESTION), a struct, or the bytes of one (TCP_INFO). */
 export type OptValue = number | string | Linger | Timeval | Uint8Array;
 
@@ -44,6 +50,9 @@ export type SysRequest =
   | { call: 'getsockopt'; fd: number; level: number; name: number }
   | { call: 'setsockopt'; fd: number; level: number; name: number; value: OptValue }
   | { call: 'poll'; fds: readonly PollFd[]; timeoutMs: Millis }
+  | { call: 'epoll_create' }
+  | { call: 'epoll_ctl'; epfd: number; op: number; fd: number; event: EpollEvent }
+  | { call: 'epoll_wait'; epfd: number; max: number; timeoutMs: Millis }
   | { call: 'ioctl'; fd: number; request: number; arg: number }
   | { call: 'fcntl'; fd: number; cmd: number; arg: number }
   | { call: 'getsockname'; fd: number }
@@ -68,6 +77,8 @@ export interface SysReply {
   inq?: number;
   /** poll: revents, in the order asked. */
   revents?: readonly number[];
+  /** epoll_wait: what is ready. */
+  ready?: readonly EpollEvent[];
 }
 
 /** One row for `ss`. */

@@ -17,8 +17,17 @@ export interface Park {
   timeoutErrno?: number;
 }
 
+/** What sleeps on a queue. `key`: the POLL* events it is woken for, 0: not said. */
+export interface Waiter {
+  wake(now: Millis, key: number): void;
+  /** The file it sleeps on is closed, or the call is cancelled. */
+  stop(errno: number): void;
+  abandon(): void;
+  readonly sends?: boolean;
+}
+
 /** A sleeping call. */
-export class Wait implements Timed {
+export class Wait implements Timed, Waiter {
   timerAt: Millis = NEVER;
   heapAt: Millis = NEVER;
   over = false;
@@ -30,6 +39,10 @@ export class Wait implements Timed {
     this.park = park;
     this.done = done;
     for (const q of park.on) q.add(this);
+  }
+
+  get sends(): boolean {
+    return this.park.sends === true;
   }
 
   wake(now: Millis): void {
@@ -65,13 +78,13 @@ export class Wait implements Timed {
 
 /** wait_queue_head: calls asleep on one condition of one socket, first come first served. */
 export class WaitQueue {
-  private readonly waits = new Set<Wait>();
+  private readonly waits = new Set<Waiter>();
 
-  add(w: Wait): void {
+  add(w: Waiter): void {
     this.waits.add(w);
   }
 
-  remove(w: Wait): void {
+  remove(w: Waiter): void {
     this.waits.delete(w);
   }
 
@@ -80,13 +93,13 @@ export class WaitQueue {
   }
 
   get hasSend(): boolean {
-    for (const w of this.waits) if (w.park.sends === true) return true;
+    for (const w of this.waits) if (w.sends === true) return true;
     return false;
   }
 
-  wake(now: Millis): void {
+  wake(now: Millis, key = 0): void {
     if (this.waits.size === 0) return;
-    for (const w of Array.from(this.waits)) w.wake(now);
+    for (const w of Array.from(this.waits)) w.wake(now, key);
   }
 
   stopAll(errno: number): void {

@@ -1,7 +1,7 @@
 import { AF_INET, parseIpv4, SOL_TCP, TCP_INQ } from '@skbus/skb';
 import type { Host } from '@skbus/sim';
 import type { OptValue, SockAddr, SysReply, SysRequest } from '@skbus/socket';
-import type { SysOpt, SysPollFd } from '../sys.ts';
+import type { SysEpollEvent, SysOpt, SysPollFd } from '../sys.ts';
 import type { SysAddr, SysCalls, SysResult, SysTicket } from '../target.ts';
 
 /** System calls of one program on a simulated host. */
@@ -84,6 +84,18 @@ export class EngineSys implements SysCalls {
     return this.call({ call: 'poll', fds, timeoutMs });
   }
 
+  epollCreate(): SysTicket {
+    return this.call({ call: 'epoll_create' });
+  }
+
+  epollCtl(epfd: number, op: number, fd: number, event: SysEpollEvent): SysTicket {
+    return this.call({ call: 'epoll_ctl', epfd, op, fd, event });
+  }
+
+  epollWait(epfd: number, max: number, timeoutMs: number): SysTicket {
+    return this.call({ call: 'epoll_wait', epfd, max, timeoutMs });
+  }
+
   private call(req: SysRequest, more?: (r: SysReply) => Partial<SysResult>): SysTicket {
     let settle!: (r: SysResult) => void;
     const ticket: { result: SysResult | undefined; doneUs: number; settled: Promise<SysResult> } = {
@@ -115,6 +127,7 @@ function resultOf(r: SysReply): SysResult {
   if (typeof r.value === 'number') out.value = r.value;
   if (r.value !== undefined) out.opt = rawOpt(r.value);
   if (r.revents !== undefined) out.revents = r.revents;
+  if (r.ready !== undefined) out.ready = r.ready;
   if (r.msgFlags !== undefined) out.msgFlags = r.msgFlags;
   return out;
 }
