@@ -5,6 +5,7 @@ import { ECN_OK } from './ecn.ts';
 import { takePort } from './port-select.ts';
 import type { RequestSock } from './request.ts';
 import type { Segment } from './segment.ts';
+import { inheritRtoStats } from './rto-stats.ts';
 import type { TcpSock } from './sock.ts';
 import { storeState } from './state.ts';
 import { initRcvMss } from './transfer.ts';
@@ -46,6 +47,7 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   syncMss(cx, sk, req.mtu);
   initRcvMss(sk);
   sk.totalRetrans = req.retrans;
+  inheritRtoStats(sk, req.timeouts, cx.now - Math.max(0, req.synAckMs));
   // tcp_synack_rtt_meas(), by Karn's rule
   if (req.retrans === 0 && req.synAckMs >= 0) {
     const rttMs = cx.now - req.synAckMs;

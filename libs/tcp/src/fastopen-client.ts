@@ -3,7 +3,13 @@ import { TCP_PSH } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { CA_LOSS } from './cong/cong.ts';
 import { setCaState } from './ca-state.ts';
-import { FastOpen, TFO_CLIENT_NO_COOKIE } from './fastopen.ts';
+import {
+  FastOpen,
+  TFO_CLIENT_NO_COOKIE,
+  TFO_COOKIE_UNAVAILABLE,
+  TFO_DATA_NOT_ACKED,
+  TFO_SYN_RETRANSMITTED,
+} from './fastopen.ts';
 import { retransmitLost } from './retransmit.ts';
 import { makeRec } from './rtx-queue.ts';
 import { markLost } from './scoreboard.ts';
@@ -42,6 +48,7 @@ export function sendSynData(cx: TcpContext, sk: TcpSock, flags: number, wanted: 
   fo.option = option;
   fo.asked = option !== undefined;
   fo.exp = option?.exp === true;
+  if (!data && option !== undefined) fo.clientFail = TFO_COOKIE_UNAVAILABLE;
   let n = 0;
   if (data) {
     sk.mssClamp = mss > 0 ? mss : sk.advMss;
@@ -79,11 +86,13 @@ export function rcvFastOpenSynAck(cx: TcpContext, sk: TcpSock, seg: Segment): bo
   });
   if (!unacked) {
     if (fo.synData > 0) {
+      fo.synDataAcked = true;
       mib.inc('TcpExtTCPFastOpenActive');
       if (sk.delivered > 1) sk.delivered--; // SYN and data were two records but one packet
     }
     return false;
   }
+  fo.clientFail = sk.totalRetrans > 0 ? TFO_SYN_RETRANSMITTED : TFO_DATA_NOT_ACKED;
   mib.inc('TcpExtTCPFastOpenActiveFail');
   return true;
 }

@@ -9,6 +9,7 @@ import { fastOpenRemove, requestTimeoutMs, reqskQueue } from './reqsk-queue.ts';
 import { clearXmit, rearmRto } from './rto-arm.ts';
 import type { Segment } from './segment.ts';
 import { toWire } from './sequence.ts';
+import { updateRtoStats, updateRtoTime } from './rto-stats.ts';
 import type { TcpSock } from './sock.ts';
 import { reqskQueueAdd, synRecvSock } from './syn-recv-sock.ts';
 import { rtxSynAck, sendSynAck } from './synack.ts';
@@ -88,6 +89,7 @@ function createChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | 
   reqskQueueAdd(cx, req.listener, sk, seg);
   initTransfer(cx, sk);
   fo.req = req;
+  fo.synDataAcked = seg.len > 0;
   childEstablished(cx, sk);
   seg.flags &= ~TCP_SYN;
   seg.seq = 1;
@@ -142,7 +144,7 @@ export function fastOpenTimer(cx: TcpContext, sk: TcpSock, fo: FastOpen, req: Re
   rtxSynAck(cx, req);
   sk.totalRetrans++;
   req.timeouts++;
-  sk.retransmits++;
+  updateRtoStats(cx, sk);
   if (sk.retransStampMs === 0) sk.retransStampMs = cx.now;
   sk.timers.set(Timer.Retrans, cx.now + requestTimeoutMs(req));
   cx.timers.touch(sk);
@@ -154,6 +156,7 @@ export function fastOpenAcked(cx: TcpContext, sk: TcpSock): void {
   if (req === undefined) return;
   if (sk.rtt.srttMs === 0 && req.retrans === 0 && req.synAckMs >= 0)
     sk.rtt.sample(cx.now - req.synAckMs, sk.sndUna, sk.sndNxt, cx.sysctl.tcpRtoMinUs / 1000);
+  updateRtoTime(cx, sk);
   sk.retransmits = 0;
   sk.retransStampMs = 0;
   fastOpenRemove(sk);

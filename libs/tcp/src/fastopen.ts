@@ -13,6 +13,11 @@ export const TFO_SERVER_COOKIE_NOT_REQD = 0x200;
 /** Every listener has it, without TCP_FASTOPEN. */
 export const TFO_SERVER_WO_SOCKOPT1 = 0x400;
 
+// include/uapi/linux/tcp.h:enum tcp_fastopen_client_fail
+export const TFO_COOKIE_UNAVAILABLE = 1;
+export const TFO_DATA_NOT_ACKED = 2;
+export const TFO_SYN_RETRANSMITTED = 3;
+
 const KEY_BYTES = 16;
 /** Cookies of this many servers are remembered. */
 const CACHE_MAX = 1024;
@@ -27,6 +32,10 @@ export class FastOpen {
   exp = false;
   /** Bytes that went with the SYN. */
   synData = 0;
+  /** Data of a SYN was taken: the peer has ours, or we have the peer's (TCPI_OPT_SYN_DATA). */
+  synDataAcked = false;
+  /** Why not (enum tcp_fastopen_client_fail); 0: not known, or no failure. */
+  clientFail = 0;
   /** The option of the first SYN; those that are retransmitted have none. */
   option: { cookie: Uint8Array; exp: boolean } | undefined = undefined;
 }

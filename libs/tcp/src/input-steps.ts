@@ -196,7 +196,6 @@ function abortOnData(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
 
 /** SYN-RECEIVED becomes ESTABLISHED. */
 function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
-  sk.totalRto = 0;
   if (sk.fastopen?.req !== undefined) {
     fastOpenAcked(cx, sk);
   } else {

@@ -18,6 +18,7 @@ import { addRenoSack, newRenoMarkLost } from './newreno.ts';
 import { currentSsthresh, inCwndReduction, prrEnd, prrStart } from './prr.ts';
 import { rackMarkLost } from './rack.ts';
 import { armXmit, Pending } from './rto-arm.ts';
+import { updateRtoTime } from './rto-stats.ts';
 import { anyRetransDone } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
 import { isRack, TCP_SACK_RENEG_MIN_MS } from './sysctl.ts';
@@ -57,6 +58,7 @@ export function fastRetransAlert(cx: TcpContext, sk: TcpSock, a: AckState, dupAc
   } else {
     if (sk.caState === CA_LOSS) {
       processLoss(cx, sk, a, dupAcks);
+      if (inState(sk) !== CA_LOSS) updateRtoTime(cx, sk);
       identifyPacketLoss(cx, sk, a);
       if (inState(sk) !== CA_OPEN && (a.flag & FLAG_LOST_RETRANS) === 0) return;
     }

@@ -4,6 +4,7 @@ import type { TcpContext } from './context.ts';
 import { enterLoss } from './enter-loss.ts';
 import { retransmit } from './retransmit.ts';
 import { armXmit, Pending, rtoWithinUserTimeout } from './rto-arm.ts';
+import { updateRtoStats } from './rto-stats.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RESOURCE_PROBE_MS, TCP_RTO_MAX_MS, TCP_THIN_LINEAR_RETRIES, TCP_THIN_PACKETS } from './sysctl.ts';
 import { writeErr } from './write-err.ts';
@@ -23,8 +24,7 @@ export function retransmitTimer(cx: TcpContext, sk: TcpSock): void {
   if (writeTimeout(cx, sk)) return;
   if (sk.retransmits === 0) countFailure(cx, sk);
   enterLoss(cx, sk);
-  sk.totalRto++;
-  sk.retransmits++;
+  updateRtoStats(cx, sk);
   if (!retransmit(cx, sk, 0, 1)) {
     armXmit(cx, sk, Pending.Rto, TCP_RESOURCE_PROBE_MS);
     return;

@@ -10,6 +10,7 @@ import type { BindOwner } from './port-table.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
 import { Pending } from './rto-arm.ts';
 import type { RateState } from './rate.ts';
+import type { RtoStats } from './rto-stats.ts';
 import { RttEstimator } from './rtt.ts';
 import { RtxQueue } from './rtx-queue.ts';
 import type { SackBlock } from './sack-out.ts';
@@ -279,7 +280,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   backoff = 0;
   /** When the first retransmission since all was well was sent, or the SYN; 0: none (retrans_stamp). */
   retransStampMs: Millis = 0;
-  totalRto = 0;
+  rtoStats: RtoStats | undefined = undefined;
   /** What the Retrans timer is for. */
   pending: Pending = Pending.None;
   probesOut = 0;

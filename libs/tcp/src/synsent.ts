@@ -73,7 +73,6 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   initRcvMss(sk);
   env.trace('tcp_finish_connect', seg.skb);
   sk.retransStampMs = 0;
-  sk.totalRto = 0;
   setState(cx, sk, TCP_ESTABLISHED);
   initTransfer(cx, sk);
   sk.lastRcvMs = cx.now;

@@ -13,6 +13,7 @@ const TCPI_OPT_SACK = 2;
 const TCPI_OPT_WSCALE = 4;
 const TCPI_OPT_ECN = 8;
 const TCPI_OPT_ECN_SEEN = 16;
+const TCPI_OPT_SYN_DATA = 32;
 const ECN_SEEN = 8;
 
 /** struct tcp_info as C lays it out on a little-endian machine (tcp_get_info); times in µs or ms as there. */
@@ -32,7 +33,7 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   bytes[4] = sk.backoff;
   bytes[5] = optionsOf(sk);
   bytes[6] = sk.wscaleOk ? (sk.sndWscale & 15) | (sk.rcvWscale << 4) : 0;
-  bytes[7] = (sk.rate?.isAppLimited ?? true) ? 1 : 0;
+  bytes[7] = ((sk.rate?.isAppLimited ?? true) ? 1 : 0) | ((sk.fastopen?.clientFail ?? 0) << 1);
   usec(8, sk.rtt.rtoMs);
   usec(12, sk.atoMs);
   u32(16, sk.mssCache);
@@ -79,7 +80,12 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   u32(224, sk.rcvOoopack);
   u32(228, sk.sndWnd);
   u32(232, Math.max(0, sk.rcvAdv - sk.rcvWup));
-  v.setUint16(240, sk.totalRto & 0xffff, true);
+  const { rtoStats } = sk;
+  if (rtoStats !== undefined) {
+    v.setUint16(240, rtoStats.total & 0xffff, true);
+    v.setUint16(242, rtoStats.recoveries & 0xffff, true);
+    u32(244, rtoStats.timeMs + (rtoStats.stampMs < 0 ? 0 : since(rtoStats.stampMs)));
+  }
   return bytes;
 }
 
@@ -90,5 +96,6 @@ function optionsOf(sk: TcpSock): number {
   if (sk.wscaleOk) o |= TCPI_OPT_WSCALE;
   if (sk.ecnOk) o |= TCPI_OPT_ECN;
   if ((sk.ecnFlags & ECN_SEEN) !== 0) o |= TCPI_OPT_ECN_SEEN;
+  if (sk.fastopen?.synDataAcked === true) o |= TCPI_OPT_SYN_DATA;
   return o;
 }
