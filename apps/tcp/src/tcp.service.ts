@@ -15,7 +15,7 @@ import { loadSecret } from './tcp-secret.ts';
 import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
 /** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
-const PROBE_FLOOR_MS = 50;
+const PROBE_FLOOR_MS = 100;
 
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
