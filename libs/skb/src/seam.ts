@@ -116,6 +116,8 @@ export interface SkView {
   haveChild: boolean;
   /** For a child: the application has accepted it (leaves the backlog). */
   accepted: boolean;
+  /** A writer found no room and waits for some (SOCK_NOSPACE). */
+  noSpace?: boolean;
   /** Where the newest urgent byte ends (MSG_OOB), absent or 0: there was none. */
   urgTo?: number;
 }
@@ -179,6 +181,9 @@ export interface ProtoView {
   finAcked: boolean;
   /** How large the send buffer has become (sk_sndbuf). */
   sndbuf?: number;
+  /** How large an skb a write fills (tcp_xmit_size_goal), and what of it would leave at once; absent: not known. */
+  sndGoal?: number;
+  sndBurst?: number;
   /** sk->sk_err: a hard error (ECONNRESET, ETIMEDOUT …), 0: none. */
   err: number;
   /** sk->sk_err_soft: the last ICMP error that did not kill the connection. */

@@ -25,9 +25,18 @@ export class SendSide {
   /** Only one piece at a time until TCP shows that it takes them again. */
   private probing = false;
 
-  /** Room in the send buffer; with TCP_NOTSENT_LOWAT no more than TCP would take. */
+  /** Of the segments that a write makes: see ProtoView. */
+  private goal = 0;
+  private burst = 0;
+
+  /**
+   * Room in the send buffer; with TCP_NOTSENT_LOWAT no more than TCP would take. A write goes on as long as there is room for a
+   * byte, and fills the skb that it began (tcp_sendmsg_locked).
+   */
   space(): number {
-    const space = this.bufBytes - this.queue.length;
+    let space = this.bufBytes - this.queue.length;
+    if (space > 0 && this.goal > 0 && space > this.burst)
+      space = this.burst + Math.ceil((space - this.burst) / this.goal) * this.goal;
     return this.lowat > 0 ? Math.min(space, this.limit - this.queue.end) : space;
   }
 
@@ -47,6 +56,7 @@ export class SendSide {
 
   write(data: Uint8Array, more: boolean): void {
     this.queue.append(data);
+    this.burst = Math.max(0, this.burst - data.length);
     this.more = more;
   }
 
@@ -97,6 +107,8 @@ export class SendSide {
     }
     // as large as TCP finds that the path needs (tcp_sndbuf_expand)
     if (!this.bufLocked && (v.sndbuf ?? 0) > this.bufBytes) this.bufBytes = v.sndbuf!;
+    this.goal = v.sndGoal ?? 0;
+    if (v.sndGot === this.queue.end) this.burst = v.sndBurst ?? 0;
     const freed = v.sndUna <= this.sentMax && this.queue.free(v.sndUna);
     return { moved: moved || freed, freed: freed || (this.lowat > 0 && moved) };
   }

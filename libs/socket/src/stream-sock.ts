@@ -356,6 +356,7 @@ export class StreamSock extends Sock {
       haveChild: this.haveChild,
       accepted: this.accepted,
       urgTo: this.urgTo,
+      noSpace: this.snd.noSpace,
     };
   }
 

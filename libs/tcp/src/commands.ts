@@ -97,6 +97,7 @@ function afterBind(cx: TcpContext, sk: TcpSock, cmd: SkCmd, end: (errno: number)
 function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
   let news = false;
   if (v.sndTo > sk.sndTo) sk.sndTo = v.sndTo;
+  sk.writerWaits = v.noSpace === true;
   if (v.haveChild && !sk.haveChild) {
     sk.haveChild = true;
     sk.seamTries = 0;

@@ -113,6 +113,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   viewRepeats = 0;
   sndLimit = 0;
   readonly unconfirmed = new UnconfirmedQueue();
+  /** A writer sleeps until there is room. */
+  writerWaits = false;
   /** How far the application has written. */
   sndTo = 0;
   /** How often what is unconfirmed was said again without an answer. */
@@ -362,7 +364,7 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
 
   /** The application has more to write than there is room for (SOCK_NOSPACE). */
   get noSpace(): boolean {
-    return this.sndTo > this.sendQueue.end;
+    return this.writerWaits || this.sndTo > this.sendQueue.end;
   }
 
   /** The end of the peer's window (tcp_wnd_end). */

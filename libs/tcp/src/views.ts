@@ -11,6 +11,7 @@ import {
 import type { TcpContext } from './context.ts';
 import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
+import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { Timer } from './timers.ts';
 
 const VIEW_SOON_MS = 40;
@@ -121,6 +122,8 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     finRcvd,
     finAcked: sk.finAcked,
     sndbuf: sk.sndbuf,
+    sndGoal: sizeGoal(sk),
+    sndBurst: Math.max(0, (sk.cwnd - sk.inFlight) * sk.mssCache - (sk.sndTail - sk.sndNxt)),
     err: sk.err,
     softErr: sk.softErr,
   };
@@ -131,7 +134,16 @@ function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   return view;
 }
 
-const sndSpace = (sk: TcpSock): number => (sk.sndbufLocked ? sk.sndbuf : Math.max(SNDBUF_MIN, sk.sndbuf));
+/** tcp_xmit_size_goal(): whole segments of what one skb may hold, but no more than half of the peer's largest window. */
+function sizeGoal(sk: TcpSock): number {
+  const { mssCache, maxWindow } = sk;
+  const most = Math.min(GSO_PAYLOAD_MAX, maxWindow > 0 ? maxWindow >>> 1 : GSO_PAYLOAD_MAX);
+  return Math.max(mssCache, most - (most % mssCache));
+}
+
+/** One skb more than the buffer holds may be begun. */
+const sndSpace = (sk: TcpSock): number =>
+  sk.sndbufLocked ? sk.sndbuf + GSO_PAYLOAD_MAX : Math.max(SNDBUF_MIN, sk.sndbuf);
 
 function awaitsAnswer(sk: TcpSock): boolean {
   if (sk.orphan) return false;
