@@ -12,12 +12,15 @@ const own = join(root, 'test/packetdrill/scripts');
 const given = givenScripts();
 const suite = why === undefined ? describe : describe.skip;
 
+/** AccECN is in 6.18, but its tcp_ecn goes no higher than 2. */
+const known = (file: string): boolean => !file.includes('/scripts/accecn/');
+
 suite(`scripts on Linux itself (${why ?? 'in a namespace'})`, () => {
   const target = new LinuxTarget();
   afterAll(() => target.dispose());
 
   for (const dir of given === undefined ? [own] : [own, given]) {
-    test.each(sample(findScripts([dir]), SAMPLE).map((f) => [relative(dir, f), f]))(
+    test.each(sample(findScripts([dir]).filter(known), SAMPLE).map((f) => [relative(dir, f), f]))(
       '%s',
       async (_name, file) => {
         // Once more if it failed: time is real, and the machine has other things to do.

@@ -1,6 +1,7 @@
 import {
   CHECKSUM_NONE,
   CHECKSUM_PARTIAL,
+  SKB_GSO_TCP_ACCECN,
   SKB_GSO_TCPV4,
   SkBuff,
   copySkb,
@@ -68,7 +69,7 @@ function layoutOf(skb: SkBuff): Layout | undefined {
 export function gsoSegment(env: LayerEnv, skb: SkBuff, deviceSums: boolean, now: Millis): SkBuff[] | undefined {
   env.trace('skb_gso_segment', skb);
   const at = layoutOf(skb);
-  if (skb.gsoType !== SKB_GSO_TCPV4 || skb.gsoSize < 1 || at === undefined) return undefined;
+  if ((skb.gsoType & ~SKB_GSO_TCP_ACCECN) !== SKB_GSO_TCPV4 || skb.gsoSize < 1 || at === undefined) return undefined;
   const hlen = at.end - skb.data;
   const payload = skb.len - hlen;
   const count = Math.ceil(payload / skb.gsoSize);
@@ -105,7 +106,7 @@ function fixHeaders(seg: SkBuff, skb: SkBuff, at: Layout, i: number, last: boole
   updateIpv4Checksum(buf, ip, tcp - ip);
   put32(buf, tcp + 4, (get32(skb.buf, at.tcp + 4) + i * skb.gsoSize) >>> 0);
   if (!last) buf[tcp + 13]! &= ~(TCP_FIN | TCP_PSH);
-  if (i > 0) buf[tcp + 13]! &= ~TCP_CWR;
+  if (i > 0 && (skb.gsoType & SKB_GSO_TCP_ACCECN) === 0) buf[tcp + 13]! &= ~TCP_CWR;
   const pseudo = pseudoHeaderSum(get32(buf, ip + 12), get32(buf, ip + 16), 6, seg.len - tcp);
   put16(buf, tcp + TCP_CSUM_OFFSET, fold(pseudo));
   seg.csumStart = tcp;

@@ -29,6 +29,8 @@ export const CHECKSUM_PARTIAL = 3;
 
 // include/linux/skbuff.h: SKB_GSO_*
 export const SKB_GSO_TCPV4 = 1;
+/** CWR is a part of a counter, so each piece has it. */
+export const SKB_GSO_TCP_ACCECN = 1 << 19;
 
 // include/uapi/asm-generic/socket.h, in.h, tcp.h
 export const AF_INET = 2;

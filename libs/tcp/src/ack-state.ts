@@ -28,6 +28,9 @@ export const FLAG_ACK_MAYBE_DELAYED = 0x10000;
 /** The DSACK is for a tail loss probe. */
 export const FLAG_DSACK_TLP = 0x20000;
 
+/** The ACK's timestamp is newer than those before it. */
+export const FLAG_TS_PROGRESS = 0x40000;
+
 export const FLAG_ACKED = FLAG_DATA_ACKED | FLAG_SYN_ACKED;
 export const FLAG_NOT_DUP = FLAG_DATA | FLAG_WIN_UPDATE | FLAG_ACKED;
 export const FLAG_CA_ALERT = FLAG_DATA_SACKED | FLAG_ECE | FLAG_DSACKING_ACK;
@@ -54,6 +57,9 @@ export class AckState {
   acked = 0;
   /** Segments newly SACKed, and those that arrived twice. */
   sackDelivered = 0;
+  /** Bytes newly acknowledged or SACKed, and segments newly known to have been marked (AccECN). */
+  deliveredBytes = 0;
+  ceDelivered = 0;
   /** When the first and the last of the segments newly SACKed were sent, of those sent only once; -1: none was. */
   firstSackMs: Millis = -1;
   lastSackMs: Millis = -1;
@@ -72,6 +78,8 @@ export class AckState {
     this.tsEcr = 0;
     this.acked = 0;
     this.sackDelivered = 0;
+    this.deliveredBytes = 0;
+    this.ceDelivered = 0;
     this.firstSackMs = -1;
     this.lastSackMs = -1;
     this.caRttMs = -1;

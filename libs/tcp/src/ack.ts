@@ -1,4 +1,5 @@
 import { TCP_SYN_SENT, type DropReason } from '@skbus/skb';
+import { accEcnAck } from './accecn-ack.ts';
 import {
   FLAG_CA_ALERT,
   FLAG_DATA,
@@ -11,6 +12,7 @@ import {
   FLAG_SET_XMIT_TIMER,
   FLAG_SLOWPATH,
   FLAG_SND_UNA_ADVANCED,
+  FLAG_TS_PROGRESS,
   FLAG_UPDATE_TS_RECENT,
   FLAG_WIN_UPDATE,
   REXMIT_NEW,
@@ -60,7 +62,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   const priorPackets = sk.packetsOut;
   a.priorFack = sk.sackOk ? highestSackSeq(sk) : a.priorUna;
   a.priorInFlight = sk.inFlight;
-  if ((flags & FLAG_UPDATE_TS_RECENT) !== 0) replaceTsRecent(cx, sk, seg);
+  if ((flags & FLAG_UPDATE_TS_RECENT) !== 0 && replaceTsRecent(cx, sk, seg)) a.flag |= FLAG_TS_PROGRESS;
   if ((flags & FLAG_SLOWPATH) !== 0) cx.env.trace('tcp_ack_update_window', seg.skb);
   if (advanced && (flags & FLAG_SLOWPATH) === 0) {
     a.flag |= FLAG_WIN_UPDATE;
@@ -85,7 +87,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   }
   if (sk.ecnFlags !== 0 && ecnRcvEcho(sk, seg)) a.flag |= FLAG_ECE;
   sk.cc.inAckEvent?.(cx, sk, (a.flag & FLAG_ECE) !== 0);
-  if (priorPackets === 0) noQueue(cx, sk, ack, a);
+  if (priorPackets === 0) noQueue(cx, sk, seg, a);
   else recoverAndSend(cx, sk, seg, a);
   if ((a.flag & (FLAG_SND_UNA_ADVANCED | FLAG_WIN_UPDATE)) !== 0 || sk.hasUnsent) cx.touch(sk);
   return 'ok';
@@ -105,6 +107,7 @@ function begin(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number): AckSta
 function recoverAndSend(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): void {
   cleanRtxQueue(cx, sk, a);
   if (a.priorTxDelivered >= 0) rackUpdateReoWnd(cx, sk, a);
+  if (sk.accecn !== undefined) accEcnAck(sk, sk.accecn, seg, a);
   if (sk.tlpOut) processTlpAck(cx, sk, seg.ack, a);
   const { flag } = a;
   if ((flag & FLAG_NOT_DUP) === 0 || (flag & FLAG_CA_ALERT) !== 0 || sk.caState !== CA_OPEN) {
@@ -123,13 +126,14 @@ function recoverAndSend(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState):
 }
 
 /** Nothing was in flight: the answer to a window probe, or a late duplicate that undoes a reduction. */
-function noQueue(cx: TcpContext, sk: TcpSock, ack: number, a: AckState): void {
+function noQueue(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): void {
+  if (sk.accecn !== undefined) accEcnAck(sk, sk.accecn, seg, a);
   if ((a.flag & FLAG_DSACKING_ACK) !== 0) {
     fastRetransAlert(cx, sk, a, 0);
     newlyDelivered(cx, sk, a);
   }
   ackProbe(cx, sk);
-  if (sk.tlpOut) processTlpAck(cx, sk, ack, a);
+  if (sk.tlpOut) processTlpAck(cx, sk, seg.ack, a);
 }
 
 /** An ACK from before sndUna: far behind it is an attack's mark (RFC 5961 5.2), else only its SACK blocks matter. */
@@ -151,9 +155,10 @@ function oldAck(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): AckVerd
 /** tcp_newly_delivered() */
 function newlyDelivered(cx: TcpContext, sk: TcpSock, a: AckState): number {
   const delivered = sk.delivered - a.priorDelivered;
+  if (a.ceDelivered > 0) cx.env.mib.inc('TcpExtTCPDeliveredCE', a.ceDelivered);
   if (delivered <= 0) return 0;
   cx.env.mib.inc('TcpExtTCPDelivered', delivered);
-  if ((a.flag & FLAG_ECE) !== 0) {
+  if ((a.flag & FLAG_ECE) !== 0 && sk.accecn === undefined) {
     sk.deliveredCe += delivered;
     cx.env.mib.inc('TcpExtTCPDeliveredCE', delivered);
   }

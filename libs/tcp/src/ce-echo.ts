@@ -1,6 +1,7 @@
 import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
-import { ECN_DEMAND_CWR, ECN_SEEN, INET_ECN_CE, INET_ECN_NOT_ECT } from './ecn.ts';
+import { ECN_DEMAND_CWR } from './ecn.ts';
+import { ECN_SEEN, INET_ECN_CE, INET_ECN_NOT_ECT } from './ecn-field.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import { sendAck } from './transmit.ts';
@@ -25,6 +26,7 @@ export function ecnCheckCe(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const marked = seg.ipEcn === INET_ECN_CE;
   sk.ecnFlags |= ECN_SEEN;
   sk.cc.cwndEvent?.(cx, sk, marked ? CaEvent.EcnIsCe : CaEvent.EcnNoCe);
+  if (sk.accecn !== undefined) return false; // it counts
   if (sk.cc.echoesChanges === true) {
     ceUpdate(cx, sk, marked);
     return false;

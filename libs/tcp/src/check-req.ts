@@ -1,4 +1,5 @@
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '@skbus/wire';
+import { accEcnRequest } from './accecn.ts';
 import type { TcpContext } from './context.ts';
 import { oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
@@ -23,6 +24,7 @@ const RST_HOLD_MS = 60_000;
 export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment, child?: TcpSock): TcpSock | undefined {
   const { env } = cx;
   env.trace('tcp_check_req', seg.skb);
+  if (req.accecn !== undefined) accEcnRequest(req.accecn, seg);
   let flags = seg.flags & (TCP_RST | TCP_SYN | TCP_ACK | TCP_FIN);
   const paws = seg.hasTs && req.tsRecent !== 0 && ((req.tsRecent - seg.tsVal) | 0) > 0;
   if (seg.seq32 === req.irs32 && flags === TCP_SYN && !paws) {

@@ -1,4 +1,5 @@
 import { TCP_LISTEN, TCP_SYN_RECV } from '@skbus/skb';
+import { accEcnChild } from './accecn.ts';
 import { updateRttMin } from './clean-rtx.ts';
 import type { TcpContext } from './context.ts';
 import { ECN_OK } from './ecn.ts';
@@ -38,6 +39,7 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   sk.wscaleOk = req.wscaleOk;
   sk.sackOk = req.sackOk;
   if (req.ecnOk) sk.ecnFlags = ECN_OK;
+  if (req.accecn !== undefined) accEcnChild(cx, sk, req.accecn, seg);
   sk.tsOk = req.tsOk;
   sk.tsOffset = req.tsOffset;
   sk.tsRecent = req.tsRecent;

@@ -95,7 +95,10 @@ function leave(cx: TcpContext, sk: TcpSock, a: AckState, r: TxRec, seq: number, 
   }
   if (r.sacked) {
     sk.sackedOut -= segs;
-  } else if (sk.sackOk) {
+  } else if (!syn) {
+    a.deliveredBytes += (r.seq > seq ? r.seq : r.end) - seq;
+  }
+  if (!r.sacked && sk.sackOk) {
     sk.delivered += segs;
     if (!syn && !isSpuriousRetrans(cx, sk, a, r)) rackAdvance(cx, sk, r, r.end);
   }

@@ -1,4 +1,5 @@
 import type { SkBuff } from '@skbus/skb';
+import { accEcnSpurious } from './accecn.ts';
 import { ackOutOfOrder, ackSndCheck, enterQuickAck, eventDataRecv, oweDupAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import { extendDsack, setDsack } from './dsack.ts';
@@ -37,6 +38,7 @@ export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   }
   if (seg.endSeq <= sk.rcvNxt) {
     env.mib.inc('TcpExtDelayedACKLost');
+    if (sk.accecn !== undefined) accEcnSpurious(sk.accecn, seg.seq, seg.endSeq);
     setDsack(cx, sk, seg.seq, seg.endSeq);
     outOfWindow(cx, sk, seg, 'TCP_OLD_DATA');
     return;

@@ -1,5 +1,6 @@
 import { AF_INET } from '@skbus/skb';
 import { TCP_ACK, TCP_PSH } from '@skbus/wire';
+import { accEcnReceived } from './accecn.ts';
 import { tcpAck } from './ack.ts';
 import { FLAG_SLOWPATH, FLAG_UPDATE_TS_RECENT } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
@@ -17,12 +18,13 @@ export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void 
   const { env } = cx;
   env.trace('tcp_rcv_established', seg.skb);
   if (env.tracing) traceProbe(cx, sk, seg);
-  if (isPredicted(sk, seg) && fastPath(cx, sk, seg)) return;
+  if (sk.accecn === undefined && isPredicted(sk, seg) && fastPath(cx, sk, seg)) return;
   if (!seg.hasAck && (seg.flags & 6) === 0) {
     env.drop(seg.skb, 'TCP_FLAGS');
     return;
   }
   if (!validateIncoming(cx, sk, seg, true)) return;
+  if (sk.accecn !== undefined) accEcnReceived(sk, sk.accecn, seg);
   const verdict = tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT | FLAG_SLOWPATH);
   if (verdict !== 'ok' && verdict !== 'old') {
     // RFC 9293 3.10.7.4, fifth, and RFC 5961 5.2: an ACK of what was not sent is answered (tcp_ack does the one too old)

@@ -9,6 +9,7 @@ import {
   TCP_SYN_RECV,
 } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
+import { accEcnReceived, accEcnSpurious, reflectorFlags, sawOption } from './accecn.ts';
 import { tcpAck } from './ack.ts';
 import { FLAG_NO_CHALLENGE_ACK, FLAG_SLOWPATH, FLAG_UPDATE_TS_RECENT } from './ack-state.ts';
 import { enterQuickAck } from './ack-output.ts';
@@ -60,6 +61,9 @@ export function rcvStateProcess(cx: TcpContext, sk: TcpSock, seg: Segment): void
     return;
   }
   if (!validateIncoming(cx, sk, seg, false)) return;
+  // a child has counted the segment that made it
+  const { accecn } = sk;
+  if (accecn !== undefined && (sk.state !== TCP_SYN_RECV || sk.listener === undefined)) accEcnReceived(sk, accecn, seg);
   if (!step5Ack(cx, sk, seg)) return;
   step6Urg(cx, sk, seg);
   if (!step7Text(cx, sk, seg)) return;
@@ -242,10 +246,19 @@ function enterFinWait2(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   return true;
 }
 
+/** The SYN-ACK once more: the peer may have missed what we told of the first one (RFC 9768 3.2.2.1). */
+function reflectSyn(sk: TcpSock, seg: Segment): number {
+  const { accecn } = sk;
+  if (accecn === undefined || !seg.hasAck) return 0;
+  accecn.synRcv = seg.ipEcn;
+  sawOption(accecn, seg.accecn);
+  return reflectorFlags(seg.ipEcn);
+}
+
 function synChallenge(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: boolean): false {
   if (synIsError) cx.env.mib.inc('TcpInErrs');
   cx.env.mib.inc('TcpExtTCPSYNChallenge');
-  sendChallengeAck(cx, sk);
+  sendChallengeAck(cx, sk, reflectSyn(sk, seg));
   cx.env.drop(seg.skb, 'TCP_INVALID_SYN');
   return false;
 }
@@ -271,6 +284,7 @@ function sendDupAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   if (seg.endSeq !== seg.seq && seg.seq < sk.rcvNxt) {
     cx.env.mib.inc('TcpExtDelayedACKLost');
     enterQuickAck(sk, TCP_MAX_QUICKACKS);
+    if (sk.accecn !== undefined) accEcnSpurious(sk.accecn, seg.seq, Math.min(seg.endSeq, sk.rcvNxt));
     setDsack(cx, sk, seg.seq, Math.min(seg.endSeq, sk.rcvNxt));
   }
   sendAck(cx, sk);

@@ -69,7 +69,10 @@ function connRequest(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): vo
   }
   ecnCreateRequest(cx, req, seg);
   if (wantCookie) {
-    if (!req.tsOk) req.ecnOk = false;
+    if (!req.tsOk) {
+      req.ecnOk = false;
+      req.accecn = undefined;
+    }
     req.iss32 = cookieInitSequence(cx, req, seg);
     sendSynAck(cx, req, cookieTimestamp(cx, req));
     env.consume(seg.skb);

@@ -1,7 +1,7 @@
 import { TCP_CLOSE, TCP_LISTEN, type SkOptions } from '@skbus/skb';
 import { setQuickAck } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
-import { INET_ECN_MASK } from './ecn.ts';
+import { INET_ECN_MASK } from './ecn-field.ts';
 import { FastOpenKeys } from './fastopen.ts';
 import { armKeepalive, startKeepalive } from './keepalive.ts';
 import { reqskQueue } from './reqsk-queue.ts';

@@ -46,6 +46,8 @@ export class OutSegment {
   tsEcr = 0;
   /** All options, timestamps included; goes before hasTs. */
   options: TcpOptions | undefined = undefined;
+  /** SKB_GSO_* of the next segment built, besides its protocol. */
+  gsoType = 0;
   /** Payload bytes per segment; only matters when there is more than that. */
   mss = 0;
 
@@ -60,7 +62,7 @@ export class OutSegment {
     put16(b, at + 2, this.dport);
     put32(b, at + 4, this.seq32);
     put32(b, at + 8, this.ack32);
-    b[at + 12] = (hlen >>> 2) << 4;
+    b[at + 12] = ((hlen >>> 2) << 4) | ((this.flags >>> 8) & 1);
     b[at + 13] = this.flags;
     put16(b, at + 14, this.window);
     if (this.urgent !== 0) {
@@ -96,8 +98,9 @@ export class OutSegment {
     if (payloadLen > this.mss && this.mss > 0) {
       skb.gsoSize = this.mss;
       skb.gsoSegs = Math.ceil(payloadLen / this.mss);
-      skb.gsoType = SKB_GSO_TCPV4;
+      skb.gsoType = SKB_GSO_TCPV4 | this.gsoType;
     }
+    this.gsoType = 0;
     return skb;
   }
 }

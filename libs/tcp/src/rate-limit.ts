@@ -13,7 +13,7 @@ export function oowRateLimited(cx: TcpContext, seg: Segment, last: { oowAckMs: n
 }
 
 /** tcp_send_challenge_ack() (RFC 5961 7) */
-export function sendChallengeAck(cx: TcpContext, sk: TcpSock): void {
+export function sendChallengeAck(cx: TcpContext, sk: TcpSock, flags = 0): void {
   cx.env.trace('tcp_send_challenge_ack');
   if (ackRateLimited(cx, sk, 'TcpExtTCPACKSkippedChallenge')) return;
   const second = Math.floor(cx.now / 1000);
@@ -24,7 +24,7 @@ export function sendChallengeAck(cx: TcpContext, sk: TcpSock): void {
   if (cx.challengeCount >= cx.sysctl.tcpChallengeAckLimit) return;
   cx.challengeCount++;
   cx.env.mib.inc('TcpExtTCPChallengeACK');
-  sendAck(cx, sk);
+  sendAck(cx, sk, flags);
 }
 
 function ackRateLimited(cx: TcpContext, last: { oowAckMs: number }, skipped: MibName): boolean {

@@ -1,4 +1,5 @@
 import { NEVER, TCP_NEW_SYN_RECV, type Millis } from '@skbus/skb';
+import type { AccEcn } from './accecn.ts';
 import { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
 import type { Segment } from './segment.ts';
@@ -23,6 +24,8 @@ export class RequestSock extends Conn {
   tsOffset = 0;
   sackOk = false;
   ecnOk = false;
+  /** The SYN offered AccECN and is answered so. */
+  accecn: AccEcn | undefined = undefined;
   wscaleOk = false;
   sndWscale = 0;
   rcvWscale = 0;

@@ -2,7 +2,7 @@ import { TCP_STATE_NAMES, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
 import { CA_LOSS } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
-import { ecnRetransSyn, ecnSynAckFlags } from './ecn.ts';
+import { ecnRetransSyn, ecnSendSynAck } from './ecn.ts';
 import { pacingCheck } from './pacing.ts';
 import { inCwndReduction } from './prr.ts';
 import { rateSkbSent } from './rate.ts';
@@ -77,8 +77,8 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
   const len = payloadLen(r);
   let flags = TCP_ACK;
   if (syn) {
-    r.flags = ecnRetransSyn(cx, r.flags);
-    flags = sk.state === TCP_SYN_RECV ? TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk) : r.flags;
+    r.flags = ecnRetransSyn(cx, sk, r.flags);
+    flags = sk.state === TCP_SYN_RECV ? TCP_SYN | TCP_ACK | ecnSendSynAck(sk) : r.flags;
   }
   flags |= r.flags & (TCP_FIN | TCP_PSH);
   transmit(cx, sk, r.seq, len, flags);

@@ -1,5 +1,5 @@
 import type { Millis } from '@skbus/skb';
-import { TCP_CWR, TCP_ECE, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
+import { TCP_AE, TCP_CWR, TCP_ECE, TCP_FIN, TCP_PSH, TCP_SYN } from '@skbus/wire';
 
 /**
  * One skb of the retransmission queue (tcp_skb_cb): what was sent as one piece, from one byte to a whole GSO skb.
@@ -39,7 +39,7 @@ export function makeRec(seq: number, end: number, flags: number, mss: number): T
   const r: TxRec = {
     seq,
     end,
-    flags: flags & (TCP_SYN | TCP_FIN | TCP_PSH | TCP_ECE | TCP_CWR),
+    flags: flags & (TCP_SYN | TCP_FIN | TCP_PSH | TCP_ECE | TCP_CWR | TCP_AE),
     mss,
     segs: 1,
     sentMs: 0,

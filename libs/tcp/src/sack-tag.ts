@@ -43,4 +43,5 @@ export function tagRange(
   a.flag |= FLAG_DATA_SACKED;
   sk.sackedOut += segs;
   a.sackDelivered += segs;
+  a.deliveredBytes += end - r.seq;
 }

@@ -1,5 +1,15 @@
 import type { SkBuff } from '@skbus/skb';
-import { get16, get32, parseTcpOptions, TCP_ACK, TCP_FIN, TCP_HLEN, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import {
+  get16,
+  get32,
+  parseTcpOptions,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_HLEN,
+  TCP_SYN,
+  type AccEcnOption,
+  type TcpOptions,
+} from '@skbus/wire';
 
 /** NOP, NOP, timestamp, length 10: what nearly every segment of a connection with timestamps carries. */
 const TSTAMP_ALIGNED = 0x0101080a;
@@ -40,6 +50,7 @@ export class Segment {
   /** A Fast Open cookie, empty: the wish for one. */
   fastOpen: Uint8Array | undefined = undefined;
   fastOpenExp = false;
+  accecn: AccEcnOption | undefined = undefined;
   /** Signed by MD5 or AO; `bad`: by both, or twice. */
   auth: TcpOptions['auth'] = undefined;
   /** Positions in the sock's stream, set by locate(). */
@@ -84,6 +95,7 @@ export class Segment {
     this.auth = undefined;
     this.fastOpen = undefined;
     this.fastOpenExp = false;
+    this.accecn = undefined;
     this.hasTs = false;
     if (hlen === TCP_HLEN) return;
     if (hlen === 32 && get32(b, at + TCP_HLEN) === TSTAMP_ALIGNED) {
@@ -109,6 +121,7 @@ export class Segment {
     this.auth = o.auth;
     this.fastOpen = o.fastOpen;
     this.fastOpenExp = o.fastOpenExp === true;
+    this.accecn = o.accecn;
   }
 }
 

@@ -1,5 +1,6 @@
 import { NEVER, type Ipv4Addr, type Millis, type SkCmd, type SkId } from '@skbus/skb';
 import { CA_OPEN, SSTHRESH_INFINITE, type CongestionControl, type CongestionState } from './cong/cong.ts';
+import type { AccEcn } from './accecn.ts';
 import type { CeEcho } from './ce-echo.ts';
 import type { ChronoState } from './chrono.ts';
 import { Conn } from './conn.ts';
@@ -258,6 +259,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   ecnFlags = 0;
   /** Only where each change of the marks is echoed. */
   ceEcho: CeEcho | undefined = undefined;
+  /** AccECN (RFC 9768) was negotiated, or is being. */
+  accecn: AccEcn | undefined = undefined;
   /** Bytes per second, 0: not known yet (sk_pacing_rate). */
   pacingRate = 0;
   /** Segments are spaced by that rate (sk_pacing_status). */

@@ -1,6 +1,7 @@
-import { TCP_ACK, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import { TCP_ACK, TCP_SYN, tcpOptionsLen, type TcpOptions } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
-import { ecnSynAckFlags } from './ecn.ts';
+import { optionOf } from './accecn.ts';
+import { ecnMakeSynAck } from './ecn.ts';
 import type { RequestSock } from './request.ts';
 
 /** tcp_v4_send_synack(). `tsNow`: the timestamp clock without its offset, which a SYN cookie writes options into. */
@@ -14,7 +15,7 @@ export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)
   out.dport = req.rport;
   out.seq32 = req.iss32;
   out.ack32 = req.ack32;
-  out.flags = TCP_SYN | TCP_ACK | ecnSynAckFlags(req.ecnOk);
+  out.flags = TCP_SYN | TCP_ACK | ecnMakeSynAck(req);
   out.window = Math.min(req.rcvWnd, 65_535);
   out.tos = req.listener.tos;
   out.ttl = req.listener.ttl;
@@ -35,12 +36,23 @@ export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)
     o.fastOpen = req.fastOpen.cookie;
     if (req.fastOpen.exp) o.fastOpenExp = true;
   }
+  fitAccEcn(cx, req, o);
   out.options = o;
   const skb = out.build(env, cx.now, 0);
   skb.confirm = false;
   env.mib.inc('TcpOutSegs');
   env.trace('ip_build_and_send_pkt', skb);
   env.pass('ip_queue_xmit', skb);
+}
+
+/** The counters of a SYN-ACK are where they start. They do not go again: some boxes drop what they do not know. */
+function fitAccEcn(cx: TcpContext, req: RequestSock, o: TcpOptions): void {
+  if (req.accecn === undefined || cx.sysctl.tcpEcnOption === 0 || req.retrans > 0) return;
+  for (let n = 3; n >= 0; n--) {
+    o.accecn = optionOf(n, undefined);
+    if (tcpOptionsLen(o) <= 40) return;
+  }
+  delete o.accecn;
 }
 
 /** tcp_rtx_synack() */

@@ -1,3 +1,4 @@
+import { AccEcn, aceOf } from './accecn.ts';
 import type { TcpContext } from './context.ts';
 import { rcvWindow, RequestSock } from './request.ts';
 import { reqskQueue } from './reqsk-queue.ts';
@@ -112,6 +113,8 @@ function decodeTimestamp(cx: TcpContext, req: RequestSock, seg: Segment): boolea
   req.sackOk = (options & TS_OPT_SACK) !== 0;
   if (req.sackOk && !sysctl.tcpSack) return false;
   req.ecnOk = (options & TS_OPT_ECN) !== 0 && sysctl.tcpEcn !== 0;
+  // RFC 9768 5.1: only a client that has agreed to it says anything in these bits
+  if (req.ecnOk && sysctl.tcpEcn >= 3 && aceOf(seg.flags) > 1) req.accecn = new AccEcn(sysctl.tcpEcnOption);
   const wscale = options & TS_OPT_WSCALE_MASK;
   if (wscale === TS_OPT_WSCALE_MASK) return true;
   req.wscaleOk = true;

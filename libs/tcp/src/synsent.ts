@@ -1,9 +1,10 @@
 import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
 import { tcpAck } from './ack.ts';
+import { reflectorFlags } from './accecn.ts';
 import { FLAG_SLOWPATH } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
-import { ecnRcvSyn, ecnRcvSynAck, ecnSynAckFlags } from './ecn.ts';
+import { ecnRcvSyn, ecnRcvSynAck, ecnSendSynAck } from './ecn.ts';
 import { rcvFastOpenSynAck, retransmitSynData } from './fastopen-client.ts';
 import { sendReset } from './reply.ts';
 import { armXmit, Pending } from './rto-arm.ts';
@@ -63,7 +64,7 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   takePeerSyn(cx, sk, seg);
-  ecnRcvSynAck(sk, seg);
+  ecnRcvSynAck(cx, sk, seg);
   if (seg.hasTs) tryUndoSpuriousSyn(cx, sk, seg.tsEcr);
   tcpAck(cx, sk, seg, FLAG_SLOWPATH);
   sk.sndWnd = seg.window; // RFC 7323 2.2: not scaled in a SYN
@@ -80,7 +81,8 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   env.trace('sk_state_change');
   viewChanged(cx, sk);
   if (rcvFastOpenSynAck(cx, sk, seg)) retransmitSynData(cx, sk);
-  else sendAck(cx, sk);
+  else if (sk.accecn === undefined) sendAck(cx, sk);
+  else sendAck(cx, sk, reflectorFlags(sk.accecn.synRcv));
   if (seg.len > 0 || seg.fin) {
     seg.seq = 1;
     seg.flags &= ~TCP_SYN;
@@ -104,7 +106,7 @@ function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     r.everRetrans = true; // an ACK may be for either of the two
     r.sentMs = cx.now;
   }
-  transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK | ecnSynAckFlags(sk.ecnOk));
+  transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK | ecnSendSynAck(sk));
   cx.env.consume(seg.skb);
 }
 

@@ -16,10 +16,17 @@ export interface TcpSysctl {
   tcpSack: boolean;
   tcpDsack: boolean;
   tcpWindowScaling: boolean;
-  /** 0: off, 1: ask and answer, 2: answer only. */
+  /**
+   * RFC 3168: 0 off, 1 ask and answer, 2 answer only. AccECN is answered as well, and RFC 3168 to who asks for that: 3 ask
+   * for AccECN, 4 ask for RFC 3168, 5 do not ask.
+   */
   tcpEcn: number;
   /** A SYN that asked for ECN and was lost goes again without asking. */
   tcpEcnFallback: boolean;
+  /** AccECN's option: 0 never, 1 when there is news, 2 with every segment. */
+  tcpEcnOption: number;
+  /** With 1, also so many times per round trip. */
+  tcpEcnOptionBeacon: number;
   tcpReordering: number;
   tcpMaxReordering: number;
   /** Bits: 1 RACK, 2 a reordering window that does not adapt, 4 no duplicate threshold beside it. */
@@ -131,8 +138,10 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpSack: true,
   tcpDsack: true,
   tcpWindowScaling: true,
-  tcpEcn: 2,
+  tcpEcn: 5,
   tcpEcnFallback: true,
+  tcpEcnOption: 2,
+  tcpEcnOptionBeacon: 3,
   tcpReordering: 3,
   tcpMaxReordering: 300,
   tcpRecovery: 1,

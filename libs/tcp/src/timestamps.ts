@@ -47,10 +47,12 @@ function mayUpdateWindow(sk: TcpSock, seg: Segment): boolean {
   return seg.seq > sk.sndWl1 || (seg.seq === sk.sndWl1 && (window > sk.sndWnd || window === 0));
 }
 
-/** tcp_replace_ts_recent() (RFC 7323 4.3): only from a segment that covers the last ACK sent. */
-export function replaceTsRecent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
-  if (!seg.hasTs || !sk.tsOk || seg.seq > sk.rcvWup) return;
-  if (!pawsOk(sk, seg.tsVal, cx.now, 0)) return;
+/** tcp_replace_ts_recent() (RFC 7323 4.3): only from a segment that covers the last ACK sent. True: it is newer. */
+export function replaceTsRecent(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
+  if (!seg.hasTs || !sk.tsOk || seg.seq > sk.rcvWup) return false;
+  if (!pawsOk(sk, seg.tsVal, cx.now, 0)) return false;
+  const progress = ((seg.tsVal - sk.tsRecent) | 0) > 0;
   sk.tsRecent = seg.tsVal;
   sk.tsRecentMs = cx.now;
+  return progress;
 }

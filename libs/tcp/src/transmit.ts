@@ -1,5 +1,6 @@
 import { TCP_STATE_NAMES, TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
+import { fitOption, optionBytes, optionDue, optionOf, optionSent, type AccEcn } from './accecn.ts';
 import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnSend } from './ecn.ts';
@@ -67,9 +68,9 @@ export function transmit(
 }
 
 /** tcp_send_ack(): a segment with nothing but the acknowledgement. */
-export function sendAck(cx: TcpContext, sk: TcpSock): void {
+export function sendAck(cx: TcpContext, sk: TcpSock, flags = 0): void {
   cx.env.trace('tcp_send_ack');
-  transmit(cx, sk, acceptableSeq(sk), 0, TCP_ACK);
+  transmit(cx, sk, acceptableSeq(sk), 0, TCP_ACK | flags);
 }
 
 /** tcp_send_active_reset(): we give up on the connection and say so. */
@@ -94,7 +95,15 @@ export function sendActiveReset(cx: TcpContext, sk: TcpSock): void {
 /** Payload of one segment now: what SACK blocks take is missing (tcp_current_mss). */
 export function currentMss(sk: TcpSock): number {
   const blocks = sk.ofo.length > 0 || sk.dsackEnd > sk.dsackStart ? sackCount(sk) : 0;
+  if (sk.accecn?.sendsOption === true) return sk.mssCache - accEcnSpace(sk, sk.accecn, blocks);
   return blocks === 0 ? sk.mssCache : sk.mssCache - 4 - 8 * blocks;
+}
+
+/** What AccECN's option and SACK blocks take; an option that goes only now and then has its room reserved. */
+function accEcnSpace(sk: TcpSock, acc: AccEcn, sacks: number): number {
+  const used = sk.tsOk ? 12 : 0;
+  const [fields, blocks] = fitOption(used, sacks, acc.minFields);
+  return (fields < 0 ? used + (sacks > 0 ? 4 + 8 * sacks : 0) : optionBytes(used, fields, blocks)) - used;
 }
 
 /** tcp_sync_mss(): what a segment may carry on a path of this MTU, to this peer, with our options. */
@@ -142,7 +151,18 @@ function fillOptions(cx: TcpContext, sk: TcpSock, out: OutSegment): void {
     out.tsEcr = sk.tsRecent;
   }
   if ((out.flags & TCP_SYN) !== 0) out.options = synOptions(sk, out);
+  else if (sk.accecn !== undefined && optionDue(cx, sk, sk.accecn)) out.options = accEcnOptions(cx, sk, sk.accecn, out);
   else if (sk.sackOk && (sk.sackBlocks.length > 0 || sk.dsackEnd > sk.dsackStart)) out.options = sackOptions(sk, out);
+}
+
+/** tcp_established_options() with AccECN's, for which SACK blocks may have to give way. */
+function accEcnOptions(cx: TcpContext, sk: TcpSock, acc: AccEcn, out: OutSegment): TcpOptions {
+  const used = sk.tsOk ? 12 : 0;
+  const [fields, blocks] = fitOption(used, sackCount(sk), acc.minFields);
+  if (fields >= 0) optionSent(cx, sk, acc);
+  const o = sackOptions(sk, out, blocks);
+  if (fields >= 0) o.accecn = optionOf(fields, acc);
+  return o;
 }
 
 /** tcp_syn_options() */
@@ -154,6 +174,8 @@ function synOptions(sk: TcpSock, out: OutSegment): TcpOptions {
   }
   if (sk.wscaleOk) o.wscale = sk.rcvWscale;
   if (sk.sackOk) o.sackPermitted = true;
+  const { accecn } = sk;
+  if (accecn !== undefined && (out.flags & TCP_ACK) !== 0 && accecn.sendsOption) o.accecn = optionOf(3, undefined);
   const fastOpen = sk.fastopen?.option;
   if (fastOpen !== undefined) {
     o.fastOpen = fastOpen.cookie;
@@ -169,10 +191,9 @@ function sackCount(sk: TcpSock): number {
 }
 
 /** The duplicate goes first (RFC 2883 4), then the newest blocks. */
-function sackOptions(sk: TcpSock, out: OutSegment): TcpOptions {
+function sackOptions(sk: TcpSock, out: OutSegment, most = sackCount(sk)): TcpOptions {
   const sack: [number, number][] = [];
   if (sk.dsackEnd > sk.dsackStart) sack.push([toWire(sk.irs, sk.dsackStart), toWire(sk.irs, sk.dsackEnd)]);
-  const most = sk.tsOk ? SACK_MAX_WITH_TS : SACK_MAX;
   for (const [start, end] of sk.sackBlocks) {
     if (sack.length === most) break;
     sack.push([toWire(sk.irs, start), toWire(sk.irs, end)]);

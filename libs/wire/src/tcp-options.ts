@@ -11,9 +11,18 @@ export const TCPOPT_TIMESTAMP = 8;
 export const TCPOPT_MD5SIG = 19;
 export const TCPOPT_AO = 29;
 export const TCPOPT_FASTOPEN = 34;
+/** RFC 9768: the byte counters of ECT(0), CE, ECT(1), or in the other order. */
+export const TCPOPT_ACCECN0 = 172;
+export const TCPOPT_ACCECN1 = 174;
 /** Shared by experiments; the next two bytes tell which one (RFC 6994). */
 export const TCPOPT_EXP = 254;
 export const TCPOPT_FASTOPEN_MAGIC = 0xf989;
+
+/** AccECN's option: up to three counters of 24 bits. */
+export interface AccEcnOption {
+  order1: boolean;
+  fields: number[];
+}
 
 export interface TcpOptions {
   mss?: number;
@@ -27,6 +36,7 @@ export interface TcpOptions {
   fastOpen?: Uint8Array;
   /** The cookie came, or is to go, as an experimental option (RFC 6994) as before RFC 7413. */
   fastOpenExp?: boolean;
+  accecn?: AccEcnOption;
   /** MD5 or AO was there; `bad`: both, one twice, or one of an impossible length. */
   auth?: 'md5' | 'ao' | 'bad';
 }
@@ -85,6 +95,11 @@ function readOption(o: TcpOptions, kind: number, b: Uint8Array, i: number, len: 
       readFastOpen(o, b, i + 4, i + len);
       o.fastOpenExp = true;
       break;
+    case TCPOPT_ACCECN0:
+    case TCPOPT_ACCECN1:
+      o.accecn = { order1: kind === TCPOPT_ACCECN1, fields: [] };
+      for (let k = i + 2; k + 3 <= i + len && k < i + 11; k += 3) o.accecn.fields.push((b[k]! << 16) | get16(b, k + 1));
+      break;
     case TCPOPT_MD5SIG:
       o.auth = o.auth === undefined && len === 18 ? 'md5' : 'bad';
       break;
@@ -102,24 +117,33 @@ function readFastOpen(o: TcpOptions, b: Uint8Array, at: number, end: number): vo
   if ((n & 1) === 0 && (n === 0 || (n >= 4 && n <= 16))) o.fastOpen = b.slice(at, end);
 }
 
+/** Options end at word boundaries, with NOPs before them; AccECN's, of any length, is filled up by the next one. */
+const ending = (at: number, len: number): number => (at + len + 3) & ~3;
+
 /** Bytes the options take, padded to a multiple of four. */
 export function tcpOptionsLen(o: TcpOptions): number {
   let n = 0;
   if (o.mss !== undefined) n += 4;
-  if (o.sackPermitted && o.tsVal === undefined) n += 4;
   if (o.tsVal !== undefined) n += 12;
-  if (o.wscale !== undefined) n += 4;
-  if (o.fastOpen !== undefined) n += ((o.fastOpenExp ? 4 : 2) + o.fastOpen.length + 3) & ~3;
-  if (o.sack !== undefined && o.sack.length > 0) n += 4 + 8 * o.sack.length;
-  return n;
+  if (o.accecn !== undefined) n += 2 + 3 * o.accecn.fields.length;
+  if (o.sackPermitted && o.tsVal === undefined) n = ending(n, 2);
+  if (o.wscale !== undefined) n = ending(n, 3);
+  if (o.sack !== undefined && o.sack.length > 0) n = ending(n, 2 + 8 * o.sack.length);
+  if (o.fastOpen !== undefined) n += (o.fastOpenExp ? 4 : 2) + o.fastOpen.length;
+  return ending(n, 0);
 }
 
 /**
  * Writes the options in Linux's order and alignment (net/ipv4/tcp_output.c:tcp_options_write): MSS; SACK-permitted fills
- * the two bytes before a timestamp; window scale after one NOP; SACK after two.
+ * the two bytes before a timestamp; AccECN; window scale after one NOP; SACK after two.
  */
 export function emitTcpOptions(o: TcpOptions, b: Uint8Array, at: number): void {
   let i = at;
+  /** NOPs, so that an option of this length ends at a word boundary. */
+  const align = (len: number): void => {
+    const start = at + ending(i - at, len) - len;
+    while (i < start) b[i++] = TCPOPT_NOP;
+  };
   if (o.mss !== undefined) {
     b[i] = TCPOPT_MSS;
     b[i + 1] = 4;
@@ -134,41 +158,60 @@ export function emitTcpOptions(o: TcpOptions, b: Uint8Array, at: number): void {
     put32(b, i + 4, o.tsVal);
     put32(b, i + 8, o.tsEcr ?? 0);
     i += 12;
-  } else if (o.sackPermitted) {
-    b[i] = b[i + 1] = TCPOPT_NOP;
-    b[i + 2] = TCPOPT_SACK_PERM;
-    b[i + 3] = 2;
-    i += 4;
+  }
+  if (o.accecn !== undefined) i = emitAccEcn(o.accecn, b, i);
+  if (o.sackPermitted && o.tsVal === undefined) {
+    align(2);
+    b[i] = TCPOPT_SACK_PERM;
+    b[i + 1] = 2;
+    i += 2;
   }
   if (o.wscale !== undefined) {
-    b[i] = TCPOPT_NOP;
-    b[i + 1] = TCPOPT_WINDOW;
-    b[i + 2] = 3;
-    b[i + 3] = o.wscale;
-    i += 4;
+    align(3);
+    b[i] = TCPOPT_WINDOW;
+    b[i + 1] = 3;
+    b[i + 2] = o.wscale;
+    i += 3;
   }
-  if (o.sack !== undefined && o.sack.length > 0) i = emitSack(o.sack, b, i);
-  if (o.fastOpen !== undefined) {
-    const head = o.fastOpenExp ? 4 : 2;
-    b[i] = o.fastOpenExp ? TCPOPT_EXP : TCPOPT_FASTOPEN;
-    b[i + 1] = head + o.fastOpen.length;
-    if (o.fastOpenExp) put16(b, i + 2, TCPOPT_FASTOPEN_MAGIC);
-    b.set(o.fastOpen, i + head);
-    i += head + o.fastOpen.length;
-    while ((i - at) & 3) b[i++] = TCPOPT_NOP;
+  if (o.sack !== undefined && o.sack.length > 0) {
+    align(2 + 8 * o.sack.length);
+    i = emitSack(o.sack, b, i);
   }
+  if (o.fastOpen !== undefined) i = emitFastOpen(o.fastOpen, o.fastOpenExp === true, b, i);
+  align(0);
+}
+
+function emitAccEcn(o: AccEcnOption, b: Uint8Array, at: number): number {
+  let i = at;
+  b[i] = o.order1 ? TCPOPT_ACCECN1 : TCPOPT_ACCECN0;
+  b[i + 1] = 2 + 3 * o.fields.length;
+  i += 2;
+  for (const n of o.fields) {
+    b[i] = n >>> 16;
+    put16(b, i + 1, n & 0xffff);
+    i += 3;
+  }
+  return i;
 }
 
 function emitSack(blocks: readonly [number, number][], b: Uint8Array, at: number): number {
   let i = at;
-  b[i] = b[i + 1] = TCPOPT_NOP;
-  b[i + 2] = TCPOPT_SACK;
-  b[i + 3] = 2 + 8 * blocks.length;
-  i += 4;
+  b[i] = TCPOPT_SACK;
+  b[i + 1] = 2 + 8 * blocks.length;
+  i += 2;
   for (const [left, right] of blocks) {
     put32(b, i, left);
     put32(b, i + 4, right);
     i += 8;
   }
   return i;
+}
+
+function emitFastOpen(cookie: Uint8Array, exp: boolean, b: Uint8Array, at: number): number {
+  const head = exp ? 4 : 2;
+  b[at] = exp ? TCPOPT_EXP : TCPOPT_FASTOPEN;
+  b[at + 1] = head + cookie.length;
+  if (exp) put16(b, at + 2, TCPOPT_FASTOPEN_MAGIC);
+  b.set(cookie, at + head);
+  return at + head + cookie.length;
 }

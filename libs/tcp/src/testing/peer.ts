@@ -22,6 +22,7 @@ import {
   parseTcp,
   parseTcpOptions,
   TCP_ACK,
+  TCP_AE,
   TCP_CWR,
   TCP_ECE,
   TCP_FIN,
@@ -64,6 +65,7 @@ const LETTERS: readonly (readonly [string, number])[] = [
   ['.', TCP_ACK],
   ['E', TCP_ECE],
   ['W', TCP_CWR],
+  ['A', TCP_AE],
 ];
 
 const flagBits = (text: string): number => LETTERS.reduce((n, [c, bit]) => (text.includes(c) ? n | bit : n), 0);
