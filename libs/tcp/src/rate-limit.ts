@@ -6,9 +6,9 @@ import { sendAck } from './transmit.ts';
 
 /** Answers to segments that should not be there are rate limited, so that two confused peers cannot loop. */
 
-/** tcp_oow_rate_limited(): true when the answer is to be skipped. Data is never part of an ACK loop. */
+/** tcp_oow_rate_limited(): true when the answer is to be skipped. Data and FINs are never part of an ACK loop. */
 export function oowRateLimited(cx: TcpContext, seg: Segment, last: { oowAckMs: number }, skipped: MibName): boolean {
-  if (seg.len > 0 && !seg.syn) return false;
+  if ((seg.len > 0 || seg.fin) && !seg.syn) return false;
   return ackRateLimited(cx, last, skipped);
 }
 
