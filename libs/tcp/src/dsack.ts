@@ -7,7 +7,7 @@ import type { TcpSock } from './sock.ts';
 export function setDsack(cx: TcpContext, sk: TcpSock, start: number, end: number): void {
   if (!sk.sackOk || !cx.sysctl.tcpDsack || end <= start) return;
   cx.env.mib.inc(start < sk.rcvNxt ? 'TcpExtTCPDSACKOldSent' : 'TcpExtTCPDSACKOfoSent');
-  sk.dsackStart = Math.max(start, 1);
+  sk.dsackStart = start; // old data may lie before the peer's SYN: it is told as it came
   sk.dsackEnd = end;
 }
 
