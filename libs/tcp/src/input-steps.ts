@@ -30,6 +30,7 @@ import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import { setState, tcpDone } from './state.ts';
 import { TCP_MAX_QUICKACKS, TCP_TIMEWAIT_LEN_MS } from './sysctl.ts';
+import { settleOptions } from './synsent.ts';
 import { timeWait } from './timewait.ts';
 import { pawsDiscard } from './timestamps.ts';
 import { sendAck } from './transmit.ts';
@@ -204,6 +205,7 @@ function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     fastOpenAcked(cx, sk);
   } else {
     sk.retransStampMs = 0;
+    if (sk.listener === undefined) settleOptions(sk); // both sides called
     initTransfer(cx, sk);
   }
   setState(cx, sk, TCP_ESTABLISHED);

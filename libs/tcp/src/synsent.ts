@@ -64,6 +64,7 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
   takePeerSyn(cx, sk, seg);
+  settleOptions(sk);
   ecnRcvSynAck(cx, sk, seg);
   if (seg.hasTs) tryUndoSpuriousSyn(cx, sk, seg.tsEcr);
   tcpAck(cx, sk, seg, FLAG_SLOWPATH);
@@ -110,7 +111,7 @@ function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   cx.env.consume(seg.skb);
 }
 
-/** Sequence numbers and options of the peer's SYN. What both offered is in force. */
+/** Sequence numbers and options of the peer's SYN. */
 function takePeerSyn(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const wnd = sk.rcvAdv - sk.rcvAck;
   sk.irs = seg.seq32;
@@ -123,14 +124,18 @@ function takePeerSyn(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   if (sk.tsOk) {
     sk.tsRecent = seg.tsVal;
     sk.tsRecentMs = cx.now;
-    sk.advMss -= 12;
   }
   sk.sackOk = sk.sackOk && seg.sackPermitted;
   sk.wscaleOk = sk.wscaleOk && seg.wscale >= 0;
   sk.sndWscale = sk.wscaleOk ? Math.min(seg.wscale, 14) : 0;
-  if (!sk.wscaleOk) sk.rcvWscale = 0;
   sk.mssClamp = seg.mss > 0 ? seg.mss : 536;
   if (sk.userMss > 0) sk.mssClamp = Math.min(sk.mssClamp, sk.userMss);
+}
+
+/** What both offered is in force from here on. A simultaneous open's SYN-ACK still makes the whole offer. */
+export function settleOptions(sk: TcpSock): void {
+  if (sk.tsOk) sk.advMss -= 12;
+  if (!sk.wscaleOk) sk.rcvWscale = 0;
 }
 
 /** RFC 7323 3.2: the echo must be a timestamp we sent since connect(). */

@@ -145,12 +145,13 @@ function windowField(cx: TcpContext, sk: TcpSock, flags: number): number {
 
 function fillOptions(cx: TcpContext, sk: TcpSock, out: OutSegment): void {
   out.options = undefined;
-  out.hasTs = sk.tsOk;
-  if (sk.tsOk) {
+  const syn = (out.flags & TCP_SYN) !== 0;
+  out.hasTs = syn ? cx.sysctl.tcpTimestamps : sk.tsOk;
+  if (out.hasTs) {
     out.tsVal = cx.tsNow(sk.tsOffset);
     out.tsEcr = sk.tsRecent;
   }
-  if ((out.flags & TCP_SYN) !== 0) out.options = synOptions(sk, out);
+  if (syn) out.options = synOptions(cx, sk, out);
   else if (sk.accecn !== undefined && optionDue(cx, sk, sk.accecn)) out.options = accEcnOptions(cx, sk, sk.accecn, out);
   else if (sk.sackOk && (sk.sackBlocks.length > 0 || sk.dsackEnd > sk.dsackStart)) out.options = sackOptions(sk, out);
 }
@@ -165,15 +166,15 @@ function accEcnOptions(cx: TcpContext, sk: TcpSock, acc: AccEcn, out: OutSegment
   return o;
 }
 
-/** tcp_syn_options() */
-function synOptions(sk: TcpSock, out: OutSegment): TcpOptions {
+/** tcp_syn_options(): all that we can do, also when the peer's SYN has crossed ours and could do less. */
+function synOptions(cx: TcpContext, sk: TcpSock, out: OutSegment): TcpOptions {
   const o: TcpOptions = { mss: sk.advMss };
-  if (sk.tsOk) {
+  if (out.hasTs) {
     o.tsVal = out.tsVal;
     o.tsEcr = out.tsEcr;
   }
-  if (sk.wscaleOk) o.wscale = sk.rcvWscale;
-  if (sk.sackOk) o.sackPermitted = true;
+  if (cx.sysctl.tcpWindowScaling) o.wscale = sk.rcvWscale;
+  if (cx.sysctl.tcpSack) o.sackPermitted = true;
   const { accecn } = sk;
   if (accecn !== undefined && (out.flags & TCP_ACK) !== 0 && accecn.sendsOption) o.accecn = optionOf(3, undefined);
   const fastOpen = sk.fastopen?.option;
