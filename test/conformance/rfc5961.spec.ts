@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { ERRNO, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
-import { accepted, established, handshake, Scripted, SK, THEM, type Seg } from './peer.ts';
+import { accepted, established, handshake, Scripted, SK, THEM, write, type Seg } from './peer.ts';
 
 const challenged = (s: readonly Seg[]): boolean => s.length === 1 && s[0]!.flags === '.' && s[0]!.len === 0;
 
@@ -86,8 +86,14 @@ describe('data by somebody who guesses (RFC 5961 5.2)', () => {
 
   test('within the largest window it is merely old', () => {
     const t = established({ mss: 1000 }, 32_792);
-    t.inject('P.', 1, -32_000, { len: 10 });
+    write(t, 0, 1000);
+    t.inject('.', 1, 1001);
+    t.inject('P.', 1, 1, { len: 10 });
     expect(t.data(SK)).toHaveLength(1);
+    t.sent();
+    t.inject('P.', 11, -32_000, { len: 10 });
+    expect(t.data(SK)).toHaveLength(1);
+    expect(challenged(t.sent())).toBe(true);
   });
 });
 

@@ -138,7 +138,8 @@ function noQueue(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): void {
 
 /** An ACK from before sndUna: far behind it is an attack's mark (RFC 5961 5.2), else only its SACK blocks matter. */
 function oldAck(cx: TcpContext, sk: TcpSock, seg: Segment, a: AckState): AckVerdict {
-  if (seg.ack < sk.sndUna - sk.maxWindow) {
+  // RFC 5961 5.2; and not below what was ever sent, whatever the window
+  if (seg.ack < sk.sndUna - Math.min(sk.maxWindow, sk.bytesAcked)) {
     if ((a.flag & FLAG_NO_CHALLENGE_ACK) === 0) sendChallengeAck(cx, sk);
     return 'TCP_TOO_OLD_ACK';
   }
