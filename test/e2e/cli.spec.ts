@@ -253,6 +253,27 @@ describe('ping', () => {
   });
 });
 
+describe('ss', () => {
+  const socket = (state: number) => ({
+    state,
+    laddr: '0.0.0.0',
+    lport: 80,
+    raddr: '0.0.0.0',
+    rport: 0,
+    rqueue: 0,
+    wqueue: 0,
+  });
+
+  test('-s counts; TIME-WAIT is among the closed ones; -tanp is what people type', async () => {
+    answers['GET /ss'] = { body: { tcp: [socket(10), socket(1), socket(6)], udp: [socket(7)] } };
+    expect((await skbus('ss', '-s')).stdout).toContain('TCP:   3 (estab 1, closed 1, timewait 1)');
+    expect((await skbus('ss', '-s', '--json')).stdout).toBe(
+      '{"total":4,"tcp":{"total":3,"estab":1,"closed":1,"timewait":1},"udp":1}\n',
+    );
+    expect((await skbus('ss', '-Htanp')).stdout.split('\n')).toHaveLength(4);
+  });
+});
+
 describe('nstat', () => {
   test('increments since the last call; -a absolute, -z with zeros', async () => {
     answers['GET /nstat'] = { body: { IpInReceives: 7, IpInHdrErrors: 0 } };

@@ -93,6 +93,8 @@ function addLook(p: Command): void {
     .option('-a, --all', 'listening and other ones')
     .option('-n, --numeric', 'numbers for ports (they always are)')
     .option('-i, --info', 'what TCP knows of each connection')
+    .option('-p, --processes', 'accepted for the habit: a stack knows sockets, not the programs of the host')
+    .option('-s, --summary', 'how many sockets there are')
     .option('-H, --no-header', 'no header line')
     .action(async (_o, c: Command) => (await import('./commands/ss.ts')).ss(c.optsWithGlobals()));
   readable(p.command('nstat'))
@@ -123,7 +125,7 @@ function addUse(p: Command): void {
     .option('-c, --count <n>', 'stop after that many')
     .option('-i, --interval <s>', 'seconds between two', '1')
     .option('-s, --size <n>', 'data bytes', '56')
-    .option('-W, --timeout <s>', 'seconds to wait for an answer', '2')
+    .option('-W, --timeout <s>', 'seconds to wait for an answer', '10')
     .option('-t, --ttl <n>', 'time to live', '64')
     .option('-q, --quiet', 'only the summary')
     .action(async (host: string, _o, c: Command) =>
@@ -163,6 +165,7 @@ function addUse(p: Command): void {
   readable(p.command('sysctl'))
     .description('read sysctls, or write one: sysctl net.ipv4.ip_default_ttl=63')
     .argument('[name[=value]]')
+    .option('-a, --all', 'all of them, as without a name')
     .action(async (word: string | undefined, _o, c: Command) =>
       (await import('./commands/sysctl.ts')).sysctl(word, common(c)),
     );

@@ -86,7 +86,7 @@ export async function ping(host: string, o: Options): Promise<void> {
     if (seq < count) await Promise.race([pause(intervalMs), stopped, ...(failure ? [Promise.resolve()] : [])]);
     if (failure) break;
   }
-  await Promise.race([Promise.all(pending), stopped]);
+  await Promise.race([Promise.all(pending), stopped, ...(failure ? [] : [tally.lingers(intervalMs)])]);
   tally.summary();
   if (failure) throw failure;
   process.exit(tally.received > 0 ? 0 : 1);
@@ -133,6 +133,15 @@ class Tally {
     }
     if (r.errno === ETIMEDOUT || r.errno === EAGAIN || r.errno === 0) return undefined;
     return new CliError(`ping: ${this.host}: ${r.strerror || errnoText(r.errno)}`, 2);
+  }
+
+  /**
+   * How long to wait for the last answers: twice the longest round trip, at least an interval; for ever while there has
+   * been none, each request has its own limit (iputils ping_common.c:schedule_exit).
+   */
+  async lingers(intervalMs: number): Promise<void> {
+    while (this.rtts.length === 0) await pause(intervalMs, false);
+    await pause(Math.max(intervalMs, 2 * Math.max(...this.rtts)), false);
   }
 
   summary(): void {
@@ -190,4 +199,8 @@ function stats(rtts: readonly number[]): { min: number; avg: number; max: number
   return { min: Math.min(...rtts), avg, max: Math.max(...rtts), mdev: Math.sqrt(Math.max(0, variance)) };
 }
 
-const pause = (ms: number): Promise<void> => new Promise((r) => setTimeout(r, ms));
+const pause = (ms: number, awake = true): Promise<void> =>
+  new Promise((r) => {
+    const timer = setTimeout(r, ms);
+    if (!awake) timer.unref();
+  });

@@ -11,6 +11,7 @@ interface Options {
   all?: boolean;
   info?: boolean;
   header?: boolean;
+  summary?: boolean;
 }
 
 const LISTEN = 10;
@@ -40,6 +41,10 @@ interface Line {
 
 export async function ss(o: Options): Promise<void> {
   const { tcp, udp } = await new Api(o.stack).get<{ tcp: TcpRow[]; udp: UdpRow[] }>('/ss');
+  if (o.summary) {
+    summary(tcp, udp, o.json === true);
+    return;
+  }
   const both = !o.tcp && !o.udp;
   const lines: Line[] = [];
   if (o.udp || both) for (const row of udp) lines.push({ netid: 'udp', row });
@@ -48,6 +53,25 @@ export async function ss(o: Options): Promise<void> {
   if (o.json)
     printJson(shown.map(({ netid, row }) => ({ netid, ...row, state: STATES[row.state] ?? String(row.state) })));
   else render(shown, both, o);
+}
+
+/** As misc/ss.c:print_summary counts them. */
+function summary(tcp: readonly TcpRow[], udp: readonly UdpRow[], json: boolean): void {
+  const states = (...which: number[]): number => tcp.filter((r) => which.includes(r.state)).length;
+  const [estab, closed, timewait] = [states(1), states(CLOSE, TIME_WAIT), states(TIME_WAIT)];
+  if (json) {
+    printJson({ total: tcp.length + udp.length, tcp: { total: tcp.length, estab, closed, timewait }, udp: udp.length });
+    return;
+  }
+  const line = (name: string, ...n: number[]): string =>
+    `${name.padEnd(10)}${n.map((x) => String(x).padEnd(10)).join('')}`.trimEnd();
+  print(`Total: ${tcp.length + udp.length}`);
+  print(`TCP:   ${tcp.length} (estab ${estab}, closed ${closed}, timewait ${timewait})\n`);
+  print('Transport Total     IP        IPv6');
+  const live = tcp.length - closed;
+  print(line('UDP', udp.length, udp.length, 0));
+  print(line('TCP', live, live, 0));
+  print(line('INET', live + udp.length, live + udp.length, 0));
 }
 
 /** By default sockets that talk to somebody; -l those that wait, -a all. */
