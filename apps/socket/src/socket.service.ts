@@ -1,5 +1,5 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import { decodeEvts, encodeCmds, subjects } from '@skbus/contracts';
+import { decodeEvts, encodeCmds, PublisherWatch, subjects } from '@skbus/contracts';
 import { Initcall, LAYER_KIT, type InitcallContext, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
 import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM, type Millis, type SkCmd } from '@skbus/skb';
 import {
@@ -34,7 +34,7 @@ export class SocketService implements OnModuleInit, Gateway {
     udp: { cmds: [], bytes: 0 },
   };
   doors: DoorHooks | undefined = undefined;
-  private readonly publishers = new Map<Transport, number>();
+  private readonly publishers = { tcp: new PublisherWatch(), udp: new PublisherWatch() };
   private malformed = 0;
 
   constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
@@ -124,9 +124,9 @@ export class SocketService implements OnModuleInit, Gateway {
       return;
     }
     this.kit.run((now) => {
-      const before = this.publishers.get(from);
-      this.publishers.set(from, list.publisher);
-      if (before !== undefined && before !== list.publisher) this.layer.resync(from);
+      const who = this.publishers[from].hear(list.publisher, now);
+      if (who === 'retired') return;
+      if (who === 'new') this.layer.resync(from);
       for (const evt of list.evts) {
         if (from === 'tcp') this.layer.onTcpEvent(evt, now);
         else this.layer.onUdpEvent(evt, now);

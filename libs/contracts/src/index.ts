@@ -6,5 +6,6 @@ export const pb = skbus.v1;
 export { decodeSkbList, encodeSkbList, type ReceivedSkbs } from './skb-codec.ts';
 export { decodeCmds, decodeEvts, encodeCmds, encodeEvts } from './seam-codec.ts';
 export * from './net-codec.ts';
+export * from './publisher-watch.ts';
 export * from './subjects.ts';
 export * from './layers.ts';

@@ -1,4 +1,4 @@
-import { decodeCmds, encodeEvts, pb, replyFromPb, subjects } from '@skbus/contracts';
+import { decodeCmds, encodeEvts, pb, PublisherWatch, replyFromPb, subjects } from '@skbus/contracts';
 import type { Millis, RouteQuery, RouteReply, SkCmd, SkEvt } from '@skbus/skb';
 import type { InitcallResult } from './decorators.ts';
 import type { LayerKit, LayerMachine } from './layer-kit.ts';
@@ -19,11 +19,6 @@ const EVENT_OVERHEAD = 128;
 /** The engine asks again by its own clock; this only ends the wait for an answer that will not come. */
 const ROUTE_QUERY_TIMEOUT_MS = 2000;
 const REGISTER_TIMEOUT_MS = 2000;
-/**
- * Longer than any message of a dead gateway can still be on its way. One that goes on speaking after that is alive, and
- * the other was an impostor: it is the gateway again.
- */
-const RETIRED_MS = 2000;
 
 /**
  * What the shells of TCP and UDP share: commands in, events out in one list per batch, route queries to the IP layer.
@@ -37,10 +32,7 @@ export class TransportShell {
   private events: SkEvt[] = [];
   private eventBytes = 0;
   private malformed = 0;
-  private gateway = 0;
-  /** The publisher that was the gateway before this one: what is still on its way from it is void, until then. */
-  private retired = 0;
-  private retiredUntilMs: Millis = 0;
+  private readonly gateway = new PublisherWatch();
 
   constructor(kit: LayerKit, transport: 'tcp' | 'udp') {
     this.kit = kit;
@@ -115,19 +107,11 @@ export class TransportShell {
     const { machine } = this;
     if (machine === undefined) return;
     this.kit.run((now) => {
-      if (list.publisher === this.retired && now < this.retiredUntilMs) return;
-      if (list.publisher !== this.gateway) this.changeGateway(list.publisher, machine, now);
+      const from = this.gateway.hear(list.publisher, now);
+      if (from === 'retired') return;
+      if (from === 'new') machine.onGatewayRestart?.(now);
       for (const cmd of list.cmds) machine.onCommand(cmd, now);
     });
-  }
-
-  private changeGateway(publisher: number, machine: TransportMachine, now: Millis): void {
-    if (this.gateway !== 0) {
-      this.retired = this.gateway;
-      this.retiredUntilMs = now + RETIRED_MS;
-      machine.onGatewayRestart?.(now);
-    }
-    this.gateway = publisher;
   }
 
   private publish(): void {

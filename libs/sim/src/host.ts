@@ -1,13 +1,4 @@
-import {
-  decodeCmds,
-  decodeEvts,
-  encodeCmds,
-  encodeEvts,
-  firstSkbId,
-  HAND_OVER_OWNER,
-  LAYERS,
-  type Layer,
-} from '@skbus/contracts';
+import { firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
 import { macOfAddress, NetdevCore, type NetdevDriver, type RxMeta } from '@skbus/dev';
 import { IpStack, type IpSysctl } from '@skbus/ip';
 import { NeighTable, type NeighSysctl } from '@skbus/neigh';
@@ -23,6 +14,7 @@ import {
   IFF_UP,
   IPPROTO_TCP,
   IPPROTO_UDP,
+  SeededRng,
   maskOf,
   parseCidr,
   parseIpv4,
@@ -33,20 +25,21 @@ import {
   RTPROT_STATIC,
   type HandOver,
   type Ipv4Addr,
+  type LayerEnv,
   type Millis,
   type NetDevice,
   type RouteQuery,
   type SkBuff,
-  type SkCmd,
-  type SkEvt,
 } from '@skbus/skb';
 import { SocketLayer } from '@skbus/socket';
-import { TcpStack, type TcpSysctl } from '@skbus/tcp';
+import { SECRET_BYTES, TcpStack, type TcpSysctl } from '@skbus/tcp';
 import { UdpStack } from '@skbus/udp';
 import type { VirtualClock } from './clock.ts';
+import { keptOf, type Device } from './kept.ts';
 import { LayerShell, type TraceHit, type Wiring } from './layer-shell.ts';
 import type { Link } from './link.ts';
 import type { SeamFaults } from './seam-faults.ts';
+import { SeamWire } from './seam-wire.ts';
 
 export interface HostOptions {
   /** Encode and decode every message between layers as the bus would; default true. */
@@ -65,7 +58,9 @@ export interface HostOptions {
 }
 
 const UP = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
-const EPOCH = 1;
+
+/** Ids that one life of a layer may give away, so that the next does not meet them. */
+const IDS_PER_LIFE = 0x10_0000;
 
 /** One machine: every layer's engine, wired as the services are wired by the bus. */
 export class Host implements Wiring {
@@ -75,24 +70,25 @@ export class Host implements Wiring {
   readonly busMs: Millis;
   readonly codec: boolean;
   readonly shells: Record<Layer, LayerShell>;
-  readonly nic: NetdevCore;
-  readonly neigh: NeighTable;
-  readonly ip: IpStack;
-  readonly udp: UdpStack;
-  readonly tcp: TcpStack;
-  readonly sockets: SocketLayer;
+  /** The engines as they are now: restart() puts new ones in their place. */
+  nic!: NetdevCore;
+  neigh!: NeighTable;
+  ip!: IpStack;
+  udp!: UdpStack;
+  tcp!: TcpStack;
+  sockets!: SocketLayer;
   /** Address conflicts that ARP saw. */
   conflicts = 0;
   /** Frames given to links. */
   framesOut = 0;
+  readonly devices: Device[] = [];
   /** Trace points passed while tracing. */
   readonly hits: TraceHit[] = [];
-  private readonly offload: boolean;
-  private readonly seam: SeamFaults | undefined;
+  private readonly opts: HostOptions;
+  private readonly tcpSecret = new Uint8Array(SECRET_BYTES);
+  private readonly seams: Record<'tcp' | 'udp', SeamWire>;
   private readonly handlers: Record<HandOver, (skb: SkBuff, now: Millis) => void>;
   private ifindex = 1;
-  private cmds: Record<'tcp' | 'udp', SkCmd[]> = { tcp: [], udp: [] };
-  private evts: Record<'tcp' | 'udp', SkEvt[]> = { tcp: [], udp: [] };
 
   constructor(name: string, clock: VirtualClock, index: number, seed: number, opts: HostOptions = {}) {
     this.name = name;
@@ -100,8 +96,9 @@ export class Host implements Wiring {
     this.clockAheadMs = 1_000 + index * 77_777.25;
     this.busMs = opts.busMs ?? 0;
     this.codec = opts.codec ?? true;
-    this.offload = opts.offload ?? false;
-    this.seam = opts.seam;
+    this.opts = opts;
+    const secrets = new SeededRng(seed * 64 + index);
+    for (let i = 0; i < SECRET_BYTES; i++) this.tcpSecret[i] = secrets.u32();
     const shell = (layer: Layer): LayerShell =>
       new LayerShell(this, layer, {
         seed: seed * 64 + index * 8 + LAYERS.indexOf(layer),
@@ -115,35 +112,7 @@ export class Host implements Wiring {
       tcp: shell('tcp'),
       socket: shell('socket'),
     };
-    const { shells } = this;
-    this.nic = new NetdevCore(shells.nic.env);
-    this.neigh = new NeighTable(shells.neigh.env, {
-      epoch: EPOCH,
-      update: (u) => shells.ip.post((now) => this.ip.onNeighUpdate(u, now)),
-      conflict: () => void this.conflicts++,
-      ...(opts.neigh === undefined ? {} : { sysctl: opts.neigh }),
-    });
-    this.ip = new IpStack(shells.ip.env, {
-      hint: (h) => shells.neigh.post((now) => this.neigh.hint(h, now)),
-      routesChanged: () => {
-        shells.tcp.post(() => this.tcp.onRouteFlush());
-        shells.udp.post(() => this.udp.onRouteFlush());
-      },
-      sysctl: { ...opts.ip, ...(opts.router === true ? { ipForward: true } : {}) },
-    });
-    this.udp = new UdpStack(shells.udp.env, {
-      emit: (evt) => void this.evts.udp.push(evt),
-      ask: (q) => this.ask('udp', q),
-    });
-    this.tcp = new TcpStack(shells.tcp.env, {
-      emit: (evt) => void this.evts.tcp.push(evt),
-      ask: (q) => this.ask('tcp', q),
-      ...(opts.tcp === undefined ? {} : { sysctl: opts.tcp }),
-    });
-    this.sockets = new SocketLayer(shells.socket.env, {
-      toTcp: (cmd) => void this.cmds.tcp.push(cmd),
-      toUdp: (cmd) => void this.cmds.udp.push(cmd),
-    });
+    this.seams = { tcp: this.seam('tcp'), udp: this.seam('udp') };
     this.handlers = {
       ip_rcv: (skb, now) => this.ip.ipRcv(skb, now),
       arp_rcv: (skb, now) => this.neigh.arpRcv(skb, now),
@@ -158,18 +127,46 @@ export class Host implements Wiring {
       neigh_output: (skb, now) => this.neigh.output(skb, now),
       dev_queue_xmit: (skb, now) => this.nic.xmit(skb, now),
     };
-    this.bind();
+    for (const layer of LAYERS) this.makeEngine(layer);
     this.boot();
+  }
+
+  /**
+   * Kills a layer and starts it again, `downMs` later: what a supervisor does. What the layer had queued and what is sent
+   * to it meanwhile is lost; its initcalls run again, and what the key-value store keeps is in force again.
+   */
+  restart(layer: Layer, downMs: Millis = 0): void {
+    this.kill(layer);
+    if (downMs === 0) this.start(layer);
+    else this.clock.schedule(this.clock.now + downMs, 'program', () => this.start(layer));
+  }
+
+  /** kill -9, until start(). */
+  kill(layer: Layer): void {
+    this.shells[layer].kill();
+  }
+
+  /** The layer comes back, if it is dead. */
+  start(layer: Layer): void {
+    const shell = this.shells[layer];
+    if (shell.alive) return;
+    shell.start();
+    const replay = keptOf(this, layer);
+    this.makeEngine(layer);
+    replay();
+    if (layer === 'tcp' || layer === 'udp') this.seams[layer].hello('transport');
+    if (layer === 'socket') for (const proto of ['tcp', 'udp'] as const) this.seams[proto].hello('socket');
   }
 
   deliver(to: HandOver, _instance: number, skbs: readonly SkBuff[]): void {
     const shell = this.shells[HAND_OVER_OWNER[to]];
-    shell.post((now) => {
+    const take = (now: Millis): void => {
       for (const skb of skbs) {
         shell.env.ledger.received++;
         this.handlers[to](skb, now);
       }
-    });
+    };
+    shell.post(take, { skbs: skbs.length });
   }
 
   onTrace(hit: TraceHit): void {
@@ -194,13 +191,13 @@ export class Host implements Wiring {
       mtu: opts.mtu ?? 1500,
       flags: UP | IFF_BROADCAST | IFF_MULTICAST,
     };
-    const features = { csum: this.offload, tso: this.offload };
+    const { nic } = this.shells;
+    const offload = this.opts.offload ?? false;
     const send = link.attach({
-      frame: (bytes, meta) => this.nic.receive(bytes, ifindex, meta, this.shells.nic.now),
-      done: () => this.shells.nic.run(() => {}),
+      frame: (bytes, meta) => nic.alive && this.nic.receive(bytes, ifindex, meta, nic.now),
+      done: () => nic.alive && nic.run(() => {}),
     });
-    this.nic.registerNetdevice({ ...dev, features }, this.driver(send));
-    this.addDevice(dev);
+    this.addDevice({ dev, features: { csum: offload, tso: offload }, driver: this.driver(send) });
     this.must(
       this.ip.addAddr({
         ifindex,
@@ -253,37 +250,100 @@ export class Host implements Wiring {
     return sum;
   }
 
-  private bind(): void {
-    const { shells } = this;
-    shells.nic.bind({
-      flush: (now) => this.nic.flush(now),
-      pollTimeout: () => Number.POSITIVE_INFINITY,
-      handleTimeout: () => {},
-    });
-    shells.neigh.bind(this.neigh);
-    shells.ip.bind(this.ip);
-    shells.udp.bind(this.udp);
-    shells.tcp.bind(this.tcp);
-    shells.socket.bind(this.sockets);
-    for (const proto of ['tcp', 'udp'] as const) {
-      shells.socket.onBatchEnd(() => this.sendCmds(proto));
-      shells[proto].onBatchEnd(() => this.sendEvts(proto));
+  /** A fresh engine in its shell, with nothing in its tables. */
+  private makeEngine(layer: Layer): void {
+    const { shells, opts } = this;
+    const { env } = shells[layer];
+    switch (layer) {
+      case 'nic':
+        this.nic = new NetdevCore(env);
+        shells.nic.bind({
+          flush: (now) => this.nic.flush(now),
+          pollTimeout: () => Number.POSITIVE_INFINITY,
+          handleTimeout: () => {},
+        });
+        break;
+      case 'neigh':
+        this.neigh = new NeighTable(env, {
+          epoch: shells.neigh.epoch,
+          update: (u) => shells.ip.post((now) => this.ip.onNeighUpdate(u, now)),
+          conflict: () => void this.conflicts++,
+          ...(opts.neigh === undefined ? {} : { sysctl: opts.neigh }),
+        });
+        shells.neigh.bind(this.neigh);
+        break;
+      case 'ip':
+        this.ip = new IpStack(env, {
+          hint: (h) => shells.neigh.post((now) => this.neigh.hint(h, now)),
+          routesChanged: () => {
+            shells.tcp.post(() => this.tcp.onRouteFlush());
+            shells.udp.post(() => this.udp.onRouteFlush());
+          },
+          sysctl: { ...opts.ip, ...(opts.router === true ? { ipForward: true } : {}) },
+        });
+        shells.ip.bind(this.ip);
+        break;
+      default:
+        this.makeUpper(layer, env);
     }
+  }
+
+  private makeUpper(layer: 'udp' | 'tcp' | 'socket', env: LayerEnv): void {
+    const { shells, seams } = this;
+    const shell = shells[layer];
+    if (layer === 'udp') {
+      this.udp = new UdpStack(env, { emit: seams.udp.collectEvt, ask: (q) => this.ask('udp', q) });
+      shell.bind(this.udp);
+    } else if (layer === 'tcp') {
+      const sysctl = this.opts.tcp;
+      this.tcp = new TcpStack(env, {
+        emit: seams.tcp.collectEvt,
+        ask: (q) => this.ask('tcp', q),
+        secret: this.tcpSecret,
+        childIdBase: shell.epoch * IDS_PER_LIFE + 1,
+        ...(sysctl === undefined ? {} : { sysctl }),
+      });
+      shell.bind(this.tcp);
+    } else {
+      this.sockets = new SocketLayer(env, {
+        toTcp: seams.tcp.collectCmd,
+        toUdp: seams.udp.collectCmd,
+        idBase: shell.epoch * IDS_PER_LIFE,
+      });
+      shell.bind(this.sockets);
+    }
+  }
+
+  private seam(proto: 'tcp' | 'udp'): SeamWire {
+    const { shells, opts } = this;
+    const faults = proto === 'tcp' ? opts.seam : undefined;
+    return new SeamWire(
+      { socket: shells.socket, transport: shells[proto] },
+      {
+        command: (cmd, now) => this[proto].onCommand(cmd, now),
+        event: (evt, now) => (proto === 'tcp' ? this.sockets.onTcpEvent(evt, now) : this.sockets.onUdpEvent(evt, now)),
+        gatewayRestarted: (now) => this[proto].onGatewayRestart(now),
+        transportRestarted: () => this.sockets.resync(proto),
+      },
+      { codec: this.codec, faults },
+    );
   }
 
   /** What the boot does, as far as an engine sees it: lo, and the registrations. */
   private boot(): void {
-    const lo: NetDevice = { ifindex: 1, name: 'lo', mac: 0, mtu: 65_536, flags: UP | IFF_LOOPBACK };
-    this.nic.registerNetdevice({ ...lo, features: { csum: true, tso: true } });
+    const dev: NetDevice = { ifindex: 1, name: 'lo', mac: 0, mtu: 65_536, flags: UP | IFF_LOOPBACK };
     this.nic.devAddPack(ETH_P_ARP, 'arp_rcv');
     this.must(this.ip.inetAddProtocol(IPPROTO_TCP, 'tcp_v4_rcv', 'tcp_v4_err'));
     this.must(this.ip.inetAddProtocol(IPPROTO_UDP, 'udp_rcv', 'udp_err'));
     this.nic.devAddPack(ETH_P_IP, 'ip_rcv');
-    this.addDevice(lo);
+    this.addDevice({ dev, features: { csum: true, tso: true }, driver: undefined });
     this.addrsChanged();
   }
 
-  private addDevice(dev: NetDevice): void {
+  private addDevice(device: Device): void {
+    const { dev, features, driver } = device;
+    this.devices.push(device);
+    this.nic.registerNetdevice({ ...dev, features }, driver);
     this.shells.ip.run(() => this.ip.addDevice(dev));
     this.shells.neigh.run((now) => this.neigh.addDevice(dev, now));
   }
@@ -314,55 +374,9 @@ export class Host implements Wiring {
     });
   }
 
-  private sendCmds(proto: 'tcp' | 'udp'): void {
-    const cmds = this.cmds[proto];
-    if (cmds.length === 0) return;
-    this.cmds[proto] = [];
-    const list = this.codec ? survives(decodeCmds(encodeCmds(1, cmds))).cmds : cmds;
-    this.overSeam(
-      proto,
-      (now) => {
-        for (const c of list) {
-          if (proto === 'tcp') this.tcp.onCommand(c, now);
-          else this.udp.onCommand(c, now);
-        }
-      },
-      this.shells[proto],
-    );
-  }
-
-  private sendEvts(proto: 'tcp' | 'udp'): void {
-    const evts = this.evts[proto];
-    if (evts.length === 0) return;
-    this.evts[proto] = [];
-    const list = this.codec ? survives(decodeEvts(encodeEvts(1, evts))).evts : evts;
-    this.overSeam(
-      proto,
-      (now) => {
-        for (const e of list) {
-          if (proto === 'tcp') this.sockets.onTcpEvent(e, now);
-          else this.sockets.onUdpEvent(e, now);
-        }
-      },
-      this.shells.socket,
-    );
-  }
-
-  private overSeam(proto: 'tcp' | 'udp', run: (now: Millis) => void, to: LayerShell): void {
-    if (this.seam === undefined || proto === 'udp') to.post(run);
-    else
-      this.seam.carry((late) => this.clock.schedule(this.clock.now + late + this.busMs, 'message', () => to.run(run)));
-  }
-
   private must(errno: number): void {
     if (errno !== 0) throw new Error(`${this.name}: configuration failed with errno ${errno}`);
   }
-}
-
-function survives<T>(decoded: T | undefined): T {
-  if (decoded === undefined)
-    throw new Error('a message between socket layer and transport does not survive the contract');
-  return decoded;
 }
 
 /** What a driver with offloads passes on beside the frame (virtio_net_hdr). */

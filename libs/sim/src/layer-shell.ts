@@ -57,7 +57,8 @@ interface Outbound {
  */
 export class LayerShell implements SkbOut {
   readonly layer: Layer;
-  readonly env: LayerEnv;
+  /** A new one with each start; the ledger goes on. */
+  env: LayerEnv;
   /** Deadlines that had passed when they were asked for, right after handleTimeout() and flush(). */
   stuckTimers = 0;
   private readonly wiring: Wiring;
@@ -67,15 +68,53 @@ export class LayerShell implements SkbOut {
   private machine: Machine | undefined = undefined;
   private armedMs: Millis = NEVER;
   private inBatch = false;
+  private tracing = false;
+  /** How often it was started before. */
+  private restarts = 0;
+  private dead = false;
+  private readonly seed: number;
 
   constructor(wiring: Wiring, layer: Layer, opts: { seed: number; firstId: number }) {
     this.wiring = wiring;
     this.layer = layer;
+    this.seed = opts.seed;
     this.env = new LayerEnv({ layer, rng: new SeededRng(opts.seed), out: this, firstId: opts.firstId });
   }
 
   bind(machine: Machine): void {
     this.machine = machine;
+  }
+
+  /** False between kill() and start(). */
+  get alive(): boolean {
+    return !this.dead;
+  }
+
+  /** Tells one life of this layer from the next, as the publisher's number does on the bus. */
+  get epoch(): number {
+    return 1 + this.restarts;
+  }
+
+  /** kill -9: the engine is gone with all it knew. What is on its way to it is lost, as on a bus without memory. */
+  kill(): void {
+    if (this.inBatch) throw new Error(`${this.layer} cannot be killed by what it is doing`);
+    if (this.dead) return;
+    this.dead = true;
+    this.machine = undefined;
+    this.armedMs = NEVER;
+    this.env.ledger.bury('LAYER_DIED');
+  }
+
+  /** A fresh env for a fresh engine, which bind() then takes. */
+  start(): LayerEnv {
+    const { ledger } = this.env;
+    const firstId = this.env.nextId();
+    this.dead = false;
+    this.restarts++;
+    const rng = new SeededRng(this.seed + this.restarts * 0x1_0001);
+    this.env = new LayerEnv({ layer: this.layer, rng, out: this, firstId, ledger });
+    this.setTracing(this.tracing);
+    return this.env;
   }
 
   /** Something to do at the end of every batch, before the lists leave. */
@@ -90,6 +129,7 @@ export class LayerShell implements SkbOut {
   /** One step of the engine as a batch; a nested call joins the batch that is open. */
   run<T>(step: (now: Millis) => T): T {
     const { now } = this;
+    if (this.dead) throw new Error(`${this.layer} is dead`);
     if (this.inBatch) return step(now);
     this.inBatch = true;
     const result = step(now);
@@ -109,13 +149,28 @@ export class LayerShell implements SkbOut {
     o.skbs.push(skb);
   }
 
-  /** A message for this layer: `run` gets it when the bus has carried it. */
-  post(run: (now: Millis) => void): void {
+  /**
+   * A message for this layer: `run` gets it when the bus has carried it. One that was sent before the layer was started
+   * (again) never arrives: nobody had subscribed to it. `skbs`: how many then end on the way.
+   */
+  post(run: (now: Millis) => void, opts: { skbs?: number; lateMs?: Millis } = {}): void {
     const { clock, busMs } = this.wiring;
-    clock.schedule(clock.now + busMs, 'message', () => this.run(run));
+    const { restarts } = this;
+    const sent = !this.dead;
+    clock.schedule(clock.now + busMs + (opts.lateMs ?? 0), 'message', () => {
+      if (sent && !this.dead && this.restarts === restarts) this.run(run);
+      else this.lose(opts.skbs ?? 0);
+    });
+  }
+
+  private lose(skbs: number): void {
+    const { ledger } = this.env;
+    ledger.received += skbs;
+    for (let i = 0; i < skbs; i++) ledger.dropped('BUS_LOST');
   }
 
   setTracing(on: boolean): void {
+    this.tracing = on;
     if (!on) {
       this.env.setTraceSink(undefined);
       return;
@@ -161,8 +216,9 @@ export class LayerShell implements SkbOut {
     if (at === NEVER || at >= this.armedMs) return;
     this.armedMs = at;
     const due = at - this.wiring.clockAheadMs;
+    const { restarts } = this;
     this.wiring.clock.schedule(due, 'timer', () => {
-      if (this.armedMs !== at) return;
+      if (this.armedMs !== at || this.restarts !== restarts) return;
       this.armedMs = NEVER;
       this.run((now) => this.machine!.handleTimeout(now));
       if (this.machine!.pollTimeout() <= this.now) this.stuckTimers++;

@@ -23,6 +23,8 @@ export const DROP_REASONS = [
   'BUS_LOST',
   /** The bytes on the bus were no SkBuff. */
   'BUS_MALFORMED',
+  /** It was in a queue of a layer whose process died. */
+  'LAYER_DIED',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

@@ -46,7 +46,7 @@ export interface SkbOut {
 /** What an engine gets from outside (DESIGN 1.1): randomness, tracing, counters, the ledger, somewhere to hand skbs. */
 export class LayerEnv {
   readonly mib = new Mib();
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   /** True while somebody listens to the trace; test it before building a detail object. */
   tracing = false;
   private sink: TraceSink | undefined = undefined;
@@ -63,11 +63,14 @@ export class LayerEnv {
     out: SkbOut;
     /** Where this instance's skb ids start; shells of different services get different ranges. */
     firstId?: number;
+    /** Goes on with the books of an instance before this one. */
+    ledger?: Ledger;
     printk?: (line: string) => void;
   }) {
     this.layer = opts.layer;
     this.rng = opts.rng;
     this.out = opts.out;
+    this.ledger = opts.ledger ?? new Ledger();
     this.lastId = (opts.firstId ?? 1) - 1;
     this.printk = opts.printk ?? (() => {});
   }

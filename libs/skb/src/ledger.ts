@@ -27,6 +27,13 @@ export class Ledger {
     this.gauges.push(count);
   }
 
+  /** The engine is gone and its queues with it: what they held ends here. The next engine brings its own. */
+  bury(reason: DropReason): void {
+    const { queued } = this;
+    if (queued > 0) this.drops.set(reason, (this.drops.get(reason) ?? 0) + queued);
+    this.gauges.length = 0;
+  }
+
   get queued(): number {
     let n = 0;
     for (const g of this.gauges) n += g();
