@@ -231,10 +231,11 @@ function inetShutdown(s: StreamSock, how: number, now: Millis): SysReply {
     }
   } else {
     if (s.state === TCP_CLOSE) reply = fail(E.ENOTCONN);
-    const sends = (mask & SEND_SHUTDOWN) !== 0 && !(s.shutdownMask & SEND_SHUTDOWN);
+    const news = mask & ~s.shutdownMask & (s.established ? SHUTDOWN_MASK : RCV_SHUTDOWN);
     s.shutdownMask |= mask;
     if (s.state !== TCP_CLOSE) s.trace('tcp_shutdown');
-    if (sends && s.established) s.endOfWrites(how);
+    // That nobody reads any more TCP must know, too: with both ends shut, new data is answered with a reset.
+    if (news !== 0 && s.state !== TCP_CLOSE) s.tellShutdown(news - 1);
   }
   s.wakeAll(now);
   return reply;

@@ -200,8 +200,8 @@ export class StreamSock extends Sock {
     this.shutdownMask = SHUTDOWN_MASK;
   }
 
-  /** SHUT_WR: TCP sends its FIN after the last byte written. */
-  endOfWrites(how: number): void {
+  /** SHUT_WR: TCP sends its FIN after the last byte written. SHUT_RD: it acts on it once the other end is shut, too. */
+  tellShutdown(how: number): void {
     this.pushOp({ shutdown: { how } });
   }
 

@@ -1,4 +1,5 @@
 import {
+  SHUT_RD,
   ERRNO,
   type Millis,
   NEVER,
@@ -166,7 +167,7 @@ export class ModelTcp {
       s.state = TCP_LISTEN;
       this.listeners.set(s.lport, s);
     } else if (cmd.connect) return this.connect(s, cmd.connect.port);
-    else if (cmd.shutdown) s.finAt = cmd.view?.sndTo ?? 0;
+    else if (cmd.shutdown && cmd.shutdown.how !== SHUT_RD) s.finAt = cmd.view?.sndTo ?? 0;
     else if (cmd.close) this.close(s, cmd.close.abort, cmd.view?.sndTo ?? 0, now);
     return 0;
   }
