@@ -11,6 +11,7 @@ import { sendChallengeAck } from './rate-limit.ts';
 import type { Segment } from './segment.ts';
 import { toWire } from './sequence.ts';
 import type { TcpSock } from './sock.ts';
+import { replaceTsRecent } from './timestamps.ts';
 import { tcpUrg } from './urgent.ts';
 
 /** tcp_rcv_established(): nearly every segment is either the next data or an ACK; those take the short way. */
@@ -45,7 +46,7 @@ function isPredicted(sk: TcpSock, seg: Segment): boolean {
     (seg.flags & ~TCP_PSH) === TCP_ACK &&
     seg.seq === sk.rcvNxt &&
     seg.ack <= sk.sndNxt &&
-    seg.ack >= sk.sndUna &&
+    (seg.ack >= sk.sndUna || seg.len === 0) &&
     seg.window === sk.predWindow &&
     sk.ofo.length === 0 &&
     sk.urgent === undefined &&
@@ -61,6 +62,8 @@ function fastPath(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const { env } = cx;
   if (seg.len === 0) {
     if (seg.ack === sk.sndUna) return false;
+    // RFC 7323 4.3: what it acknowledges has no part in whether its timestamp is the newest
+    if (seg.ack < sk.sndUna) replaceTsRecent(cx, sk, seg);
     tcpAck(cx, sk, seg, FLAG_UPDATE_TS_RECENT);
     env.consume(seg.skb);
     env.trace('tcp_data_snd_check');
