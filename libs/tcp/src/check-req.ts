@@ -1,7 +1,7 @@
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '@skbus/wire';
 import { accEcnRequest } from './accecn.ts';
 import type { TcpContext } from './context.ts';
-import { oowRateLimited } from './rate-limit.ts';
+import { mayChallenge, oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
 import type { RequestSock } from './request.ts';
 import { tcpReset } from './reset.ts';
@@ -37,6 +37,12 @@ export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment, child?:
   const end = (seg.seq32 + seg.len + (seg.syn ? 1 : 0) + (seg.fin ? 1 : 0)) >>> 0;
   if (paws || !inWindow(seg.seq32, end, rcvNxt, (rcvNxt + req.rcvWnd) >>> 0)) {
     outOfWindow(cx, req, seg, paws, child);
+    return undefined;
+  }
+  if ((flags & TCP_RST) !== 0 && seg.seq32 !== rcvNxt) {
+    // RFC 5961 3.2, which RFC 9293 3.10.7.4 asks for in SYN-RECEIVED, too: the number may be a guess
+    if (mayChallenge(cx, req)) requestAck(cx, req, seg, child);
+    env.drop(seg.skb, 'TCP_RESET');
     return undefined;
   }
   if (seg.hasTs && req.tsOk && !after(seg.seq32, rcvNxt)) req.tsRecent = seg.tsVal;
@@ -92,17 +98,22 @@ function complete(cx: TcpContext, req: RequestSock, seg: Segment, flags: number)
 function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boolean, child: TcpSock | undefined): void {
   const { env } = cx;
   if ((seg.flags & TCP_RST) === 0 && !oowRateLimited(cx, seg, req, 'TcpExtTCPACKSkippedSynRecv')) {
-    replyAck(cx, seg, {
-      seq32: child === undefined ? (req.iss32 + 1) >>> 0 : toWire(child.iss, child.sndNxt),
-      ack32: child === undefined ? (req.irs32 + 1) >>> 0 : toWire(child.irs, child.rcvAck),
-      window: Math.min(req.rcvWnd >>> req.rcvWscale, 65_535),
-      ts: req.tsOk ? { val: cx.tsNow(req.tsOffset), ecr: req.tsRecent } : undefined,
-      tos: req.listener.tos,
-      ttl: req.listener.ttl,
-    });
+    requestAck(cx, req, seg, child);
   }
   if (paws) env.mib.inc('TcpExtPAWSEstab');
   env.drop(seg.skb, paws ? 'TCP_RFC7323_PAWS' : 'TCP_OVERWINDOW');
+}
+
+/** tcp_v4_reqsk_send_ack() */
+function requestAck(cx: TcpContext, req: RequestSock, seg: Segment, child: TcpSock | undefined): void {
+  replyAck(cx, seg, {
+    seq32: child === undefined ? (req.iss32 + 1) >>> 0 : toWire(child.iss, child.sndNxt),
+    ack32: child === undefined ? (req.irs32 + 1) >>> 0 : toWire(child.irs, child.rcvAck),
+    window: Math.min(req.rcvWnd >>> req.rcvWscale, 65_535),
+    ts: req.tsOk ? { val: cx.tsNow(req.tsOffset), ecr: req.tsRecent } : undefined,
+    tos: req.listener.tos,
+    ttl: req.listener.ttl,
+  });
 }
 
 /** A reset for a child that the program may have already. A bad SYN gets one, but the child stays (RFC 7413 4.2.2). */

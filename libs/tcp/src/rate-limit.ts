@@ -12,19 +12,24 @@ export function oowRateLimited(cx: TcpContext, seg: Segment, last: { oowAckMs: n
   return ackRateLimited(cx, last, skipped);
 }
 
-/** tcp_send_challenge_ack() (RFC 5961 7) */
+/** tcp_send_challenge_ack() */
 export function sendChallengeAck(cx: TcpContext, sk: TcpSock, flags = 0): void {
   cx.env.trace('tcp_send_challenge_ack');
-  if (ackRateLimited(cx, sk, 'TcpExtTCPACKSkippedChallenge')) return;
+  if (mayChallenge(cx, sk)) sendAck(cx, sk, flags);
+}
+
+/** RFC 5961 7: a challenge ACK may go, and counts. */
+export function mayChallenge(cx: TcpContext, last: { oowAckMs: number }): boolean {
+  if (ackRateLimited(cx, last, 'TcpExtTCPACKSkippedChallenge')) return false;
   const second = Math.floor(cx.now / 1000);
   if (second !== cx.challengeSecond) {
     cx.challengeSecond = second;
     cx.challengeCount = 0;
   }
-  if (cx.challengeCount >= cx.sysctl.tcpChallengeAckLimit) return;
+  if (cx.challengeCount >= cx.sysctl.tcpChallengeAckLimit) return false;
   cx.challengeCount++;
   cx.env.mib.inc('TcpExtTCPChallengeACK');
-  sendAck(cx, sk, flags);
+  return true;
 }
 
 function ackRateLimited(cx: TcpContext, last: { oowAckMs: number }, skipped: MibName): boolean {
