@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { differential, LinuxTarget, makeTarget, whyNoLinux } from '@skbus/packetdrill';
+import { differential, LinuxTarget, makeTarget, showSide, whyNoLinux } from '@skbus/packetdrill';
 
 const { values } = parseArgs({
   options: {
@@ -14,9 +14,9 @@ const { values } = parseArgs({
     out: { type: 'string' },
   },
 });
-const why = whyNoLinux();
-if (why !== undefined) {
-  process.stderr.write(`fuzz: ${why}\n`);
+const whyNot = whyNoLinux();
+if (whyNot !== undefined) {
+  process.stderr.write(`fuzz: ${whyNot}\n`);
   process.exit(1);
 }
 const [from, count] = [Number(values.seed), Number(values.count)];
@@ -28,14 +28,18 @@ const run = await differential(
   Array.from({ length: count }, (_, i) => from + i),
   ({ seed, difference, script }) => {
     const { epoch, expected, actual } = difference;
-    process.stdout.write(`seed ${seed}, step ${epoch}:\n  linux:  ${expected}\n  engine: ${actual}\n`);
+    process.stdout.write(
+      `seed ${seed}, step ${epoch}:\n  linux:  ${showSide(expected)}\n  engine: ${showSide(actual)}\n`,
+    );
     if (values.out) writeFileSync(join(values.out, `seed-${seed}.pkt`), script);
     else process.stdout.write(`${script}\n`);
   },
 );
 await linux.dispose();
 const { compared, known, unsteady, findings } = run;
+for (const { seed, why } of known) process.stdout.write(`seed ${seed}, as is known: ${why}\n`);
+if (unsteady.length > 0) process.stdout.write(`a timer fell on a step: seeds ${unsteady.join(', ')}\n`);
 process.stdout.write(
-  `${compared} compared, ${findings.length} differ, ${known.length} as is known, ${unsteady.length} left out because a timer fell on a step\n`,
+  `${compared} compared, ${findings.length} differ, ${known.length} as is known, ${unsteady.length} left out\n`,
 );
 process.exitCode = findings.length > 0 ? 1 : 0;

@@ -10,5 +10,6 @@ export { LinuxTarget, whyNoLinux } from './targets/linux/linux-target.ts';
 export { ServicesTarget, type ServicesTargetOptions } from './targets/services/services-target.ts';
 export { timestampsOf, wrapOf } from './variation.ts';
 export type { Timestamps } from './run/ts-variation.ts';
+export { showSide } from './fuzz/compare.ts';
 export { differential, type DifferentialRun, type Finding } from './fuzz/differential.ts';
 export { makeTarget, targetNames } from './targets/index.ts';

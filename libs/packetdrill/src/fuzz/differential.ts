@@ -26,11 +26,11 @@ export interface DifferentialRun {
   findings: Finding[];
 }
 
-/** The oracle repeats itself, and they differ as well when the long gaps are a little longer. */
-async function steady(oracle: Target, subject: Target, s: Scenario, expected: Epoch[]): Promise<boolean> {
+/** The oracle repeats itself, and they differ at the same step when the long gaps are a little longer. */
+async function steady(oracle: Target, subject: Target, s: Scenario, expected: Epoch[], at: number): Promise<boolean> {
   if (firstDifference(await play(oracle, s), expected) !== undefined) return false;
   const [e, a] = [await play(oracle, s, STRETCH), await play(subject, s, STRETCH)];
-  return firstDifference(e, a) !== undefined;
+  return firstDifference(e, a)?.epoch === at;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function differential(
     const [expected, actual] = [await play(oracle, s), await play(subject, s)];
     const difference = firstDifference(expected, actual);
     if (difference !== undefined) {
-      if (!(await steady(oracle, subject, s, expected))) {
+      if (!(await steady(oracle, subject, s, expected, difference.epoch))) {
         run.unsteady.push(seed);
         continue;
       }
