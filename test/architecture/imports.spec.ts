@@ -18,6 +18,7 @@ const SHELL_LIBS = [
   '@skbus/nest-kit',
   '@skbus/trace',
   '@skbus/net',
+  '@skbus/libc',
   '@skbus/dst',
   ...FOUNDATION,
 ];

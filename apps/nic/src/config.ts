@@ -19,6 +19,8 @@ export function readNicConfig(env: Record<string, string | undefined>, netns: st
   };
   const netnsPath = get('NETNS');
   if (netnsPath !== undefined) config.netnsPath = netnsPath;
+  const tapFd = get('TAP_FD');
+  if (tapFd !== undefined) config.tapFd = fdOf(tapFd);
   if (backend === 'udp') {
     config.udpLocal = checked('UDP_LOCAL', get('UDP_LOCAL'));
     config.udpPeer = checked('UDP_PEER', get('UDP_PEER'));
@@ -52,6 +54,11 @@ function mtuOf(text: string | undefined): number {
   if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65_521)
     throw new ConfigError(`SKBUS_NIC_MTU "${text}" is not between 68 and 65521`);
   return mtu;
+}
+
+function fdOf(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new ConfigError(`SKBUS_NIC_TAP_FD "${text}" is no file descriptor`);
 }
 
 function cableOf(text: string): string {

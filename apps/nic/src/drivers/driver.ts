@@ -14,6 +14,8 @@ export interface NicConfig {
   kernelIfname: string;
   /** tap: the network namespace of the kernel's side, `/run/netns/NAME`; absent: ours. */
   netnsPath?: string;
+  /** tap: a descriptor of /dev/net/tun that the orchestrator keeps open while there is no nic. */
+  tapFd?: number;
   /** udp: host:port to bind and to send to. */
   udpLocal?: string;
   udpPeer?: string;

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FRAME_MAX, FrameRing } from './frame-ring.ts';
-import { EAGAIN, EINTR, errno, POLLIN, sys } from './libc.ts';
+import { EAGAIN, EINTR, errno, POLLIN, sys } from '@skbus/libc';
 import { openTap, type TapOptions } from './tun.ts';
 
 /**
@@ -34,7 +34,8 @@ function main(): void {
   const { fd, ...opened } = openTap(tap);
   tell({ kind: 'open', fd, ...opened });
   const why = loop(fd);
-  sys.close(fd);
+  // A kept one is opened once for the life of the stack.
+  if (tap.keptFd === undefined) sys.close(fd);
   if (why !== undefined) tell({ kind: 'failed', reason: why });
 }
 

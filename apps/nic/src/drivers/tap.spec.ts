@@ -14,6 +14,7 @@ import {
   parseArp,
   parseIpv4Header,
 } from '@skbus/wire';
+import { inNetns, openTun, sys } from '@skbus/libc';
 import type { NicConfig } from './driver.ts';
 import { TapDriver } from './tap.ts';
 import { removeTap } from './tun.ts';
@@ -68,14 +69,14 @@ class Host {
   /** Longest payload of UDP and TCP packets that came in. */
   largest = 0;
 
-  constructor(offload: boolean) {
+  constructor(offload: boolean, tapFd?: number) {
     this.env = new LayerEnv({
       layer: 'nic',
       rng: new SeededRng(1),
       out: { pass: (to, skb) => void this.passed.push({ to, skb }) },
     });
     this.core = new NetdevCore(this.env);
-    this.driver = new TapDriver(config(offload), {
+    this.driver = new TapDriver(tapFd === undefined ? config(offload) : { ...config(offload), tapFd }, {
       printk: (l) => this.lines.push(l),
       fatal: (l) => this.lines.push(`fatal ${l}`),
     });
@@ -213,6 +214,45 @@ withKernel('a TAP device', () => {
     expect(removeTap({ ifname: 'skbtest0', netnsPath: `/run/netns/${NETNS}` })).toBe(true);
     expect([...first.lines, ...second.lines]).toEqual([]);
   });
+
+  test.each([true, false])(
+    'kept open by another, it waits with its queue for the next (offload %p)',
+    async (offload) => {
+      const tapFd = inNetns(`/run/netns/${NETNS}`, openTun);
+      const first = await new Host(offload, tapFd).up();
+      sh('ip', '-n', NETNS, 'addr', 'replace', '10.77.0.1/24', 'dev', 'skbtest0');
+      expect(await ping(3)).toContain(' 0% packet loss');
+      await first.driver.stop();
+
+      const link = (): { ifindex: number; flags: string[] } =>
+        (
+          JSON.parse(sh('ip', '-j', '-n', NETNS, 'link', 'show', 'skbtest0')) as [{ ifindex: number; flags: string[] }]
+        )[0];
+      const { ifindex, flags } = link();
+      expect(flags).toContain('LOWER_UP');
+      expect(sh('ip', '-n', NETNS, 'neigh', 'show', '10.77.0.2')).toContain('lladdr');
+      // Sent while nobody is there.
+      inPeer(
+        'python3',
+        '-c',
+        'import socket; socket.socket(socket.AF_INET,socket.SOCK_DGRAM).sendto(b"e"*1200,("10.77.0.2",9))',
+      );
+      const second = await new Host(offload, tapFd).up();
+      await second.until(() => second.largest === 1228);
+      expect(await ping(3)).toContain('3 packets transmitted, 3 received, 0% packet loss');
+      expect(link().ifindex).toBe(ifindex);
+
+      // Deleted by somebody, and made again with the same descriptor.
+      sh('ip', '-n', NETNS, 'link', 'del', 'skbtest0');
+      await second.driver.stop();
+      const third = await new Host(offload, tapFd).up();
+      expect(link().ifindex).not.toBe(ifindex);
+      await third.driver.stop();
+      sys.close(tapFd);
+      expect(() => sh('ip', '-n', NETNS, 'link', 'show', 'skbtest0')).toThrow();
+      expect([...first.lines, ...third.lines]).toEqual([]);
+    },
+  );
 
   test('bursts arrive whole and in order', async () => {
     const host = await new Host(true).up();

@@ -4,7 +4,7 @@ import type { Features, RxMeta } from '@skbus/dev';
 import type { SkBuff, Tracepoint } from '@skbus/skb';
 import type { DriverEnv, NicConfig, NicDriver, RxSink } from './driver.ts';
 import { FRAME_MAX, FrameRing } from './frame-ring.ts';
-import { EAGAIN, EFD_CLOEXEC, EINTR, errno, eventfdSignal, sys } from './libc.ts';
+import { EAGAIN, EFD_CLOEXEC, EINTR, errno, eventfdSignal, sys } from '@skbus/libc';
 import type { ReaderData, ReaderMessage } from './tap-reader.ts';
 import { VNET_HDR_LEN } from './tun.ts';
 import { readVnetHdr, writeVnetHdr } from './vnet-hdr.ts';
@@ -51,8 +51,12 @@ export class TapDriver implements NicDriver {
     this.sink = sink;
     this.stopFd = sys.eventfd(0, EFD_CLOEXEC);
     if (this.stopFd < 0) throw new Error(`eventfd: errno ${errno()}`);
-    const { kernelIfname: ifname, netnsPath, offload } = this.config;
-    const workerData: ReaderData = { tap: { ifname, netnsPath, offload }, ring: this.ring.shared, stopFd: this.stopFd };
+    const { kernelIfname: ifname, netnsPath, offload, tapFd: keptFd } = this.config;
+    const workerData: ReaderData = {
+      tap: { ifname, netnsPath, offload, keptFd },
+      ring: this.ring.shared,
+      stopFd: this.stopFd,
+    };
     const worker = new Worker(readerUrl, { workerData, name: `tap-reader ${ifname}` });
     this.worker = worker;
     this.ended = new Promise((done) => worker.once('exit', () => done()));

@@ -1,9 +1,10 @@
-import { CLONE_NEWNET, errno, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, sys, SysError } from './libc.ts';
+import { errno, inNetns, openTun, sys, SysError } from '@skbus/libc';
 
 // include/uapi/linux/if_tun.h
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
+const TUNGETIFF = 0x800454d2;
 const TUNSETVNETHDRSZ = 0x400454d8;
 const TUNSETVNETLE = 0x400454dc;
 const IFF_TAP = 0x0002;
@@ -20,6 +21,8 @@ export const VNET_HDR_LEN = 10;
 export interface TapOptions {
   ifname: string;
   netnsPath?: string | undefined;
+  /** A descriptor of /dev/net/tun that somebody else keeps open, too: the device stays as it is while no nic runs. */
+  keptFd?: number | undefined;
   offload: boolean;
 }
 
@@ -34,31 +37,60 @@ export interface OpenTap {
 }
 
 /**
- * Attaches to a TAP device, making it where it is not there yet; it stays when the last fd is closed (TUNSETPERSIST), so
- * that a restarted nic finds the same one. Blocks the calling thread; where `netnsPath` is given the thread visits that
- * namespace, so call it in a worker.
+ * Attaches to a TAP device, making it where it is not there yet. Blocks the calling thread; where `netnsPath` is given the
+ * thread visits that namespace, so call it in a worker.
+ *
+ * With `keptFd` a restarted nic finds the queue as the one before has left it, the frames in it included, and the kernel's end
+ * has not lost its carrier. Else the device is made to stay when its last fd is closed (TUNSETPERSIST), but it has no
+ * carrier meanwhile.
  */
 export function openTap(o: TapOptions): OpenTap {
+  if (o.keptFd !== undefined) return openKept(o, o.keptFd);
   return inNetns(o.netnsPath, () => {
     const notes: string[] = [];
-    const attempts = o.offload ? [true, false] : [false];
-    for (const vnetHdr of attempts) {
+    for (const vnetHdr of o.offload ? [true, false] : [false]) {
       const fd = openTun();
-      if (!attach(fd, o.ifname, vnetHdr ? IFF_VNET_HDR : 0)) {
-        const code = errno();
-        sys.close(fd);
-        if (vnetHdr && code === 22) {
-          notes.push(`tun: ${o.ifname}: no IFF_VNET_HDR, using plain frames`);
-          continue;
-        }
-        throw attachError(o.ifname, code);
+      if (attached(fd, o, vnetHdr, notes, () => sys.close(fd))) {
+        if (sys.ioctlValue(fd, TUNSETPERSIST, 1) < 0)
+          notes.push(`tun: ${o.ifname}: will not survive a restart of the nic`);
+        return { fd, vnetHdr, ...setOffload(fd, vnetHdr, o.ifname, notes), notes };
       }
-      if (sys.ioctlValue(fd, TUNSETPERSIST, 1) < 0)
-        notes.push(`tun: ${o.ifname}: will not survive a restart of the nic`);
-      return { fd, vnetHdr, ...setOffload(fd, vnetHdr, o.ifname, notes), notes };
     }
     throw attachError(o.ifname, 22);
   });
+}
+
+function openKept(o: TapOptions, fd: number): OpenTap {
+  const notes: string[] = [];
+  const now = attachedAs(fd);
+  if (now !== undefined) {
+    if (now.ifname !== o.ifname) throw new Error(`${o.ifname}: descriptor ${fd} belongs to ${now.ifname}`);
+    return { fd, vnetHdr: now.vnetHdr, ...setOffload(fd, now.vnetHdr, o.ifname, notes), notes };
+  }
+  // The first start of the stack, or somebody has deleted the device.
+  for (const vnetHdr of o.offload ? [true, false] : [false])
+    if (attached(fd, o, vnetHdr, notes, () => {}))
+      return { fd, vnetHdr, ...setOffload(fd, vnetHdr, o.ifname, notes), notes };
+  throw attachError(o.ifname, 22);
+}
+
+/** The device that a descriptor is attached to (TUNGETIFF); `undefined`: none. */
+function attachedAs(fd: number): { ifname: string; vnetHdr: boolean } | undefined {
+  const ifr = new Uint8Array(128);
+  if (sys.ioctl(fd, TUNGETIFF, ifr) < 0) return undefined;
+  const flags = new DataView(ifr.buffer).getUint16(IFNAMSIZ, true);
+  const ifname = new TextDecoder().decode(ifr.subarray(0, ifr.indexOf(0)));
+  return { ifname, vnetHdr: (flags & IFF_VNET_HDR) !== 0 };
+}
+
+/** False: not with virtio headers, try without. */
+function attached(fd: number, o: TapOptions, vnetHdr: boolean, notes: string[], giveUp: () => void): boolean {
+  if (attach(fd, o.ifname, vnetHdr ? IFF_VNET_HDR : 0)) return true;
+  const code = errno();
+  giveUp();
+  if (!vnetHdr || code !== 22) throw attachError(o.ifname, code);
+  notes.push(`tun: ${o.ifname}: no IFF_VNET_HDR, using plain frames`);
+  return false;
 }
 
 /** Removes a persistent TAP device; where there is none that is fine, too. False: somebody is attached to it. */
@@ -103,16 +135,6 @@ function setOffload(fd: number, vnetHdr: boolean, ifname: string, notes: string[
   return { csum: false, tso: false };
 }
 
-function openTun(): number {
-  const fd = sys.open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  if (fd >= 0) return fd;
-  const code = errno();
-  if (code === 2 || code === 6 || code === 19)
-    throw new Error('/dev/net/tun is missing: load the tun module (modprobe tun), or use --nic wire');
-  if (code === 1 || code === 13) throw new Error('/dev/net/tun: permission denied: run as root, or use --nic wire');
-  throw new SysError('/dev/net/tun', code);
-}
-
 function attachError(ifname: string, code: number): Error {
   if (code === 16) return new Error(`${ifname}: another program is attached to this TAP device`);
   if (code === 1)
@@ -120,34 +142,6 @@ function attachError(ifname: string, code: number): Error {
   if (code === 22)
     return new Error(`${ifname}: a device of this name exists and is no TAP device, or the name is invalid`);
   return new SysError(`TUNSETIFF ${ifname}`, code);
-}
-
-function inNetns<T>(path: string | undefined, f: () => T): T {
-  if (path === undefined) return f();
-  const home = mustOpen('/proc/thread-self/ns/net');
-  let result: T;
-  try {
-    enter(mustOpen(path), path);
-    result = f();
-  } finally {
-    // After a failed setns() this is a no-op.
-    sys.setns(home, CLONE_NEWNET);
-    sys.close(home);
-  }
-  return result;
-}
-
-function enter(ns: number, path: string): void {
-  const failed = sys.setns(ns, CLONE_NEWNET) < 0;
-  const code = errno();
-  sys.close(ns);
-  if (failed) throw new SysError(`setns ${path}`, code);
-}
-
-function mustOpen(path: string): number {
-  const fd = sys.open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw new SysError(path, errno());
-  return fd;
 }
 
 /** struct ifreq (40 bytes) with the name set; longer, so that its memory is outside of the garbage collector's heap. */

@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 
-// The few libc calls a TAP device needs, by FFI: Node has no ioctl(). Every function returns -1 and sets errno on failure.
+// The few libc calls that Node does not have, by FFI. Every function returns -1 and sets errno on failure.
 
 const libc = koffi.load(null);
 
@@ -32,6 +32,7 @@ export const sys = {
     n: number,
     timeoutMs: number,
   ) => number,
+  dup2: libc.func('int dup2(int from, int to)') as (from: number, to: number) => number,
   setns: libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
   eventfd: libc.func('int eventfd(unsigned int initial, int flags)') as (initial: number, flags: number) => number,
 };
