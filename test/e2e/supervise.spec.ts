@@ -16,14 +16,14 @@ const suite = which('nats-server') ? describe : describe.skip;
 let dir: string;
 let ports: string[];
 
-/** What a layer's main.js is here; `SKBUS_LOG_LEVEL=fatal` makes tun_init fail. */
-function mainJs(layer: string): string {
+/** What a layer is here; `SKBUS_LOG_LEVEL=fatal` makes tun_init fail. */
+function indexJs(layer: string): string {
   const names = BOOT_TABLE.filter((e) => e.owner === layer).map((e) => e.name);
   const kit = pathToFileURL(join(root, 'libs/nest-kit/dist/index.js')).href;
   const nest = pathToFileURL(join(root, 'node_modules/@nestjs/common/index.js')).href;
   return `
 import { Inject, Injectable } from ${JSON.stringify(nest)};
-import { Initcall, LAYER_KIT, runLayer } from ${JSON.stringify(kit)};
+import { Initcall, LAYER_KIT } from ${JSON.stringify(kit)};
 class Fake {
   constructor(kit) { this.kit = kit; }
   onModuleInit() { this.kit.bind(this, { pollTimeout: () => Infinity, handleTimeout() {} }); }
@@ -35,9 +35,15 @@ class Fake {
 Injectable()(Fake);
 Inject(LAYER_KIT)(Fake, undefined, 0);
 Initcall(...${JSON.stringify(names)})(Fake.prototype, 'run', undefined);
-await runLayer({ layer: ${JSON.stringify(layer)}, providers: [Fake], controllers: [] });
+export const definition = { layer: ${JSON.stringify(layer)}, providers: [Fake], controllers: [] };
 `;
 }
+
+const mainJs = `
+import { runLayer } from ${JSON.stringify(pathToFileURL(join(root, 'libs/nest-kit/dist/index.js')).href)};
+import { definition } from './index.js';
+await runLayer(definition);
+`;
 
 const env = (): Record<string, string> => ({
   SKBUS_RUN_ROOT: join(dir, 'run'),
@@ -87,12 +93,30 @@ const stackFile = (stack: string): StackFile =>
 const isGone = (pid: number): boolean =>
   !existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
+/** The pid of a spare that is ready, and is none of those before. */
+async function spareOf(stack: string, not?: number): Promise<number> {
+  let pid = 0;
+  await eventually('a spare is ready', async () => {
+    const spare = (await services(stack)).find((s) => s.name === 'spare');
+    pid = spare?.pid ?? 0;
+    return spare?.state === 'ready' && pid !== not;
+  });
+  return pid;
+}
+
+const running = (stack: string, layer: string, restarts: number): Promise<void> =>
+  eventually(`${layer} runs again`, async () => {
+    const s = (await services(stack)).find((x) => x.name === layer)!;
+    return s.state === 'running' && s.restarts === restarts;
+  });
+
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'skbus-sup-'));
   writeFileSync(join(dir, 'package.json'), '{"type":"module"}');
   for (const layer of LAYERS) {
     mkdirSync(join(dir, 'apps', layer, 'dist'), { recursive: true });
-    writeFileSync(join(dir, 'apps', layer, 'dist/main.js'), mainJs(layer));
+    writeFileSync(join(dir, 'apps', layer, 'dist/index.js'), indexJs(layer));
+    writeFileSync(join(dir, 'apps', layer, 'dist/main.js'), mainJs);
   }
   ports = [String(await freePort()), String(await freePort())];
 });
@@ -105,7 +129,7 @@ suite('processes', () => {
   test('boot, restart and replay, shutdown without a trace', async () => {
     expect(await up('s1')).toMatchObject({ code: 0, stdout: '' });
     const all = await services('s1');
-    expect(all.map((s) => s.name)).toEqual([...LAYERS, 'nats']);
+    expect(all.map((s) => s.name).filter((n) => n !== 'spare')).toEqual([...LAYERS, 'nats']);
     expect(new Set(all.map((s) => s.pid)).size).toBe(all.length);
 
     const ip = all.find((s) => s.name === 'ip')!;
@@ -133,6 +157,38 @@ suite('processes', () => {
     expect(existsSync(join(dir, 'run/s1/stack.json'))).toBe(false);
   }, 60_000);
 
+  test('a spare process becomes the layer that dies; two at once, and none at all', async () => {
+    expect((await up('s7')).code).toBe(0);
+    const spare = await spareOf('s7');
+    const ip = stackFile('s7').processes.ip!.pid;
+    process.kill(ip, 'SIGKILL');
+    await eventually('the spare is ip', () => stackFile('s7').processes.ip?.pid === spare);
+    await running('s7', 'ip', 1);
+    expect(readFileSync(`/proc/${spare}/cmdline`, 'latin1')).toMatch(/^skbus-ip\[s7\]/);
+
+    // Two die together: one gets the spare, the other a start of its own.
+    await spareOf('s7', spare);
+    for (const layer of ['tcp', 'udp']) process.kill(stackFile('s7').processes[layer]!.pid, 'SIGKILL');
+    await running('s7', 'tcp', 1);
+    await running('s7', 'udp', 1);
+    // Again, before the next spare is there.
+    process.kill(stackFile('s7').processes.ip!.pid, 'SIGKILL');
+    await running('s7', 'ip', 2);
+
+    const last = await spareOf('s7', spare);
+    process.kill(last, 'SIGKILL');
+    await spareOf('s7', last);
+    process.kill(stackFile('s7').orchestrator.pid, 'SIGKILL');
+    await eventually('a spare without an orchestrator ends', () => isGone(stackFile('s7').processes.spare!.pid));
+    expect((await skbus(['down'])).code).toBe(0);
+
+    expect((await up('s8', ['--no-spare'])).code).toBe(0);
+    process.kill(stackFile('s8').processes.ip!.pid, 'SIGKILL');
+    await running('s8', 'ip', 1);
+    expect((await services('s8')).map((s) => s.name)).not.toContain('spare');
+    expect((await skbus(['down'])).code).toBe(0);
+  }, 60_000);
+
   test('a second one is refused, a port in use is named', async () => {
     expect((await up('s2')).code).toBe(0);
     const again = await up('s2');
@@ -145,7 +201,7 @@ suite('processes', () => {
       code: 1,
       stderr: `skbus: port ${ports[0]} on 127.0.0.1 is in use; choose another one with --api-port\n`,
     });
-    expect((await services('s2')).every((s) => s.state === 'running')).toBe(true);
+    expect((await services('s2')).every((s) => s.name === 'spare' || s.state === 'running')).toBe(true);
     expect((await skbus(['down'])).code).toBe(0);
   }, 60_000);
 
@@ -176,7 +232,7 @@ suite('processes', () => {
     const main = join(dir, 'apps/udp/dist/main.js');
     writeFileSync(main, 'throw new Error("no luck today");');
     const r = await up('s6');
-    writeFileSync(main, mainJs('udp'));
+    writeFileSync(main, mainJs);
     expect(r.code).toBe(1);
     expect(r.stderr).toMatch(
       /the udp service does not start: udp ended \d+ times \(exit code 1\); its log ends with: .*no luck today/,

@@ -51,6 +51,7 @@ function addLife(p: Command): void {
     .option('--peer-netns <name>', "network namespace of the TAP's kernel end, or host (default: skbus-peer)")
     .option('--append <cmdline>', 'kernel command line: ip=, initcall_debug, initcall_blacklist=')
     .option('--no-offload', 'plain frames: no checksum and segmentation offload on the TAP')
+    .option('--no-spare', 'no warm process in reserve for a layer that dies')
     .option('--inproc', 'every layer in one process, no nats-server')
     .option('--api-port <n>', 'control API on 127.0.0.1 (default: 7070)')
     .option('--socks-port <n>', 'SOCKS5 on 127.0.0.1 (default: 1080; 0: none)')

@@ -11,6 +11,10 @@ export interface ChildOptions {
   env: Record<string, string | undefined>;
   cwd: string;
   logFile: string;
+  /** Descriptors of ours that it gets as 3, 4, … */
+  fds?: readonly number[];
+  /** A process that is there already and becomes this one; `undefined`: there is none. */
+  takeOver?: () => ChildProcess | undefined;
   /** The process is there (again), or gone. */
   onChange: (child: SupervisedChild) => void;
   /** Said once per unexpected end. */
@@ -20,9 +24,11 @@ export interface ChildOptions {
   provenAfterMs?: number;
 }
 
+/** Before the first restarts there is no pause: who was killed twice has done nothing wrong. */
+const PROMPT_RESTARTS = 2;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
-/** A process that lived this long starts the next series of restarts at the shortest pause. */
+/** A process that lived this long starts the next series of restarts without a pause. */
 const STABLE_MS = 10_000;
 
 /** A process that is started again when it ends, ever slower while it keeps ending. */
@@ -34,7 +40,8 @@ export class SupervisedChild {
   private readonly opts: ChildOptions;
   private child: ChildProcess | undefined = undefined;
   private startedAt = 0;
-  private backoffMs = BACKOFF_MIN_MS;
+  /** Ends in a row, none of a process that was stable. */
+  private streak = 0;
   private timer: NodeJS.Timeout | undefined = undefined;
   private stopping = false;
 
@@ -56,20 +63,11 @@ export class SupervisedChild {
 
   start(): void {
     if (this.child || this.stopping) return;
-    const { command, args, env, cwd, logFile, name } = this.opts;
-    const fd = openSync(logFile, 'a', 0o600);
     this.state = 'starting';
     this.startedAt = Date.now();
-    // A session of its own: Ctrl-C goes to the orchestrator alone, which knows the order in which things end.
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd], detached: true });
+    const child = this.opts.takeOver?.() ?? this.spawn();
     this.child = child;
-    child.once('error', (e) => {
-      writeSync(fd, `${name}: ${e.message}\n`);
-      if (child.pid === undefined) this.ended(child, e.message);
-    });
     child.once('exit', (code, sig) => this.ended(child, sig ? `killed by ${sig}` : `exit code ${code}`));
-    // spawn() has its own copies; ours is kept until the child has failed to start or not.
-    child.once('spawn', () => closeSync(fd));
     if (child.pid !== undefined) this.mark = markOf(child.pid);
     if (this.opts.provenAfterMs !== undefined) {
       setTimeout(() => this.child === child && this.running(), this.opts.provenAfterMs).unref();
@@ -100,6 +98,20 @@ export class SupervisedChild {
     }
   }
 
+  private spawn(): ChildProcess {
+    const { command, args, env, cwd, logFile, name, fds = [] } = this.opts;
+    const fd = openSync(logFile, 'a', 0o600);
+    // A session of its own: Ctrl-C goes to the orchestrator alone, which knows the order in which things end.
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd, ...fds], detached: true });
+    child.once('error', (e) => {
+      writeSync(fd, `${name}: ${e.message}\n`);
+      if (child.pid === undefined) this.ended(child, e.message);
+    });
+    // spawn() has its own copies; ours is kept until the child has failed to start or not.
+    child.once('spawn', () => closeSync(fd));
+    return child;
+  }
+
   private ended(child: ChildProcess, how: string): void {
     if (this.child !== child) return;
     this.child = undefined;
@@ -109,12 +121,22 @@ export class SupervisedChild {
       this.state = 'stopped';
       return;
     }
-    if (Date.now() - this.startedAt >= STABLE_MS) this.backoffMs = BACKOFF_MIN_MS;
+    if (Date.now() - this.startedAt >= STABLE_MS) this.streak = 0;
     this.state = 'restarting';
     this.restarts++;
-    this.timer = setTimeout(() => this.start(), this.backoffMs);
-    this.backoffMs = Math.min(this.backoffMs * 2, BACKOFF_MAX_MS);
-    this.opts.onChange(this);
+    this.streak++;
     this.opts.onDied?.(this, how);
+    const pauseMs = pauseBefore(this.streak);
+    if (pauseMs === 0) {
+      this.start();
+      return;
+    }
+    this.timer = setTimeout(() => this.start(), pauseMs);
+    this.opts.onChange(this);
   }
+}
+
+function pauseBefore(restart: number): number {
+  if (restart <= PROMPT_RESTARTS) return 0;
+  return Math.min(BACKOFF_MIN_MS * 2 ** (restart - PROMPT_RESTARTS - 1), BACKOFF_MAX_MS);
 }

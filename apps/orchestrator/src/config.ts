@@ -40,6 +40,8 @@ const schema = z.object({
   ),
   /** Appended to the kernel command line. */
   SKBUS_APPEND: orUnset(z.string().default('')),
+  /** A warm process that becomes whatever layer dies. */
+  SKBUS_SPARE: orUnset(z.enum(['on', 'off']).default('on')),
   SKBUS_DEMO: orUnset(z.enum(['on', 'off']).default('on')),
   SKBUS_LOG_LEVEL: orUnset(z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info')),
 });
@@ -64,6 +66,7 @@ export interface OrchestratorConfig {
   cable: string;
   peerNetns: string;
   cmdline: Cmdline;
+  spare: boolean;
   demo: boolean;
   logLevel: string;
 }
@@ -99,6 +102,7 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
     cable: c.SKBUS_NIC_CABLE,
     peerNetns: c.SKBUS_PEER_NETNS ?? (c.SKBUS_NETNS === 'a' ? 'skbus-peer' : `skbus-peer-${c.SKBUS_NETNS}`),
     cmdline: cmdlineOf(c.SKBUS_APPEND, '10.77.0.2'),
+    spare: c.SKBUS_SPARE === 'on',
     demo: c.SKBUS_DEMO === 'on',
     logLevel: c.SKBUS_LOG_LEVEL,
   };

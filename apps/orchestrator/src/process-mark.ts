@@ -35,6 +35,16 @@ export function cmdlineOfPid(pid: number): string {
   }
 }
 
+/** Memory of a process that does not say it itself; `undefined`: it is gone, or there is no /proc. */
+export function rssOf(pid: number): number | undefined {
+  try {
+    const kb = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kb === undefined ? undefined : Number(kb) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
 export function signal(pid: number, sig: NodeJS.Signals | 0): boolean {
   try {
     process.kill(pid, sig);

@@ -1,13 +1,14 @@
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { Bus } from '@skbus/bus';
 import { LAYERS, type Layer } from '@skbus/contracts';
 import { readConfig, startLayer, type LayerDefinition, type RunningLayer } from '@skbus/nest-kit';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
+import { loadLayer, mainOf, requireBuilt } from './load-layer.ts';
 import type { ProcessMark } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
+import { SpareProcess, TAP_FD } from './spare-process.ts';
 
 export interface ServiceInfo {
   name: string;
@@ -32,12 +33,13 @@ export interface Spawner {
   stop(): Promise<void>;
 }
 
-export class SpawnError extends Error {
-  override name = 'SpawnError';
-}
-
 export interface SpawnContext {
   appsDir: string;
+  stack: string;
+  /** A warm process in reserve. */
+  spare: boolean;
+  /** Of /dev/net/tun, for the nic. */
+  tapFd: number | undefined;
   run: RunFolder;
   /** Environment of one layer. */
   envOf: (layer: Layer) => Record<string, string>;
@@ -47,29 +49,27 @@ export interface SpawnContext {
   load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
 }
 
-/** One process per layer. */
+/** One process per layer, and a spare one. */
 export class ProcessSpawner implements Spawner {
   private readonly children = new Map<Layer, SupervisedChild>();
+  private readonly spare: SpareProcess | undefined;
   private readonly ctx: SpawnContext;
 
   constructor(ctx: SpawnContext) {
     this.ctx = ctx;
-    for (const layer of LAYERS) {
-      const logFile = ctx.run.log(layer);
-      this.children.set(
-        layer,
-        new SupervisedChild({
-          name: layer,
-          command: process.execPath,
-          args: ['--enable-source-maps', mainOf(ctx.appsDir, layer)],
-          cwd: ctx.run.dir,
-          logFile,
-          env: { ...inheritedEnv(), ...ctx.envOf(layer) },
-          onChange: () => ctx.onChange(),
-          onDied: (c, how) => ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`),
-        }),
-      );
-    }
+    for (const layer of LAYERS) this.children.set(layer, this.makeChild(layer));
+    if (!ctx.spare) return;
+    this.spare = new SpareProcess({
+      main: join(import.meta.dirname, 'spare.js'),
+      appsDir: ctx.appsDir,
+      stack: ctx.stack,
+      cwd: ctx.run.dir,
+      logFile: ctx.run.log('spare'),
+      env: inheritedEnv(),
+      tapFd: ctx.tapFd,
+      onChange: ctx.onChange,
+      say: ctx.say,
+    });
   }
 
   start(): Promise<void> {
@@ -77,6 +77,7 @@ export class ProcessSpawner implements Spawner {
       requireBuilt(mainOf(this.ctx.appsDir, layer));
       rmSync(this.ctx.run.log(layer), { force: true });
     }
+    rmSync(this.ctx.run.log('spare'), { force: true });
     for (const c of this.children.values()) c.start();
     return Promise.resolve();
   }
@@ -85,15 +86,20 @@ export class ProcessSpawner implements Spawner {
     const c = this.children.get(layer)!;
     // The hello of one that has died since says nothing of the one that is starting.
     if (c.pid === pid) c.running();
+    // The next one, once the work of this restart is done.
+    if ([...this.children.values()].every((x) => x.state === 'running')) this.spare?.start();
   }
 
   services(): ServiceInfo[] {
-    return LAYERS.map((layer) => infoOf(this.children.get(layer)!));
+    const list = LAYERS.map((layer) => infoOf(this.children.get(layer)!));
+    if (this.spare !== undefined && this.spare.state !== 'none') list.push(spareInfo(this.spare));
+    return list;
   }
 
   marks(): Record<string, ProcessMark> {
     const marks: Record<string, ProcessMark> = {};
     for (const [layer, c] of this.children) if (c.mark) marks[layer] = c.mark;
+    if (this.spare?.mark) marks.spare = this.spare.mark;
     return marks;
   }
 
@@ -104,7 +110,29 @@ export class ProcessSpawner implements Spawner {
   }
 
   async stop(): Promise<void> {
+    await this.spare?.stop();
     for (const layer of LAYERS.toReversed()) await this.children.get(layer)!.stop();
+  }
+
+  private makeChild(layer: Layer): SupervisedChild {
+    const { ctx } = this;
+    const logFile = ctx.run.log(layer);
+    const env = (): Record<string, string> => {
+      const kept = layer === 'nic' && ctx.tapFd !== undefined ? { SKBUS_NIC_TAP_FD: String(TAP_FD) } : {};
+      return { ...inheritedEnv(), ...ctx.envOf(layer), ...kept };
+    };
+    return new SupervisedChild({
+      name: layer,
+      command: process.execPath,
+      args: ['--enable-source-maps', mainOf(ctx.appsDir, layer)],
+      cwd: ctx.run.dir,
+      logFile,
+      env: env(),
+      fds: layer === 'nic' && ctx.tapFd !== undefined ? [ctx.tapFd] : [],
+      takeOver: () => this.spare?.take({ layer, env: env(), logFile }),
+      onChange: () => ctx.onChange(),
+      onDied: (c, how) => ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`),
+    });
   }
 }
 
@@ -168,12 +196,6 @@ export class InprocSpawner implements Spawner {
   }
 }
 
-async function loadLayer(appsDir: string, layer: Layer): Promise<LayerDefinition> {
-  const file = join(appsDir, layer, 'dist/index.js');
-  requireBuilt(file);
-  return ((await import(pathToFileURL(file).href)) as { definition: LayerDefinition }).definition;
-}
-
 /** Somebody else starts the services: one container each. They are as alive as they say. */
 export class NoSpawner implements Spawner {
   private readonly known = new Set<Layer>();
@@ -219,11 +241,14 @@ export const infoOf = (c: SupervisedChild): ServiceInfo => ({
   lastExit: c.lastExit,
 });
 
-export const mainOf = (appsDir: string, app: string): string => join(appsDir, app, 'dist/main.js');
-
-export function requireBuilt(file: string): void {
-  if (!existsSync(file)) throw new SpawnError(`${file} is missing; build it with "npm run build"`);
-}
+const spareInfo = (s: SpareProcess): ServiceInfo => ({
+  name: 'spare',
+  pid: s.pid,
+  state: s.state === 'ready' ? 'ready' : 'starting',
+  restarts: s.restarts,
+  uptimeMs: s.uptimeMs,
+  lastExit: s.lastExit,
+});
 
 /** What a child needs of our own environment; our own settings go to each one by name. */
 export function inheritedEnv(): Record<string, string> {

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelLog, type BootLayer, type BootRequest } from '@skbus/boot';
 import type { Bus } from '@skbus/bus';
@@ -8,21 +9,21 @@ import { BootRunner } from './boot-runner.ts';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
 import type { OrchestratorConfig } from './config.ts';
-import { configurePeer, holdsOnly, makeNetns, removeLink, removeNetns } from './iproute2.ts';
+import { configurePeer, holdsOnly, makeNetns, netnsPath, removeLink, removeNetns } from './iproute2.ts';
+import { mainOf, requireBuilt } from './load-layer.ts';
 import { markOf, stopAll } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
 import {
   inheritedEnv,
   infoOf,
   InprocSpawner,
-  mainOf,
   NoSpawner,
   ProcessSpawner,
-  requireBuilt,
   type ServiceInfo,
   type Spawner,
 } from './spawners.ts';
 import { layerEnv, type StackPlan } from './stack-env.ts';
+import { keepTap } from './tap-support.ts';
 import { TraceViewers } from './trace-viewers.ts';
 
 export type StackState = 'starting' | 'booting' | 'running' | 'failed' | 'stopping' | 'stopped';
@@ -75,6 +76,7 @@ export class Stack {
   private originMs = monotonicMs();
   private madeNetns = false;
   private wasSpawned = false;
+  private tapFd: number | undefined = undefined;
 
   constructor(opts: StackOptions) {
     this.opts = opts;
@@ -103,6 +105,8 @@ export class Stack {
       this.madeNetns = (await makeNetns(plan.peerNetns)) || (await holdsOnly(plan.peerNetns, plan.kernelIfname));
       this.writeStackFile();
     }
+    if (this.hasPeer && config.spawn === 'processes')
+      this.tapFd = keepTap(plan.peerNetns === '' ? undefined : netnsPath(plan.peerNetns));
     this.spawner = this.makeSpawner();
     this.wasSpawned = true;
     await this.spawner.start();
@@ -135,6 +139,8 @@ export class Stack {
     this.trace?.close();
     await this.demo?.stop();
     if (this.wasSpawned) await this.spawner.stop();
+    if (this.tapFd !== undefined) closeSync(this.tapFd);
+    this.tapFd = undefined;
     if (this.hasPeer) await this.removePeer();
     await this.bus?.close();
     this.opts.run.unlock();
@@ -239,6 +245,9 @@ export class Stack {
     const { config, plan, appsDir, run, broker } = this.opts;
     const ctx = {
       appsDir,
+      stack: plan.stack,
+      spare: config.spare,
+      tapFd: this.tapFd,
       run,
       envOf: (layer: Layer) => layerEnv(config, plan, layer),
       onChange: () => this.writeStackFile(),

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { inNetns, openTun } from '@skbus/libc';
 import { findIp } from './iproute2.ts';
 
 // include/uapi/linux/capability.h
@@ -20,11 +21,23 @@ export function tapProblem(peerNetns: string): string | undefined {
   }
 }
 
-function hasCapability(bit: number): boolean {
+export function hasCapability(bit: number): boolean {
   try {
     const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
     return ((BigInt(`0x${hex}`) >> BigInt(bit)) & 1n) === 1n;
   } catch {
     return process.getuid?.() === 0;
+  }
+}
+
+/**
+ * A descriptor that the nic makes the TAP with and that stays open here: while no nic runs, the device keeps its carrier and
+ * its queue. `undefined`: the nic opens the device itself, and it is a persistent one.
+ */
+export function keepTap(netnsPath: string | undefined): number | undefined {
+  try {
+    return inNetns(netnsPath, openTun);
+  } catch {
+    return undefined;
   }
 }

@@ -66,10 +66,13 @@ export async function startLayer(def: LayerDefinition, bus: Bus, config: Service
 }
 
 /** main() of every layer: environment → bus → service, until SIGTERM. */
-export async function runLayer(def: LayerDefinition): Promise<void> {
+export async function runLayer(
+  def: LayerDefinition,
+  env: Record<string, string | undefined> = process.env,
+): Promise<void> {
   process.title = `skbus-${def.layer}`;
   try {
-    const config = readConfig(process.env);
+    const config = readConfig(env);
     process.title = `skbus-${def.layer}[${config.netns}]`;
     const log = serviceLogger(def.layer, config.logLevel);
     const bus = await NatsBus.connect({

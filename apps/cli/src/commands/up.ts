@@ -17,6 +17,7 @@ export interface UpOptions {
   peerNetns?: string;
   append?: string;
   offload?: boolean;
+  spare?: boolean;
   inproc?: boolean;
   apiPort?: string;
   socksPort?: string;
@@ -79,6 +80,7 @@ export function upEnv(o: UpOptions): Record<string, string> {
   }
   if (o.append !== undefined) env.SKBUS_APPEND = checkedCmdline(o.append);
   if (o.offload === false) env.SKBUS_NIC_OFFLOAD = 'off';
+  if (o.spare === false) env.SKBUS_SPARE = 'off';
   if (o.inproc) env.SKBUS_SPAWN = 'inproc';
   for (const [name, value, variable] of [
     ['--api-port', o.apiPort, 'SKBUS_API_PORT'],

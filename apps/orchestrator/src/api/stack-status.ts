@@ -1,5 +1,6 @@
 import { LAYERS, pb, subjects, type Layer, type skbus } from '@skbus/contracts';
 import { MIB_FILES, MIB_GROUPS } from '@skbus/skb';
+import { rssOf } from '../process-mark.ts';
 import type { Stack } from '../stack.ts';
 
 const STATS_WITHIN_MS = 1_000;
@@ -53,7 +54,8 @@ export function statusOf(stack: Stack, stats: Stats): Record<string, unknown> {
   const { plan, run, config, version } = stack.opts;
   const services = stack.services().map((s) => {
     const st = stats[s.name as Layer];
-    return st ? { ...s, pid: s.pid ?? st.pid, rssBytes: st.rssBytes, ledger: ledgerOf(st) } : s;
+    if (st) return { ...s, pid: s.pid ?? st.pid, rssBytes: st.rssBytes, ledger: ledgerOf(st) };
+    return s.pid === undefined ? s : { ...s, rssBytes: rssOf(s.pid) };
   });
   return {
     stack: stack.netns,
