@@ -127,6 +127,18 @@ test('commands and events round trip with their levels', () => {
   expect(decodeEvts(encodeEvts(9, [evt]))!.evts[0]).toMatchObject(evt);
 });
 
+test('a socket that is given back to a new transport round trips', () => {
+  const record = Uint8Array.of(1, 2, 3);
+  const restore = { opSeq: 3, record, state: 1, sndUna: 5, sndMax: 2 ** 33, sndbuf: 9, shutdown: 2, closed: true };
+  const list = decodeCmds(encodeCmds(1, [{ sk: 4, opSeq: 0, restore: { ...restore, finAcked: false, ageMs: 1.5 } }]));
+  expect(list?.cmds[0]?.restore).toMatchObject({ ...restore, ageMs: 1.5 });
+  expect(decodeCmds(encodeCmds(1, [{ sk: 4, opSeq: 0, restore: { ...restore, finAcked: false, sndUna: -1 } }]))).toBe(
+    undefined,
+  );
+  const evt: SkEvt = { sk: 5, opAck: 0, opErrno: 0, record: { seq: 1, data: record, keepMs: 60_000, listener: 4 } };
+  expect(decodeEvts(encodeEvts(1, [evt]))?.evts[0]?.record).toMatchObject(evt.record!);
+});
+
 test('an option that was not set is absent, not null', () => {
   const got = decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 1, options: { nodelay: false } }]))!.cmds[0]!.options!;
   expect([got.sndbuf, got.nodelay, 'rcvbuf' in got]).toEqual([undefined, false, false]);

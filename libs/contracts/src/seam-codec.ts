@@ -21,6 +21,9 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
     for (const c of list.cmds as skbus.v1.SkCmd[]) {
       const v = c.view;
       if (v && ![v.sndTo, v.rcvGot, v.rcvRead, v.urgTo].every((n) => isOffset(n ?? 0))) return undefined;
+      const r = c.restore;
+      if (r && ![r.sndUna, r.sndMax, r.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
+      if (r && !((r.ageMs ?? 0) >= 0)) return undefined;
       if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
       if (c.options) (c as { options: unknown }).options = present(c.options);
     }

@@ -120,6 +120,55 @@ export interface SkView {
   noSpace?: boolean;
   /** Where the newest urgent byte ends (MSG_OOB), absent or 0: there was none. */
   urgTo?: number;
+  /** The number of the newest record that is here (SkRecord.seq), absent or 0: none. */
+  recordSeq?: number;
+}
+
+/**
+ * What a transport needs, besides the offsets, to go on with a connection after its process died: the two ISNs, what the
+ * handshake agreed on. Only the transport reads it; the socket layer keeps the newest one and hands it to a new transport
+ * with SkRestore. Repeated with every view until SkView.recordSeq confirms it.
+ */
+export interface SkRecord {
+  /** 1, 2, 3 … per socket; the newest wins. */
+  seq: number;
+  /** Empty: what it was about is over, forget it. */
+  data: Uint8Array;
+  /** It is about no socket (a half-open connection, a TIME-WAIT): kept by itself for so long. Never confirmed. */
+  keepMs?: Millis;
+  /** A half-open connection: whose. */
+  listener?: SkId;
+}
+
+/**
+ * Socket layer → a transport that was started anew: this socket was yours. Comes with all of its options and with its view, and
+ * is repeated until an event says `restored` or `unknown`. Operations go on from `opSeq`.
+ */
+export interface SkRestore {
+  /** The last operation whose end is known. */
+  opSeq: number;
+  /** The newest record, empty: it has no connection. */
+  record: Uint8Array;
+  /** The state as last heard of. */
+  state: number;
+  bind?: SkBind | null;
+  /** It listens. */
+  listen?: SkListen | null;
+  /** A child that was not accepted, or a half-open connection: its listener; absent or 0: none. */
+  listener?: SkId;
+  /** Sent stream: acknowledged by the peer, as last heard of; and the most that the transport ever had. */
+  sndUna: number;
+  sndMax: number;
+  sndbuf: number;
+  /** SHUT_RD + 1 | SHUT_WR + 1, of operations that have ended; and close(). */
+  shutdown: number;
+  closed: boolean;
+  /** Our FIN was acknowledged. */
+  finAcked: boolean;
+  urgAt?: number;
+  urgByte?: number;
+  /** How long ago a record that is kept by itself came. */
+  ageMs?: Millis;
 }
 
 /**
@@ -157,6 +206,9 @@ export interface SkCmd {
   view?: SkView | null;
   data?: SkData | null;
   query?: SkQuery | null;
+  restore?: SkRestore | null;
+  /** With `sk` 0: there is nothing (more) to restore. Until then a new transport must not deny what it does not know. */
+  restoreEnd?: boolean;
 }
 
 /** What the transport wants the socket layer to know. */
@@ -238,4 +290,7 @@ export interface SkEvt {
   dgram?: ProtoDgram | null;
   child?: ProtoChild | null;
   answer?: ProtoAnswer | null;
+  record?: SkRecord | null;
+  /** Answers SkRestore: it goes on. */
+  restored?: boolean;
 }
