@@ -32,7 +32,7 @@ export const reqskQueue = (sk: TcpSock): ReqskQueue => (sk.reqskQueue ??= new Re
 export const acceptQueueFull = (sk: TcpSock): boolean => sk.ackBacklog > sk.backlog;
 
 /** inet_csk_reqsk_queue_is_full() */
-export const reqskQueueFull = (sk: TcpSock): boolean => sk.reqCount >= sk.backlog;
+export const reqskQueueFull = (sk: TcpSock): boolean => sk.reqCount > sk.backlog;
 
 /** inet_csk_reqsk_queue_hash_add(): from now on the four-tuple leads to it, and its timer runs. */
 export function hashRequest(cx: TcpContext, req: RequestSock): void {

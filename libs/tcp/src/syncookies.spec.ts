@@ -33,9 +33,9 @@ describe('SYN cookies', () => {
   test('a flood fills the queue and no more; real clients get in, with all their options', () => {
     const t = server();
     flood(t, 5000);
-    expect(t.tcp.tcpInfo(SK)).toMatchObject({ synBacklog: 4 });
-    expect(t.env.mib.get('TcpExtTCPReqQFullDoCookies')).toBe(4996);
-    expect(t.env.mib.get('TcpExtSyncookiesSent')).toBe(4996);
+    expect(t.tcp.tcpInfo(SK)).toMatchObject({ synBacklog: 5 });
+    expect(t.env.mib.get('TcpExtTCPReqQFullDoCookies')).toBe(4995);
+    expect(t.env.mib.get('TcpExtSyncookiesSent')).toBe(4995);
     expect(client(t, 50_000, FULL)).toMatchObject({ mss: 1460, sackPermitted: true, wscale: expect.any(Number) });
     const [child] = children(t);
     expect(t.tcp.tcpInfo(child!)).toMatchObject({ timestamps: true, sack: true, sndWscale: 9, sndMss: 1448 });
@@ -53,7 +53,7 @@ describe('SYN cookies', () => {
       [200, 536],
     ] as const) {
       const t = server();
-      flood(t, 4);
+      flood(t, 5);
       const { wscale, sackPermitted } = client(t, 50_000, { mss, sackPermitted: true, wscale: 9 });
       expect({ wscale, sackPermitted }).toEqual({});
       expect(t.tcp.tcpInfo(children(t)[0]!)).toMatchObject({ sndMss: kept, sack: false, wscale: false });
@@ -62,7 +62,7 @@ describe('SYN cookies', () => {
 
   test('good for two minutes at most, and only after an overflow', () => {
     const t = server();
-    flood(t, 4);
+    flood(t, 5);
     client(t, 50_000, FULL, 50_000);
     expect(children(t)).toHaveLength(1);
     client(t, 50_001, FULL, 121_000);
@@ -77,7 +77,7 @@ describe('SYN cookies', () => {
 
   test('tcp_syncookies 0 drops, 2 always sends cookies', () => {
     const off = server({ sysctl: { tcpSyncookies: 0 } });
-    flood(off, 6);
+    flood(off, 7);
     expect(off.env.mib.get('TcpExtTCPReqQFullDrop')).toBe(2);
     expect(off.env.mib.get('TcpExtListenDrops')).toBe(2);
     const on = server({ sysctl: { tcpSyncookies: 2 } });

@@ -74,7 +74,7 @@ export const KNOWN: readonly KnownDeviation[] = [
     matches: (s, d) =>
       s.handshake.how === 'asked' &&
       oneMore(d.actual, d.expected)?.startsWith('S 0:0 ') === true &&
-      segments(s, d.epoch).some((x) => (x.flags & (TCP_ACK | TCP_RST)) === TCP_ACK && x.ack !== 1),
+      segments(s, d.epoch).some((x) => (x.flags & TCP_ACK) !== 0 && x.ack !== 1),
   },
   {
     why: 'of segments back to back, new data is acknowledged when the socket layer has it, duplicates are reported at once: the last ACK may be without the report',
