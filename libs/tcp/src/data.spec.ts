@@ -91,9 +91,16 @@ describe('sending', () => {
   });
 
   test("the peer's window limits, to the byte when more than a segment goes and nothing small is in flight", () => {
+    const t = established({ mss: 1000 }, 7500);
+    send(t, 0, 10_000);
+    expect(t.sent().reduce((n, s) => n + s.len, 0)).toBe(7500);
+    balanced(t);
+  });
+
+  test('but an skb holds no more than half of that window, and if that is one segment it goes whole or not at all', () => {
     const t = established({ mss: 1000 }, 2500);
     send(t, 0, 10_000);
-    expect(t.sent().reduce((n, s) => n + s.len, 0)).toBe(2500);
+    expect(t.sent().reduce((n, s) => n + s.len, 0)).toBe(2000);
     balanced(t);
   });
 

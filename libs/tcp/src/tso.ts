@@ -1,7 +1,7 @@
 import { CA_RECOVERY } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
-import { GSO_MAX_SIZE, GSO_PAYLOAD_MAX } from './sysctl.ts';
+import { GSO_MAX_SIZE, GSO_PAYLOAD_MAX, TCP_MSS_DEFAULT } from './sysctl.ts';
 
 /** tcp_max_tso_deferred_mss() */
 const MAX_DEFERRED_MSS = 3;
@@ -27,6 +27,16 @@ export function tsoSegs(cx: TcpContext, sk: TcpSock, mss: number): number {
   const halvings = Math.floor((Math.min(sk.rtt.minMs, 1e6) * 1000) / 2 ** tcpTsoRttLog);
   if (halvings < 32) bytes += Math.floor(GSO_MAX_SIZE / 2 ** halvings);
   return Math.min(Math.max(Math.floor(bytes / mss), least), most);
+}
+
+/**
+ * tcp_xmit_size_goal(): what one skb of the send queue holds at most: no more than half of the largest window that the peer
+ * has offered (tcp_bound_to_half_wnd).
+ */
+export function sizeGoal(sk: TcpSock, mss: number): number {
+  const half = sk.maxWindow > TCP_MSS_DEFAULT ? sk.maxWindow >>> 1 : sk.maxWindow;
+  const most = half > 0 ? Math.min(half, GSO_PAYLOAD_MAX) : GSO_PAYLOAD_MAX;
+  return Math.max(mss, most - (most % mss));
 }
 
 /**

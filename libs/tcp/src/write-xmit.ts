@@ -10,11 +10,10 @@ import { armProbe0 } from './probe0.ts';
 import { inCwndReduction } from './prr.ts';
 import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
-import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { Timer } from './timers.ts';
 import { scheduleLossProbe } from './tlp.ts';
 import { currentMss, transmit } from './transmit.ts';
-import { tsoSegs, tsoShouldDefer, type SendLimits } from './tso.ts';
+import { sizeGoal, tsoSegs, tsoShouldDefer, type SendLimits } from './tso.ts';
 import { inUrgentMode } from './urgent.ts';
 
 /** The call of tcp_write_xmit() being served: how it is to send, and what stopped it. */
@@ -109,7 +108,7 @@ function chooseLength(cx: TcpContext, sk: TcpSock, quota: number): number {
     return -1;
   }
   if (avail <= mss) return avail === mss || nagleOff || nagleTest(sk, fin) ? avail : -1;
-  const queued = Math.min(avail, GSO_PAYLOAD_MAX - (GSO_PAYLOAD_MAX % mss));
+  const queued = Math.min(avail, sizeGoal(sk, mss));
   if (!run.probe && tsoShouldDefer(cx, sk, queued, queued === avail, run.maxSegs, run)) return -1;
   if (inUrgentMode(sk)) return mss;
   const most = quota * mss;
