@@ -116,7 +116,7 @@ export interface SkView {
   haveChild: boolean;
   /** For a child: the application has accepted it (leaves the backlog). */
   accepted: boolean;
-  /** A writer found no room and waits for some (SOCK_NOSPACE). */
+  /** A writer waits: for room (SOCK_NOSPACE), or for the handshake (sk_write_pending). */
   noSpace?: boolean;
   /** Where the newest urgent byte ends (MSG_OOB), absent or 0: there was none. */
   urgTo?: number;

@@ -22,6 +22,7 @@ function sendFastOpen(
   const opening = startConnect(s, to, { data: all });
   if (!('attempt' in opening)) return opening;
   const sleeps = !s.nonblock && !(flags & MSG_DONTWAIT);
+  s.opened.writePending = sleeps;
   let rest: SysReply | Park | undefined;
   const plus = (r: SysReply): SysReply =>
     s.opened.sentWithSyn > 0 ? ok(s.opened.sentWithSyn + (r.errno === 0 ? r.result : 0)) : r;

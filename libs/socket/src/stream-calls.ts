@@ -207,6 +207,10 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
   const reply = s.wr.hasSend ? undefined : attempt(now);
   if (reply !== undefined) return reply;
   if (s.nonblock || flags & MSG_DONTWAIT) return stop(E.EAGAIN);
+  if (s.opening) {
+    s.opened.writePending = true;
+    s.touchView(true);
+  }
   return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop, sends: true };
 }
 

@@ -356,7 +356,7 @@ export class StreamSock extends Sock {
       haveChild: this.haveChild,
       accepted: this.accepted,
       urgTo: this.urgTo,
-      noSpace: this.snd.noSpace,
+      noSpace: this.snd.noSpace || (this.opening && this.opened.writePending),
     };
   }
 

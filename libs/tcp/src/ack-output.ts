@@ -178,6 +178,16 @@ export function flushDupAcks(cx: TcpContext, sk: TcpSock): void {
   sk.dupAcksOwed = 0;
 }
 
+/** What came is not confirmed yet. Before the first data it is the peer's SYN that an ACK is pending for. */
+const nothingToAck = (sk: TcpSock): boolean => !sk.ackPending || (sk.rcvAck <= sk.rcvWup && sk.rcvNxt > 1);
+
+/** The ACK of the SYN-ACK: data that is about to come will carry it (tcp_rcv_synsent_state_process). */
+export function delayHandshakeAck(cx: TcpContext, sk: TcpSock): void {
+  sk.ackPending = true;
+  enterQuickAck(sk, TCP_MAX_QUICKACKS);
+  armDelAck(cx, sk, cx.now + TCP_DELACK_MAX_MS);
+}
+
 /** tcp_delack_timer_handler(), and tcp_compressed_ack_kick(): both mean that an ACK has waited long enough. */
 export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_delack_timer');
@@ -190,7 +200,7 @@ export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
     flushCompressed(cx, sk);
     return;
   }
-  if (!sk.ackPending || sk.rcvAck === sk.rcvWup) return;
+  if (nothingToAck(sk)) return;
   if (inPingpong(cx, sk)) {
     // a reply was expected and did not come: this is no dialogue
     sk.pingpong = 0;
@@ -228,7 +238,7 @@ export function setQuickAck(cx: TcpContext, sk: TcpSock, value: number): void {
     return;
   }
   sk.pingpong = 0;
-  if (!sk.ackPending || sk.rcvAck <= sk.rcvWup) return;
+  if (nothingToAck(sk)) return;
   sk.ackPushed = Math.max(sk.ackPushed, 1);
   cleanupRbuf(cx, sk);
   if ((value & 1) === 0) enterPingpong(cx, sk);

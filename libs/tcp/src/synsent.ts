@@ -1,6 +1,7 @@
 import { NEVER, TCP_ESTABLISHED, TCP_SYN_RECV } from '@skbus/skb';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '@skbus/wire';
 import { tcpAck } from './ack.ts';
+import { delayHandshakeAck, inPingpong } from './ack-output.ts';
 import { reflectorFlags } from './accecn.ts';
 import { FLAG_SLOWPATH } from './ack-state.ts';
 import type { TcpContext } from './context.ts';
@@ -82,8 +83,9 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   env.trace('sk_state_change');
   viewChanged(cx, sk);
   if (rcvFastOpenSynAck(cx, sk, seg)) retransmitSynData(cx, sk);
-  else if (sk.accecn === undefined) sendAck(cx, sk);
-  else sendAck(cx, sk, reflectorFlags(sk.accecn.synRcv));
+  else if (sk.accecn !== undefined) sendAck(cx, sk, reflectorFlags(sk.accecn.synRcv));
+  else if (dataComes(cx, sk)) delayHandshakeAck(cx, sk);
+  else sendAck(cx, sk);
   if (seg.len > 0 || seg.fin) {
     seg.seq = 1;
     seg.flags &= ~TCP_SYN;
@@ -92,6 +94,10 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     env.consume(seg.skb);
   }
 }
+
+/** A write waits for the handshake already, or the program has said that it will speak first (TCP_DEFER_ACCEPT, TCP_QUICKACK 0). */
+const dataComes = (cx: TcpContext, sk: TcpSock): boolean =>
+  sk.writerWaits || (sk.reqskQueue?.deferAccept ?? 0) > 0 || inPingpong(cx, sk);
 
 /** Both sides called at once (RFC 9293 3.5, figure 7): answer the SYN, and wait for the ACK of ours. */
 function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
