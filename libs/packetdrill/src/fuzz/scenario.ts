@@ -92,7 +92,7 @@ class Peer {
   }
 
   step(): Step {
-    const gapUs = pick(this.rng, [0, 5, 5, 5, 5, 5, 5, 15, 15, 100, 300]) * 1000;
+    const gapUs = pick(this.rng, [0, 5, 5, 5, 5, 5, 5, 15, 15, 100, 350]) * 1000;
     this.clockMs += gapUs / 1000;
     if (this.synchronized && !this.closed && chance(this.rng, 30)) return this.call(gapUs);
     const make = pick(this.rng, this.synchronized ? SYNCHRONIZED : HANDSHAKE);
