@@ -127,6 +127,8 @@ export class SocketService implements OnModuleInit, Gateway {
       const who = this.publishers[from].hear(list.publisher, now);
       if (who === 'retired') return;
       if (who === 'new') this.layer.resync(from);
+      // Meant for the service that was here before: what it says of sockets is for who adopts them to ask.
+      if (list.to !== 0 && list.to !== this.kit.epoch) return;
       for (const evt of list.evts) {
         if (from === 'tcp') this.layer.onTcpEvent(evt, now);
         else this.layer.onUdpEvent(evt, now);

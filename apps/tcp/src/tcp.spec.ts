@@ -109,7 +109,7 @@ test('its initcalls', async () => {
   });
   expect(running.kit.ready).toBe(true);
   await settle();
-  expect(lists).toEqual([{ publisher: running.kit.epoch, evts: [] }]);
+  expect(lists).toEqual([{ publisher: running.kit.epoch, evts: [], to: 0 }]);
 });
 
 test('connect, data both ways, one list of events per batch', async () => {

@@ -109,7 +109,7 @@ test('its initcalls', async () => {
   expect(await initcall('udp_init')).toMatchObject({ errno: 0, printk: [expect.stringContaining('32768-60999')] });
   expect(running.kit.ready).toBe(true);
   await settle();
-  expect(lists).toEqual([{ publisher: running.kit.epoch, evts: [] }]);
+  expect(lists).toEqual([{ publisher: running.kit.epoch, evts: [], to: 0 }]);
   registerErrno = ERRNO.EEXIST;
   expect(await initcall('inet_add_protocol(&udp_protocol)')).toMatchObject({
     errno: ERRNO.EEXIST,

@@ -15,6 +15,11 @@ export class PublisherWatch {
   private retired = 0;
   private retiredUntilMs: Millis = 0;
 
+  /** Who counts now; 0: nobody was heard of yet. */
+  get publisher(): number {
+    return this.current;
+  }
+
   hear(publisher: number, now: Millis): Heard {
     if (publisher === this.current) return 'known';
     if (publisher === this.retired && now < this.retiredUntilMs) return 'retired';

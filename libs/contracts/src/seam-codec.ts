@@ -10,8 +10,9 @@ export function encodeCmds(publisher: number, cmds: readonly SkCmd[]): Uint8Arra
   return skbus.v1.SkCmdList.encode({ publisher, cmds } as unknown as skbus.v1.SkCmdList).finish();
 }
 
-export function encodeEvts(publisher: number, evts: readonly SkEvt[]): Uint8Array {
-  return skbus.v1.SkEvtList.encode({ publisher, evts } as unknown as skbus.v1.SkEvtList).finish();
+/** `to`: the publisher of the socket layer that is meant; 0: any. */
+export function encodeEvts(publisher: number, evts: readonly SkEvt[], to = 0): Uint8Array {
+  return skbus.v1.SkEvtList.encode({ publisher, evts, to } as unknown as skbus.v1.SkEvtList).finish();
 }
 
 /** `undefined`: no command list, or one with impossible offsets. */
@@ -25,6 +26,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
       if (r && ![r.sndUna, r.sndMax, r.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
       if (r && !((r.ageMs ?? 0) >= 0)) return undefined;
       if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
+      if (c.adopt && !isOffset(c.adopt.rcvRead ?? 0)) return undefined;
       if (c.options) (c as { options: unknown }).options = present(c.options);
     }
     return { publisher: list.publisher, cmds: list.cmds as unknown as SkCmd[] };
@@ -34,7 +36,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
 }
 
 /** `undefined`: no event list, or one with impossible offsets. */
-export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEvt[] } | undefined {
+export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEvt[]; to: number } | undefined {
   try {
     const list = skbus.v1.SkEvtList.decode(plainBytes(message));
     for (const e of list.evts as skbus.v1.SkEvt[]) {
@@ -42,8 +44,10 @@ export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEv
       if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt, v.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
       if (e.data && !isOffset(e.data.offset ?? 0)) return undefined;
       if (e.dgram && !isOffset(e.dgram.offset ?? 0)) return undefined;
+      if (e.sent && !isOffset(e.sent.offset ?? 0)) return undefined;
+      if (e.adopted && !isOffset(e.adopted.rcvFrom ?? 0)) return undefined;
     }
-    return { publisher: list.publisher, evts: list.evts as unknown as SkEvt[] };
+    return { publisher: list.publisher, evts: list.evts as unknown as SkEvt[], to: list.to };
   } catch {
     return undefined;
   }

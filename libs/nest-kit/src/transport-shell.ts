@@ -8,7 +8,7 @@ export interface TransportMachine extends LayerMachine {
   onCommand(cmd: SkCmd, now: Millis): void;
   onRouteReply(reply: RouteReply, now: Millis): void;
   onRouteFlush(now: Millis): void;
-  /** Another socket layer speaks: the programs behind all sockets are gone. */
+  /** Another socket layer speaks than before: it may adopt what the programs behind it own (SkAdopt). */
   onGatewayRestart?(now: Millis): void;
 }
 
@@ -119,6 +119,7 @@ export class TransportShell {
     const { kit, events } = this;
     this.events = [];
     this.eventBytes = 0;
-    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), encodeEvts(kit.epoch, events));
+    const list = encodeEvts(kit.epoch, events, this.gateway.publisher);
+    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), list);
   }
 }

@@ -72,11 +72,15 @@ export class SeamWire {
     if (evts.length === 0 && !empty) return;
     this.evts = [];
     const publisher = this.transport.epoch;
-    const list = this.codec ? survives(decodeEvts(encodeEvts(publisher, evts))).evts : evts;
+    const meant = this.gateway.publisher;
+    const { evts: list, to } = this.codec
+      ? survives(decodeEvts(encodeEvts(publisher, evts, meant)))
+      : { evts, to: meant };
     this.carry(this.socket, (now) => {
       const from = this.publisher.hear(publisher, now);
       if (from === 'retired') return;
       if (from === 'new') this.ends.transportRestarted(now);
+      if (to !== 0 && to !== this.socket.epoch) return;
       for (const e of list) this.ends.event(e, now);
     });
   }

@@ -15,6 +15,9 @@ import type { Millis } from './time.ts';
  *
  * TCP acknowledges to the peer only what the socket layer has confirmed (`SkView.rcvGot`); the socket layer frees sent
  * bytes only when the peer has acknowledged them (`ProtoView.sndUna`). So either side can be rebuilt from the other.
+ *
+ * When the socket layer is started anew, its sockets stay in the transport, silent, until the new one adopts them (`SkAdopt`) on
+ * behalf of the program they belong to (`SkCmd.owner`). What nobody adopts is reset after a while. See docs/adr/0009-gateway-death.md.
  */
 
 /** Socket ids are chosen by who makes the socket: the socket layer even ones, a transport (for children) odd ones. */
@@ -182,6 +185,20 @@ export interface SkQuery {
   name: number;
 }
 
+/**
+ * A socket layer that was started anew takes over a socket of the one before. Like a query it may be asked and answered twice;
+ * it waits while an operation runs. First come the bytes in flight (`SkEvt.sent`), then `SkEvt.adopted` with a view, then what
+ * was received and not read.
+ */
+export interface SkAdopt {
+  /** Who made the socket (`SkCmd.owner`); for anybody else there is no such socket. */
+  owner: number;
+  /** The program has all received bytes below. */
+  rcvRead: number;
+  /** Of a listener: announce its children that nobody has adopted (`SkEvt.child`). Asked when all other sockets are adopted. */
+  children?: boolean;
+}
+
 /** Written bytes [offset, offset + data.length). */
 export interface SkData {
   offset: number;
@@ -209,6 +226,9 @@ export interface SkCmd {
   restore?: SkRestore | null;
   /** With `sk` 0: there is nothing (more) to restore. Until then a new transport must not deny what it does not know. */
   restoreEnd?: boolean;
+  /** With the first operation: the program's number, which only it and those it trusts know. 0: the socket dies with the socket layer. */
+  owner?: number;
+  adopt?: SkAdopt | null;
 }
 
 /** What the transport wants the socket layer to know. */
@@ -277,6 +297,14 @@ export interface ProtoChild {
   savedSyn?: Uint8Array | null;
 }
 
+/** The answer to SkAdopt. */
+export interface ProtoAdopted {
+  /** It was closed; what is left needs nobody. */
+  orphan: boolean;
+  /** What follows of received bytes starts here. */
+  rcvFrom: number;
+}
+
 /** Transport → socket layer. */
 export interface SkEvt {
   sk: SkId;
@@ -293,4 +321,7 @@ export interface SkEvt {
   record?: SkRecord | null;
   /** Answers SkRestore: it goes on. */
   restored?: boolean;
+  adopted?: ProtoAdopted | null;
+  /** Bytes that the transport has and the peer has not acknowledged, for a socket layer that adopts the socket. */
+  sent?: SkData | null;
 }

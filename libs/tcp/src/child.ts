@@ -20,6 +20,8 @@ export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSo
   cx.socks.set(sk.id, sk);
   inheritOptions(sk, req.listener);
   sk.listener = req.listener;
+  sk.owner = req.listener.owner;
+  sk.detached = req.listener.detached;
   sk.savedSyn = req.savedSyn;
   sk.haveChild = false;
   sk.accepted = false;

@@ -47,13 +47,10 @@ export function close(cx: TcpContext, sk: TcpSock, abort: boolean, sndTo: number
   orphan(cx, sk);
 }
 
-/** The socket layer started anew, and with it went every program: what a kernel does when processes die. */
-export function closeAll(cx: TcpContext): void {
-  for (const sk of [...cx.socks.values()]) {
-    if (sk.gone) continue;
-    if (!sk.orphan) close(cx, sk, true, sk.sendQueue.end);
-    else if (sk.finAt > sk.sndTail) abortConnection(cx, sk); // the rest of its bytes is gone
-  }
+/** Its program is gone, and perhaps bytes with it: a reset, because a FIN would say that this was all. */
+export function abandon(cx: TcpContext, sk: TcpSock): void {
+  if (!sk.orphan) close(cx, sk, true, sk.sendQueue.end);
+  else if (sk.finAt > sk.sndTail) abortConnection(cx, sk);
 }
 
 /** tcp_close_state() and tcp_send_fin(): the state changes now, the FIN goes when flush() may send it. */
@@ -89,6 +86,7 @@ function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.orphan = true;
   cx.orphans++;
   sk.unconfirmed.clear();
+  sk.unread = undefined;
   sk.haveChild = true;
   sk.timers.stop(Timer.Seam);
   sk.timers.stop(Timer.Keepalive);

@@ -1,7 +1,9 @@
 import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkData, type SkView } from '@skbus/skb';
 import { ackSndCheck, cleanupRbuf } from './ack-output.ts';
+import { adopt, tellAdopter } from './adopt.ts';
 import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
+import { dropRead } from './unread.ts';
 import { Chrono, chronoStart, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { confirmFin } from './fin.ts';
@@ -26,6 +28,14 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
       return;
     }
     sk = createSock(cx, cmd.sk);
+    sk.owner = cmd.owner ?? 0;
+  }
+  if (cmd.adopt) {
+    const view = adopt(cx, sk, cmd.adopt);
+    if (view === undefined) return;
+    applyView(cx, sk, view);
+    tellAdopter(cx, sk);
+    return;
   }
   let news = false;
   if (cmd.view) news = applyView(cx, sk, cmd.view);
@@ -116,6 +126,7 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
     const copied = Math.min(read, sk.rcvAck);
     if (copied > sk.rcvRead) {
       sk.rcvRead = copied;
+      dropRead(sk);
       news = true;
       if (sk.urgent !== undefined && copied > sk.urgent.at) sk.urgent = undefined;
       rcvSpaceAdjust(cx, sk);
@@ -130,9 +141,10 @@ function confirm(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
   const dataEnd = sk.finRcvdAt >= 0 ? sk.finRcvdAt : sk.rcvNxt;
   const got = Math.min(1 + v.rcvGot, dataEnd);
   let news = false;
+  if (sk.regainTo > 0 && v.rcvGot >= sk.regainTo) sk.regainTo = 0;
   if (got > sk.rcvAck) {
     sk.rcvAck = got;
-    confirmData(cx, sk, got - 1);
+    confirmData(cx, sk, got - 1, v.rcvRead);
     ackSndCheck(cx, sk);
     if (sk.dupAcksOwed > 0) cx.touch(sk);
     news = true;
@@ -166,7 +178,7 @@ function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): 
 /** A sock that is gone answers its last words again. */
 function answerEnded(cx: TcpContext, cmd: SkCmd): boolean {
   const e = cx.ended.get(cmd.sk);
-  if (e === undefined) return false;
+  if (e === undefined || cmd.adopt) return false;
   if (cmd.opSeq > e.opSeq) {
     e.opSeq = cmd.opSeq;
     e.opErrno = 0;

@@ -1,5 +1,5 @@
 import { AckState } from './ack-state.ts';
-import { type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
+import { NEVER, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
 import { Ehash } from './demux.ts';
@@ -45,6 +45,8 @@ export class TcpContext {
   challengeSecond = -1;
   challengeCount = 0;
   private perturb: Uint32Array | undefined = undefined;
+  /** Until then a new socket layer may adopt what the one before it had; NEVER: there is nothing to adopt. */
+  adoptUntilMs: Millis = NEVER;
   /** Orphans: connections that go on without an owner. */
   orphans = 0;
   private lastChild: number;

@@ -25,6 +25,11 @@ export class SendQueue {
   /** All bytes below are here or gone (sndGot). */
   end = 0;
 
+  /** The bytes are here, not only their numbers. */
+  get readable(): boolean {
+    return !this.discarded;
+  }
+
   get length(): number {
     return this.end - this.start;
   }

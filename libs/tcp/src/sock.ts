@@ -86,6 +86,10 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndbuf: number;
 
   // ---- what the socket layer asked, and what it knows (seam.ts)
+  /** The program that it belongs to (SkCmd.owner); 0: it dies with the socket layer. */
+  owner = 0;
+  /** Its socket layer died, and no new one has adopted it yet: nobody is told anything. */
+  detached = false;
   opSeq = 0;
   opErrno = 0;
   /** The answer to opSeq is not there yet: a route is being asked. */
@@ -114,6 +118,10 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   viewRepeats = 0;
   sndLimit = 0;
   readonly unconfirmed = new UnconfirmedQueue();
+  /** Bytes that are confirmed and not read: a new socket layer needs them again. */
+  unread: SendQueue | undefined = undefined;
+  /** A socket layer that adopted it has yet to confirm the bytes below, though the one before it had; 0: it has. */
+  regainTo = 0;
   /** A writer sleeps until there is room. */
   writerWaits = false;
   /** How far the application has written. */

@@ -11,7 +11,7 @@ import {
   type SkEvt,
 } from '@skbus/skb';
 import { delAckTimer, flushAcks } from './ack-output.ts';
-import { closeAll } from './close.ts';
+import { abandonDetached, detachAll } from './adopt.ts';
 import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
 import { FastOpenKeys, parseFastOpenKeys } from './fastopen.ts';
@@ -88,10 +88,10 @@ export class TcpStack {
     this.cx.routes.flush();
   }
 
-  /** Another socket layer speaks: the programs behind all sockets are gone, and so are the connections. */
+  /** Another socket layer speaks than before: it adopts what it has programs for. */
   onGatewayRestart(now: Millis): void {
     this.cx.now = now;
-    closeAll(this.cx);
+    detachAll(this.cx);
   }
 
   /** Once after a batch: sends what became possible, ACKs that are due, and one view per sock that has news. */
@@ -118,6 +118,7 @@ export class TcpStack {
       else if (t instanceof RequestSock) requestTimer(cx, t);
       else if (t instanceof TimeWaitSock) timeWaitTimer(cx, t);
     }
+    if (cx.adoptUntilMs <= now) abandonDetached(cx);
     if (cx.routes.pollTimeout() <= now) cx.routes.handleTimeout(now);
   }
 
@@ -125,7 +126,7 @@ export class TcpStack {
    * call, and may be early. */
   pollTimeout(): Millis {
     const { cx } = this;
-    return Math.min(cx.timers.next(), cx.routes.pollTimeout());
+    return Math.min(cx.timers.next(), cx.routes.pollTimeout(), cx.adoptUntilMs);
   }
 
   /** For `ss`. */

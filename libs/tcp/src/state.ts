@@ -92,6 +92,7 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   cx.ehash.remove(sk);
   purgeOfo(cx, sk);
   sk.unconfirmed.clear();
+  sk.unread = undefined;
   emitLastView(cx, sk);
 }
 

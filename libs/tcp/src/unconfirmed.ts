@@ -22,12 +22,13 @@ export class UnconfirmedQueue {
     this.length++;
   }
 
-  /** Forgets what ends at `offset` or before. True when that was anything. */
-  confirm(offset: number): boolean {
+  /** Forgets what ends at `offset` or before, each piece by way of `keep`. True when that was anything. */
+  confirm(offset: number, keep: ((piece: ProtoData) => void) | undefined): boolean {
     const before = this.length;
     let p = this.first;
     while (p !== undefined && p.data.offset + p.data.data.length <= offset) {
       const { next } = p;
+      keep?.(p.data);
       // or a piece that grew old would keep all that came after it from being collected
       p.next = undefined;
       p = next;

@@ -11,6 +11,7 @@ import {
 import type { TcpContext } from './context.ts';
 import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
+import { keepUnread, unreadPieces } from './unread.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { Timer } from './timers.ts';
 
@@ -23,6 +24,11 @@ const VIEW_REPEATS = 3;
 const LAST_VIEW_REPEATS = 8;
 /** Least bytes the socket layer may be ahead of the peer's ACKs: the bus is a pipe of its own and must stay full. */
 const SNDBUF_MIN = 262_144;
+
+/** Speaks to the socket layer, if the sock has one. */
+const say = (cx: TcpContext, sk: TcpSock, evt: SkEvt): void => {
+  if (!sk.detached) cx.emit(evt);
+};
 
 /** The socket layer must hear of a change at the next flush. */
 export function viewChanged(cx: TcpContext, sk: TcpSock): void {
@@ -37,9 +43,9 @@ export function emitView(cx: TcpContext, sk: TcpSock): void {
   const view = makeView(cx, sk);
   armRepeats(cx, sk, view);
   if (!sk.haveChild && sk.listener !== undefined) {
-    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: makeChild(sk, sk.listener.id) });
+    say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: makeChild(sk, sk.listener.id) });
   } else {
-    cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
+    say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
   }
 }
 
@@ -51,7 +57,7 @@ export function emitLastView(cx: TcpContext, sk: TcpSock): void {
   sk.viewDirty = false;
   const view = makeView(cx, sk);
   cx.ended.add(sk.id, { opSeq: sk.opSeq, opErrno: sk.opErrno, view, saidMs: cx.now });
-  cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
+  say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
 }
 
 /** Only how far the socket layer's bytes got: the next ACK will say that too, so it may wait a little. */
@@ -70,13 +76,13 @@ export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint
   const evt: SkEvt = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: piece };
   // An urgent mark travels with the bytes, so that it cannot be read past unknown.
   if (sk.urgent !== undefined) evt.view = makeView(cx, sk);
-  cx.emit(evt);
+  say(cx, sk, evt);
   armSeam(cx, sk);
 }
 
-/** What the socket layer has confirmed is forgotten. */
-export function confirmData(cx: TcpContext, sk: TcpSock, offset: number): void {
-  if (!sk.unconfirmed.confirm(offset)) return;
+/** What the socket layer has confirmed need not be repeated; what the program has not read is kept all the same. */
+export function confirmData(cx: TcpContext, sk: TcpSock, offset: number, read: number): void {
+  if (!sk.unconfirmed.confirm(offset, sk.owner === 0 ? undefined : (piece) => keepUnread(sk, piece, read))) return;
   sk.seamTries = 0;
   rearmSeam(cx, sk);
 }
@@ -90,12 +96,21 @@ export function armSeam(cx: TcpContext, sk: TcpSock): void {
 export function seamTimer(cx: TcpContext, sk: TcpSock): void {
   const owed = awaitsAnswer(sk);
   sk.timers.stop(Timer.Seam);
+  if (sk.detached) return;
   if (!owed && sk.viewRepeats <= 0) return;
   if (sk.viewRepeats > 0) sk.viewRepeats--;
   sk.seamTries++;
-  for (const u of sk.unconfirmed) cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: u });
+  emitUnconfirmed(cx, sk);
   emitView(cx, sk);
   rearmSeam(cx, sk);
+}
+
+/** Says again what is not confirmed, and to a new socket layer what only the one before it had. */
+export function emitUnconfirmed(cx: TcpContext, sk: TcpSock): void {
+  if (sk.regainTo > 0 && sk.unread !== undefined) {
+    for (const u of unreadPieces(sk.unread)) cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: u });
+  }
+  for (const u of sk.unconfirmed) cx.emit({ sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), data: u });
 }
 
 /** The last operation that was run, and its result: every event carries them. */
@@ -103,7 +118,7 @@ export function seamTimer(cx: TcpContext, sk: TcpSock): void {
 export const opAck = (sk: TcpSock): number => (sk.opBusy ? sk.opSeq - 1 : sk.opSeq);
 export const opErrno = (sk: TcpSock): number => (sk.opBusy ? 0 : sk.opErrno);
 
-function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
+export function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
   const limit = Math.min(sk.sendQueue.start + sndSpace(sk), Math.max(sk.sndNxt - 1, 0) + notsentLowat(cx, sk));
   if (limit > sk.sndLimit) sk.sndLimit = limit;
   const finRcvd = sk.finRcvdAt >= 0;
@@ -147,7 +162,7 @@ const sndSpace = (sk: TcpSock): number =>
 
 function awaitsAnswer(sk: TcpSock): boolean {
   if (sk.orphan) return false;
-  return sk.unconfirmed.length > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild;
+  return sk.unconfirmed.length > 0 || sk.regainTo > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild;
 }
 
 function armRepeats(cx: TcpContext, sk: TcpSock, view: ProtoView): void {

@@ -1,5 +1,5 @@
 import { RouteCache } from '@skbus/dst';
-import { ERRNO, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
+import { ERRNO, NEVER, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import type { UdpSock } from './sock.ts';
 import { UDP_SYSCTL_DEFAULTS, type UdpSysctl } from './sysctl.ts';
 import { UdpTable } from './udp-table.ts';
@@ -26,6 +26,8 @@ export class UdpContext {
   now: Millis = 0;
   /** skbs that wait for a route. */
   waiting = 0;
+  /** Until then a new socket layer may adopt what the one before it had; NEVER: there is nothing to adopt. */
+  adoptUntilMs: Millis = NEVER;
   private dirty: UdpSock[] = [];
 
   constructor(env: LayerEnv, opts: UdpOptions) {
@@ -63,7 +65,7 @@ export class UdpContext {
     this.dirty = [];
     for (const sk of dirty) {
       sk.dirty = false;
-      if (!sk.closed) this.tell(sk);
+      if (!sk.closed && sk.held === undefined) this.tell(sk);
     }
   }
 

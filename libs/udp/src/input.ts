@@ -106,11 +106,9 @@ function queueRcv(cx: UdpContext, sk: UdpSock, skb: SkBuff, ip: Ipv4Repr, udp: U
   skb.pull(UDP_HLEN);
   // The kernel counts when recvmsg() takes it; for us it has left with this event.
   env.mib.inc('UdpInDatagrams');
-  cx.emit({
-    sk: sk.id,
-    ...opAnswer(sk),
-    dgram: { addr: ip.saddr, port: udp.sport, offset, charge, data: payload(skb), daddr: ip.daddr },
-  });
+  const dgram = { addr: ip.saddr, port: udp.sport, offset, charge, data: payload(skb), daddr: ip.daddr };
+  if (sk.held === undefined) cx.emit({ sk: sk.id, ...opAnswer(sk), dgram });
+  else sk.held.push(dgram);
   env.consume(skb);
 }
 

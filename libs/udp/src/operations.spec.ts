@@ -137,7 +137,7 @@ describe('other operations', () => {
   test('another gateway: all sockets are gone, their ports free', () => {
     const h = new Host();
     h.op(2, { bind: { addr: 0, port: 53 } });
-    h.udp.onGatewayRestart();
+    h.udp.onGatewayRestart(0);
     expect(h.udp.sockets()).toEqual([]);
     expect(h.op(4, { bind: { addr: 0, port: 53 } })).toBe(0);
   });

@@ -3,6 +3,7 @@ import {
   TCP_ESTABLISHED,
   type Ipv4Addr,
   type Millis,
+  type ProtoDgram,
   type ProtoView,
   type SkId,
   type SkOptions,
@@ -43,6 +44,10 @@ export class UdpSock {
   errShown = 0;
   dirty = false;
   closed = false;
+  /** The program that it belongs to (SkCmd.owner); 0: it dies with the socket layer. */
+  owner = 0;
+  /** What came while no socket layer had it; undefined: one has. */
+  held: ProtoDgram[] | undefined = undefined;
 
   // ---- addresses
   /** inet_num; 0: not bound. */
@@ -115,6 +120,13 @@ export class UdpSock {
       this.lost = 0;
     }
     if (now - this.passedMs >= LOST_AFTER_MS) this.lost = this.rcvOffset - this.rcvGot;
+  }
+
+  /** Its socket layer died, and what had been passed up with it. */
+  detach(): void {
+    this.rcvRead = this.rcvGot = this.rcvOffset;
+    this.lost = 0;
+    this.held ??= [];
   }
 
   applyOptions(o: SkOptions): void {

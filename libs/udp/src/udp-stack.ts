@@ -1,4 +1,5 @@
 import type { LayerEnv, Millis, RouteReply, SkBuff, SkCmd } from '@skbus/skb';
+import { abandonDetached, adopt, detachAll } from './adopt.ts';
 import { UdpContext, type UdpOptions } from './context.ts';
 import { EndedSocks } from './ended.ts';
 import { udpErr } from './icmp-err.ts';
@@ -37,6 +38,7 @@ export class UdpStack {
     cx.now = now;
     const sk = cx.socks.get(cmd.sk) ?? this.create(cmd);
     if (sk === undefined) return;
+    if (cmd.adopt) return adopt(cx, sk, cmd.adopt);
     if (cmd.view) sk.applyView(cmd.view, now);
     if (cmd.opSeq > sk.opSeq) {
       // One operation is outstanding at a time; a newer one before the old is done is repeated by the other side.
@@ -59,13 +61,11 @@ export class UdpStack {
     this.cx.routes.flush();
   }
 
-  /** The socket layer was started anew: the programs behind all sockets are gone. */
-  onGatewayRestart(): void {
-    const { cx } = this;
-    for (const sk of cx.socks.values()) sk.closed = true;
-    cx.socks.clear();
-    cx.table.clear();
+  /** Another socket layer speaks than before: it adopts what it has programs for. */
+  onGatewayRestart(now: Millis): void {
+    this.cx.now = now;
     this.ended.clear();
+    detachAll(this.cx);
   }
 
   /** Hands out the views that this batch made necessary. */
@@ -74,13 +74,14 @@ export class UdpStack {
     this.cx.flush();
   }
 
-  /** Only route queries have deadlines; changes after onCommand, onRouteReply and handleTimeout. */
+  /** Only route queries and what waits to be adopted have deadlines; changes after onCommand, onRouteReply and handleTimeout. */
   pollTimeout(): Millis {
-    return this.cx.routes.pollTimeout();
+    return Math.min(this.cx.routes.pollTimeout(), this.cx.adoptUntilMs);
   }
 
   handleTimeout(now: Millis): void {
     this.cx.now = now;
+    if (this.cx.adoptUntilMs <= now) abandonDetached(this.cx);
     this.cx.routes.handleTimeout(now);
   }
 
@@ -102,6 +103,7 @@ export class UdpStack {
       return undefined;
     }
     const sk = new UdpSock(cmd.sk, cx.sysctl);
+    sk.owner = cmd.owner ?? 0;
     cx.socks.set(sk.id, sk);
     return sk;
   }

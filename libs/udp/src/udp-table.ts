@@ -25,10 +25,6 @@ export class UdpTable {
     if (list.length === 0) this.ports.delete(sk.lport);
   }
 
-  clear(): void {
-    this.ports.clear();
-  }
-
   /** udp_lib_lport_inuse(): the sockets that keep `sk`, bound to `addr`, off this port. */
   conflicts(sk: UdpSock, addr: Ipv4Addr, port: number): UdpSock[] {
     const found: UdpSock[] = [];
