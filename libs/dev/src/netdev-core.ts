@@ -139,7 +139,19 @@ export class NetdevCore {
       this.env.drop(skb, 'DEV_READY');
       return;
     }
+    if (!applyMeta(skb, meta)) {
+      port.stats.rx.errors++;
+      this.env.drop(skb, 'SKB_BAD_GSO');
+      return;
+    }
+    const gate = this.env.wireRxGate;
+    if (gate === undefined) this.netifRx(port, skb);
+    else gate(skb, now, (s) => this.netifRx(port, s));
+  }
+
+  private netifRx(port: Port, skb: SkBuff): void {
     const { rx } = port.stats;
+    const { len } = skb;
     this.env.trace('eth_type_trans', skb);
     if (!ethTypeTrans(skb, port.dev.mac)) {
       rx.errors++;
@@ -147,13 +159,8 @@ export class NetdevCore {
       return;
     }
     rx.packets++;
-    rx.bytes += frame.length;
+    rx.bytes += len;
     if (skb.pktType === PACKET_MULTICAST) rx.multicast++;
-    if (!applyMeta(skb, meta)) {
-      rx.errors++;
-      this.env.drop(skb, 'SKB_BAD_GSO');
-      return;
-    }
     this.gro.receive(skb);
   }
 
@@ -203,7 +210,7 @@ export class NetdevCore {
       this.env.drop(skb, 'SKB_CSUM');
       return;
     }
-    this.devHardStartXmit(port, skb);
+    this.toDevice(port, skb, now);
   }
 
   private xmitSegments(port: Port, skb: SkBuff, now: Millis): void {
@@ -214,7 +221,14 @@ export class NetdevCore {
       return;
     }
     this.env.consume(skb);
-    for (const seg of segs) this.devHardStartXmit(port, seg);
+    for (const seg of segs) this.toDevice(port, seg, now);
+  }
+
+  /** The cable begins behind this; lo has none. */
+  private toDevice(port: Port, skb: SkBuff, now: Millis): void {
+    const gate = this.env.wireTxGate;
+    if (gate === undefined || port.driver === undefined) this.devHardStartXmit(port, skb);
+    else gate(skb, now, (s) => this.devHardStartXmit(port, s));
   }
 
   /** dev_hard_start_xmit() → ndo_start_xmit() */
@@ -289,14 +303,14 @@ export class NetdevCore {
   }
 }
 
-/** What the device said about the frame; false: it contradicts itself (virtio_net_hdr_to_skb fails). */
+/** What the device said about the frame, whose first byte is at `data`; false: it contradicts itself (virtio_net_hdr_to_skb fails). */
 function applyMeta(skb: SkBuff, meta: RxMeta): boolean {
   if (meta.csum !== 'none') skb.ipSummed = CHECKSUM_UNNECESSARY;
   if (meta.csum === 'partial') {
     const start = meta.csumStart ?? 0;
     const offset = meta.csumOffset ?? 0;
-    if (start < ETHERNET_HLEN || start + offset + 2 > skb.len + ETHERNET_HLEN) return false;
-    skb.csumStart = skb.macHeader + start;
+    if (start < ETHERNET_HLEN || start + offset + 2 > skb.len) return false;
+    skb.csumStart = skb.data + start;
     skb.csumOffset = offset;
   }
   const size = meta.gsoSize ?? 0;

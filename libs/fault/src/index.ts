@@ -1,3 +1,17 @@
 export * from './rule.ts';
+export * from './seams.ts';
 export * from './filter/filter.ts';
 export * from './netem/netem.ts';
+export { formatRuleError, quote, type RuleError } from './text/lexer.ts';
+export { isRuleId, parseRule, SERVICE_FAULTS, type ParsedRule } from './text/parse.ts';
+export { formatPlace, formatRule } from './text/format.ts';
+export { formatOp, parseOp } from './text/ops.ts';
+export { formatMillis, parseMillis } from './text/values.ts';
+export { activate, type RuleProblem } from './inject/active-rule.ts';
+export { actsOnTraffic, FaultInjector, type FaultPoint, type Passing, type RuleStatus } from './inject/injector.ts';
+export { DecisionLog, type FaultDecision } from './inject/decision.ts';
+export type { Held } from './inject/held.ts';
+export type { RuleCounters } from './inject/limit.ts';
+export type { FaultTools } from './inject/tools.ts';
+export { replayOf } from './inject/replay.ts';
+export { openGates } from './inject/gates.ts';

@@ -2,7 +2,10 @@ import type { Millis } from '@skbus/skb';
 
 /**
  * A fault rule: where, what of it, what happens to it, how often. Its text form is what people write and what is kept
- * (`at tcp rx match 'tcp.flags.syn == 1' drop first 2 seed 7`); rule-text.ts turns one into the other and back.
+ * (`at tcp rx match 'tcp.flags.syn == 1' drop first 2 seed 7`); text/ turns one into the other and back.
+ *
+ * The rules at a seam are a pipeline in the order they were added, like qdiscs one behind the other: each sees what those
+ * before it let through, and when. A rule that drops or holds ends the way of what it takes.
  */
 export interface FaultRule {
   /** Unique in a stack; chosen by who adds the rule, or made from a counter. */
@@ -16,12 +19,12 @@ export interface FaultRule {
   seed: number;
 }
 
-/** `rx`: what enters a layer. `tx`: what leaves it. */
+/** The direction of travel: `rx` from the cable to the program, `tx` the other way. */
 export type SeamDir = 'rx' | 'tx';
 
 /**
  * One place where something crosses into or out of a layer. `func` names it: a hand-over (`tcp_v4_rcv`, `ip_queue_xmit`), the socket
- * seam (`sk_cmd`, `sk_evt`), a control message by its verb (`ctl.neigh_update`, `ctl.route`), or a cable (`wire`).
+ * seam (`sk_cmd`, `sk_evt`), a control message by its verb (`ctl.neigh_update`, `ctl.route_query`), or the device (`wire`).
  */
 export interface Seam {
   layer: string;
@@ -29,11 +32,15 @@ export interface Seam {
   func: string;
 }
 
-/** Which seams a rule sits at; what is absent does not matter. */
+/**
+ * Which seams a rule sits at. Without `func`: where the layer receives from the side of the cable (rx), transmits towards
+ * it (tx), or both; so every packet crosses one such place per layer and direction. The seams on the layer's other side,
+ * and control messages, are named by `func`.
+ */
 export interface SeamPattern {
   layer: string;
   dir?: SeamDir;
-  /** Also a trace point of the layer: then the rule acts when that is passed. */
+  /** `ctl.*`: every control message. */
   func?: string;
 }
 
@@ -48,19 +55,40 @@ export type FaultAction =
   | { kind: 'set'; fields: Readonly<Record<string, string>>; csum: 'fix' | 'keep' }
   /** A breakpoint: stays until somebody steps or releases it. */
   | { kind: 'hold' }
+  /** What to do to which ordinals: what replayOf() makes of a log. */
+  | { kind: 'script'; steps: ReadonlyMap<number, readonly FaultOp[]> }
   /** Something a layer does wrong by itself, by name; what names there are, each layer says. */
   | { kind: 'layer'; name: string; args: readonly string[] }
   /** Something that happens to the process: kill, hang, slow, restart, cut. Done by who supervises it. */
   | { kind: 'service'; name: string; args: readonly string[] };
 
-/** All given limits must hold. Counting starts with what matches. */
+/** One thing done to one item: what an action comes to, with its dice thrown. */
+export type FaultOp =
+  | { op: 'drop'; reason: string }
+  | { op: 'send'; copies: readonly SendCopy[] }
+  | { op: 'truncate'; bytes: number }
+  | { op: 'set'; fields: Readonly<Record<string, string>>; csum: 'fix' | 'keep' }
+  | { op: 'hold' }
+  | { op: 'layer'; name: string; args: readonly string[] }
+  | { op: 'service'; name: string; args: readonly string[] };
+
+/** One of the packets that one becomes. */
+export interface SendCopy {
+  delayMs: Millis;
+  /** Bit to flip, counted from the first byte; absent: none. */
+  flip?: number;
+  /** Congestion experienced. */
+  ce?: boolean;
+}
+
+/** All given limits must hold. Counting starts with what matches, in its time, and is the first of its connection. */
 export interface FaultLimit {
-  /** Only the nth one (from 1). */
-  nth?: number;
+  /** Only these (from 1). */
+  nth?: readonly number[];
   first?: number;
   /** Every nth one. */
   every?: number;
-  /** 0..1 */
+  /** 0..1, thrown for what the counts let through. */
   probability?: number;
   /** Not before this long after the rule was set. */
   afterMs?: Millis;

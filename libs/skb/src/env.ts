@@ -43,12 +43,20 @@ export interface SkbOut {
   pass(to: HandOver, skb: SkBuff, instance: number): void;
 }
 
+/** Takes what would pass, and lets it go on, changed or later or not at all. */
+export type SkbGate = (skb: SkBuff, now: Millis, go: (skb: SkBuff, now: Millis) => void) => void;
+
 /** What an engine gets from outside (DESIGN 1.1): randomness, tracing, counters, the ledger, somewhere to hand skbs. */
 export class LayerEnv {
   readonly mib = new Mib();
   readonly ledger: Ledger;
   /** True while somebody listens to the trace; test it before building a detail object. */
   tracing = false;
+  /** Fault rules sit where skbs leave (libs/fault). Each gate is absent while none does, and then costs one comparison. */
+  outGate: ((to: HandOver, skb: SkBuff, instance: number) => void) | undefined = undefined;
+  /** The same between a device and its driver. */
+  wireRxGate: SkbGate | undefined = undefined;
+  wireTxGate: SkbGate | undefined = undefined;
   private sink: TraceSink | undefined = undefined;
   private lastId: number;
   readonly layer: string;
@@ -106,6 +114,12 @@ export class LayerEnv {
 
   /** Hands the skb on and gives up its ownership. */
   pass(to: HandOver, skb: SkBuff, instance = 0): void {
+    if (this.outGate === undefined) this.leave(to, skb, instance);
+    else this.outGate(to, skb, instance);
+  }
+
+  /** What a gate lets go leaves by this. */
+  leave(to: HandOver, skb: SkBuff, instance: number): void {
     this.ledger.passed++;
     this.out.pass(to, skb, instance);
   }

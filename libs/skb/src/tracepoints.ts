@@ -337,6 +337,8 @@ export const TRACEPOINTS = {
   net_dev_queue: { file: 'include/trace/events/net.h', sym: 'net_dev_queue' },
   net_dev_start_xmit: { file: 'include/trace/events/net.h', sym: 'net_dev_start_xmit' },
   net_dev_xmit: { file: 'include/trace/events/net.h', sym: 'net_dev_xmit' },
+  // what a fault rule did to an skb
+  fault_inject: { file: 'lib/fault-inject.c', sym: 'should_fail_ex' },
   // the end of every skb
   consume_skb: { file: 'net/core/skbuff.c', sym: 'consume_skb' },
   kfree_skb: { file: 'include/trace/events/skb.h', sym: 'sk_skb_reason_drop' },

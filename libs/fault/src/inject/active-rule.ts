@@ -1,0 +1,65 @@
+import type { Millis } from '@skbus/skb';
+import type { Filter, FilterError } from '../filter/filter.ts';
+import type { Netem } from '../netem/netem.ts';
+import type { FaultRule } from '../rule.ts';
+import { carriesSkbs } from '../seams.ts';
+import { LimitState, type RuleCounters } from './limit.ts';
+import type { FaultTools } from './tools.ts';
+
+/** A rule at work: compiled, with its memory. */
+export interface ActiveRule {
+  readonly rule: FaultRule;
+  /** Its place in the pipeline. */
+  readonly order: number;
+  /** Absent: everything matches. */
+  readonly filter: Filter | undefined;
+  readonly netem: Netem | undefined;
+  readonly limit: LimitState;
+  removed: boolean;
+}
+
+export interface RuleProblem {
+  /** Which part of the rule, and where in it. */
+  part: 'match' | 'netem' | 'rule';
+  column: number;
+  length: number;
+  message: string;
+}
+
+/** Compiles a rule, or says what is wrong with its filter, its netem or its fields. */
+export function activate(
+  tools: FaultTools,
+  rule: FaultRule,
+  at: { order: number; sinceMs: Millis; past?: RuleCounters | undefined },
+): { active?: ActiveRule; problem?: RuleProblem } {
+  let filter: Filter | undefined;
+  if (rule.match !== '') {
+    const f = tools.filter(rule.match);
+    if (f.error !== undefined) return { problem: problem('match', f.error) };
+    ({ filter } = f);
+  }
+  let netem: Netem | undefined;
+  const { action } = rule;
+  if (action.kind === 'netem') {
+    const n = tools.netem(action.spec, rule.seed);
+    if (n.error !== undefined) return { problem: problem('netem', n.error) };
+    ({ netem } = n);
+  }
+  if (action.kind === 'set') {
+    const wrong = tools.checkFields(action.fields);
+    if (wrong !== undefined) return { problem: { part: 'rule', column: 0, length: 1, message: wrong } };
+  }
+  if ((action.kind === 'set' || action.kind === 'truncate') && !carriesSkbs(rule.at)) {
+    const message = `${action.kind} changes packets, and there are none at ${rule.at.layer}.${rule.at.func ?? '*'}: drop, hold and netem work on messages`;
+    return { problem: { part: 'rule', column: 0, length: 1, message } };
+  }
+  const limit = new LimitState(rule.limit, rule.seed, at.sinceMs, at.past);
+  return { active: { rule, order: at.order, filter, netem, limit, removed: false } };
+}
+
+const problem = (part: 'match' | 'netem', e: FilterError): RuleProblem => ({
+  part,
+  column: e.column,
+  length: 'length' in e ? (e.length as number) : 1,
+  message: e.message,
+});

@@ -1,0 +1,33 @@
+import type { LayerEnv, Millis, SkbGate } from '@skbus/skb';
+import type { SeamDir } from '../rule.ts';
+import { leaves, SEAMS } from '../seams.ts';
+import type { FaultInjector, FaultPoint } from './injector.ts';
+
+/**
+ * Puts the injector where skbs leave the layer, and keeps it away from there while no rule says anything about it. `now`: the
+ * time of the batch that is open. What comes in, and messages, the shell offers itself.
+ */
+export function openGates(env: LayerEnv, injector: FaultInjector, now: () => Millis): void {
+  const rows = SEAMS[env.layer] ?? [];
+  const out = new Map(
+    rows.filter((r) => r.carries === 'skb' && r.func !== 'wire' && leaves(r)).map((r) => [r.func, injector.point(r.dir, r.func)]),
+  );
+  const outGate: NonNullable<LayerEnv['outGate']> = (to, skb, instance) => {
+    const p = out.get(to);
+    if (p?.rules === undefined) env.leave(to, skb, instance);
+    else injector.offer(p, { skb, go: (s) => env.leave(to, s!, instance) }, now());
+  };
+  const wire = (dir: SeamDir): FaultPoint | undefined =>
+    rows.some((r) => r.func === 'wire') ? injector.point(dir, 'wire', dir === 'rx') : undefined;
+  const wireGate = (p: FaultPoint): SkbGate | undefined =>
+    p.rules && ((skb, at, go) => injector.offer(p, { skb, go: (s, t) => go(s!, t) }, at));
+  const rx = wire('rx');
+  const tx = wire('tx');
+  const update = (): void => {
+    env.outGate = [...out.values()].some((p) => p.rules !== undefined) ? outGate : undefined;
+    env.wireRxGate = rx && wireGate(rx);
+    env.wireTxGate = tx && wireGate(tx);
+  };
+  injector.onRulesChanged = update;
+  update();
+}

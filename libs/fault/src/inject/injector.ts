@@ -1,0 +1,379 @@
+import { copySkb, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
+import type { FilterSubject } from '../filter/filter.ts';
+import type { NetemVerdict } from '../netem/netem.ts';
+import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
+import { seamRow, sitsAt } from '../seams.ts';
+import { formatOp } from '../text/ops.ts';
+import { activate, type ActiveRule, type RuleProblem } from './active-rule.ts';
+import { connectionOf } from './connection.ts';
+import { flipBit, markCe, ownBytes } from './corrupt.ts';
+import { DecisionLog } from './decision.ts';
+import { DelayQueue } from './delay-queue.ts';
+import { HeldItems } from './held.ts';
+import type { RuleCounters } from './limit.ts';
+import type { FaultTools } from './tools.ts';
+
+const LOG_MAX = 4096;
+
+/** One place where something passes. Whoever passes there looks at `rules` first: undefined costs nothing more. */
+export interface FaultPoint {
+  readonly seam: Seam;
+  readonly starts: FilterSubject['starts'];
+  /** Memory of what passes here belongs to somebody else: what waits takes its bytes along. */
+  readonly borrowed: boolean;
+  rules: readonly ActiveRule[] | undefined;
+}
+
+/** Something at a seam: a packet or a message, and how it goes on. */
+export interface Passing {
+  /** Absent: a message. */
+  skb?: SkBuff;
+  /** Its length where it is a message. */
+  bytes?: number;
+  sk?: { id: number; state: string };
+  /** A short text that shows it to a person who holds it. */
+  shown?: () => string;
+  /** Called for each copy that gets through, now or later; a message's without an skb. */
+  go(skb: SkBuff | undefined, now: Millis): void;
+}
+
+export interface RuleStatus extends RuleCounters {
+  rule: FaultRule;
+  order: number;
+  /** Waiting for their time, and held. */
+  waiting: number;
+  held: number;
+}
+
+interface Waiting {
+  active: ActiveRule;
+  resume: (now: Millis) => void;
+  isSkb: boolean;
+}
+
+/**
+ * Does to what passes a layer's seams what the rules say. Deterministic: what it does follows from the rules, their seeds, and
+ * the sequence of what passes. Driven like an engine: pollTimeout(), handleTimeout().
+ */
+export class FaultInjector {
+  readonly log: DecisionLog;
+  readonly held: HeldItems;
+  /** Called when rules came or went: which points have any is new. */
+  onRulesChanged: (() => void) | undefined = undefined;
+  private readonly env: LayerEnv;
+  private readonly tools: FaultTools;
+  private readonly points = new Map<string, FaultPoint>();
+  private rules: ActiveRule[] = [];
+  private readonly delayed = new DelayQueue<Waiting>();
+  private delayedSkbs = 0;
+
+  constructor(env: LayerEnv, tools: FaultTools, opts: { logMax?: number } = {}) {
+    this.env = env;
+    this.tools = tools;
+    this.log = new DecisionLog(opts.logMax ?? LOG_MAX);
+    this.held = new HeldItems();
+    env.ledger.addQueue(() => this.delayedSkbs + this.held.skbs);
+  }
+
+  /** A seam of this layer. */
+  point(dir: SeamDir, func: string, borrowed = false): FaultPoint {
+    const key = `${dir} ${func}`;
+    let p = this.points.get(key);
+    if (p === undefined) {
+      const seam = { layer: this.env.layer, dir, func };
+      p = { seam, starts: seamRow(seam.layer, dir, func)?.starts ?? 'none', borrowed, rules: undefined };
+      this.points.set(key, p);
+      this.place(p);
+    }
+    return p;
+  }
+
+  /** Adds a rule, or puts it in the place of the one with its id. What is wrong with it, if anything. */
+  set(
+    rule: FaultRule,
+    at: { order: number; sinceMs: Millis; past?: RuleCounters | undefined },
+    now: Millis,
+  ): RuleProblem | undefined {
+    const { active, problem } = activate(this.tools, rule, at);
+    if (active === undefined) return problem;
+    this.remove(rule.id, now);
+    this.rules.push(active);
+    this.rules.sort((a, b) => a.order - b.order || (a.rule.id < b.rule.id ? -1 : 1));
+    this.changed();
+    return undefined;
+  }
+
+  /** Takes a rule away. What it holds goes on; what it has delayed comes at its time. */
+  remove(id: string, now: Millis): boolean {
+    const active = this.rules.find((r) => r.rule.id === id);
+    if (active === undefined) return false;
+    active.removed = true;
+    this.rules = this.rules.filter((r) => r !== active);
+    this.changed();
+    this.release(id, now);
+    return true;
+  }
+
+  status(): RuleStatus[] {
+    const waiting = new Map<ActiveRule, number>();
+    for (const w of this.delayed.values()) waiting.set(w.active, (waiting.get(w.active) ?? 0) + 1);
+    return this.rules.map((r) => ({
+      rule: r.rule,
+      order: r.order,
+      matched: r.limit.matched,
+      counted: r.limit.counted,
+      hits: r.limit.hits,
+      waiting: waiting.get(r) ?? 0,
+      held: this.held.of(r.rule.id).length,
+    }));
+  }
+
+  /** Something passes a point that has rules. */
+  offer(point: FaultPoint, item: Passing, now: Millis): void {
+    // what is due comes first
+    if (this.delayed.nextAt <= now) this.handleTimeout(now);
+    this.proceed(point, item, item.skb, Number.NEGATIVE_INFINITY, '', now);
+  }
+
+  pollTimeout(): Millis {
+    return this.delayed.nextAt;
+  }
+
+  handleTimeout(now: Millis): void {
+    for (let w = this.delayed.shift(now); w !== undefined; w = this.delayed.shift(now)) {
+      if (w.isSkb) this.delayedSkbs--;
+      w.active.netem?.left();
+      w.resume(now);
+    }
+  }
+
+  /** Lets the oldest one go that the rule holds. */
+  step(id: string, now: Millis): boolean {
+    const one = this.held.shift(id);
+    if (one === undefined) return false;
+    one.resume(now);
+    return true;
+  }
+
+  /** Lets all go that the rule holds; the rule stays. How many. */
+  release(id: string, now: Millis): number {
+    let n = 0;
+    while (this.step(id, now)) n++;
+    return n;
+  }
+
+  /** Changes a packet that is held. A sentence: why not. */
+  edit(
+    serial: number,
+    fields: Readonly<Record<string, string>>,
+    csum: 'fix' | 'keep',
+    now: Millis,
+  ): string | undefined {
+    const h = this.held.get(serial);
+    if (h === undefined) return `nothing with the number ${serial} is held`;
+    if (h.skb === undefined) return 'a message has no header fields';
+    const wrong = this.tools.checkFields(fields);
+    if (wrong !== undefined) return wrong;
+    const starts = this.point(h.seam.dir, h.seam.func).starts;
+    if (!this.tools.setFields(h.skb, starts, fields, csum))
+      return `packet ${serial} has no ${Object.keys(fields).join(' or ')}`;
+    h.edited({ op: 'set', fields, csum }, now);
+    return undefined;
+  }
+
+  private place(p: FaultPoint): void {
+    const here = this.rules.filter((r) => sitsAt(r.rule.at, p.seam) && actsOnTraffic(r.rule));
+    p.rules = here.length > 0 ? here : undefined;
+  }
+
+  private changed(): void {
+    for (const p of this.points.values()) this.place(p);
+    this.onRulesChanged?.();
+  }
+
+  /** Through the rules behind `order` and `id`, then on its way. */
+  private proceed(
+    point: FaultPoint,
+    item: Passing,
+    skb: SkBuff | undefined,
+    order: number,
+    id: string,
+    now: Millis,
+  ): void {
+    for (const r of point.rules ?? NO_RULES) {
+      if (r.order < order || (r.order === order && r.rule.id <= id)) continue;
+      if (r.filter !== undefined && !r.filter.matches(subjectOf(point, item, skb))) continue;
+      if (!r.limit.take(now, () => connectionOf(subjectOf(point, item, skb)))) continue;
+      if (!this.act(point, item, skb, r, now)) return;
+    }
+    item.go(skb, now);
+  }
+
+  /** True: it goes on. */
+  private act(point: FaultPoint, item: Passing, skb: SkBuff | undefined, r: ActiveRule, now: Millis): boolean {
+    const ops = opsOf(r, skb?.len ?? item.bytes ?? 0, now);
+    if (ops.length > 0) r.limit.hits++;
+    const hit: Hit = { point, item, skb, r, ordinal: r.limit.matched };
+    for (const op of ops) if (!this.perform(op, hit, now)) return false;
+    return true;
+  }
+
+  private perform(op: FaultOp, hit: Hit, now: Millis): boolean {
+    const { point, skb } = hit;
+    this.note(op, hit, now);
+    switch (op.op) {
+      case 'drop':
+        if (skb !== undefined) this.env.drop(skb, op.reason as DropReason);
+        return false;
+      case 'truncate':
+        if (skb !== undefined && op.bytes < skb.len) skb.trim(op.bytes);
+        return true;
+      case 'set':
+        if (skb !== undefined) this.tools.setFields(skb, point.starts, op.fields, op.csum);
+        return true;
+      case 'send':
+        this.send(op.copies, hit, now);
+        return false;
+      case 'hold':
+        this.hold(hit, now);
+        return false;
+      default:
+        // Done by the layer, or by who supervises it: they hear of it by the log.
+        return true;
+    }
+  }
+
+  private send(copies: readonly SendCopy[], hit: Hit, now: Millis): void {
+    const { skb } = hit;
+    // All are made before the first one leaves: it is no longer ours then.
+    const skbs = copies.map((_, i) => (i === 0 || skb === undefined ? skb : this.clone(skb)));
+    for (const [i, c] of copies.entries()) this.sendOne(c, { ...hit, skb: skbs[i] }, now);
+  }
+
+  private sendOne(c: SendCopy, hit: Hit, now: Millis): void {
+    const { point, item, skb, r } = hit;
+    if (skb !== undefined && !this.mangle(skb, c)) {
+      r.netem?.left();
+      return;
+    }
+    const resume = (at: Millis): void => this.proceed(point, item, skb, r.order, r.rule.id, at);
+    if (c.delayMs <= 0) {
+      r.netem?.left();
+      resume(now);
+      return;
+    }
+    if (skb !== undefined) {
+      if (point.borrowed) ownBytes(skb);
+      this.delayedSkbs++;
+    }
+    this.delayed.push(now + c.delayMs, { active: r, resume, isSkb: skb !== undefined });
+  }
+
+  /** False: it did not survive it. */
+  private mangle(skb: SkBuff, c: SendCopy): boolean {
+    if (c.flip !== undefined && !flipBit(skb, c.flip)) {
+      this.env.drop(skb, 'SKB_CSUM');
+      return false;
+    }
+    // one that cannot be marked is lost
+    if (c.ce === true && !markCe(skb)) {
+      this.env.drop(skb, 'FAULT_INJECTED');
+      return false;
+    }
+    return true;
+  }
+
+  private hold(hit: Hit, now: Millis): void {
+    const { point, item, skb, r } = hit;
+    if (skb !== undefined && point.borrowed) ownBytes(skb);
+    const kept = this.held.add({
+      rule: r.rule.id,
+      seam: point.seam,
+      skb,
+      sinceMs: now,
+      shown: item.shown,
+      resume: (at) => {
+        this.note({ op: 'send', copies: [{ delayMs: at - now }] }, hit, at);
+        this.proceed(point, item, skb, r.order, r.rule.id, at);
+      },
+      edited: (op, at) => this.note(op, hit, at),
+    });
+    if (!kept && skb !== undefined) this.env.drop(skb, 'QDISC_DROP');
+  }
+
+  private clone(skb: SkBuff): SkBuff {
+    const c = copySkb(skb);
+    c.confirm = skb.confirm;
+    const { tstampMs } = skb;
+    this.env.adopt(c, tstampMs);
+    return c;
+  }
+
+  private note(op: FaultOp, { point, skb, r, ordinal }: Hit, now: Millis): void {
+    const { id: rule, seed } = r.rule;
+    this.log.add({ rule, seed, seam: point.seam, ordinal, skb: skb?.id ?? 0, atMs: now, op });
+    if (this.env.tracing) this.env.trace('fault_inject', skb, { rule, did: formatOp(op) });
+  }
+}
+
+/** One item that a rule acts on. */
+interface Hit {
+  point: FaultPoint;
+  item: Passing;
+  skb: SkBuff | undefined;
+  r: ActiveRule;
+  ordinal: number;
+}
+
+const NO_RULES: readonly ActiveRule[] = [];
+const NOTHING: readonly FaultOp[] = [];
+
+/** A fault of a layer or a service that is there for a time waits for nothing that passes. */
+export const actsOnTraffic = ({ action, at, match }: FaultRule): boolean =>
+  (action.kind !== 'layer' && action.kind !== 'service') ||
+  at.dir !== undefined ||
+  at.func !== undefined ||
+  match !== '';
+
+function subjectOf(point: FaultPoint, item: Passing, skb: SkBuff | undefined): FilterSubject {
+  const { seam, starts } = point;
+  return { seam, starts, ...(skb === undefined ? {} : { skb }), ...(item.sk === undefined ? {} : { sk: item.sk }) };
+}
+
+/** What the rule's action comes to for the one that its limit has just let through. */
+function opsOf(r: ActiveRule, bytes: number, now: Millis): readonly FaultOp[] {
+  const a = r.rule.action;
+  switch (a.kind) {
+    case 'netem':
+      return netemOps(r.netem!.enqueue(bytes, now), now, r);
+    case 'script':
+      return a.steps.get(r.limit.matched) ?? NOTHING;
+    case 'drop':
+      return [{ op: 'drop', reason: a.reason }];
+    case 'truncate':
+      return [{ op: 'truncate', bytes: a.bytes }];
+    case 'set':
+      return [{ op: 'set', fields: a.fields, csum: a.csum }];
+    case 'hold':
+      return [{ op: 'hold' }];
+    default:
+      return [{ op: a.kind, name: a.name, args: a.args }];
+  }
+}
+
+function netemOps(v: NetemVerdict, now: Millis, r: ActiveRule): readonly FaultOp[] {
+  if (v.overlimit) return [{ op: 'drop', reason: 'QDISC_DROP' }];
+  if (v.copies.length === 0) return [{ op: 'drop', reason: 'FAULT_INJECTED' }];
+  const copies = v.copies.map(({ atMs, ahead, corruptBit, markCe: ce }) => ({
+    delayMs: ahead ? 0 : Math.max(0, atMs - now),
+    ...(corruptBit >= 0 ? { flip: corruptBit } : {}),
+    ...(ce ? { ce } : {}),
+  }));
+  const [one] = copies;
+  if (copies.length === 1 && one!.delayMs === 0 && one!.flip === undefined && one!.ce !== true) {
+    // nothing happened to it
+    r.netem!.left();
+    return NOTHING;
+  }
+  return [{ op: 'send', copies }];
+}
