@@ -10,7 +10,9 @@ import type { FaultInjector, FaultPoint } from './injector.ts';
 export function openGates(env: LayerEnv, injector: FaultInjector, now: () => Millis): void {
   const rows = SEAMS[env.layer] ?? [];
   const out = new Map(
-    rows.filter((r) => r.carries === 'skb' && r.func !== 'wire' && leaves(r)).map((r) => [r.func, injector.point(r.dir, r.func)]),
+    rows
+      .filter((r) => r.carries === 'skb' && r.func !== 'wire' && leaves(r))
+      .map((r) => [r.func, injector.point(r.dir, r.func)]),
   );
   const outGate: NonNullable<LayerEnv['outGate']> = (to, skb, instance) => {
     const p = out.get(to);

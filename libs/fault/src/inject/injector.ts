@@ -229,7 +229,9 @@ export class FaultInjector {
         if (skb !== undefined && op.bytes < skb.len) skb.trim(op.bytes);
         return true;
       case 'set':
-        if (skb !== undefined) this.tools.setFields(skb, point.starts, op.fields, op.csum);
+        if (skb === undefined) return true;
+        if (point.borrowed) ownBytes(skb);
+        this.tools.setFields(skb, point.starts, op.fields, op.csum);
         return true;
       case 'send':
         this.send(op.copies, hit, now);
@@ -252,7 +254,9 @@ export class FaultInjector {
 
   private sendOne(c: SendCopy, hit: Hit, now: Millis): void {
     const { point, item, skb, r } = hit;
-    if (skb !== undefined && !this.mangle(skb, c)) {
+    const changes = c.flip !== undefined || c.ce === true;
+    if (skb !== undefined && point.borrowed && (changes || c.delayMs > 0)) ownBytes(skb);
+    if (skb !== undefined && changes && !this.mangle(skb, c)) {
       r.netem?.left();
       return;
     }
@@ -262,10 +266,7 @@ export class FaultInjector {
       resume(now);
       return;
     }
-    if (skb !== undefined) {
-      if (point.borrowed) ownBytes(skb);
-      this.delayedSkbs++;
-    }
+    if (skb !== undefined) this.delayedSkbs++;
     this.delayed.push(now + c.delayMs, { active: r, resume, isSkb: skb !== undefined });
   }
 
