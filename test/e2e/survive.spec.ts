@@ -6,7 +6,7 @@ const why = whyNoTap();
 const suite = why ? describe.skip : describe;
 const SIZE = 100_000_000;
 
-suite('killing a layer in the middle of a transfer only delays it', () => {
+suite('killing a layer, or the broker, in the middle of a transfer only delays it', () => {
   let stack: Stack;
   beforeAll(async () => {
     stack = await Stack.up('e2e-kill');
@@ -15,7 +15,7 @@ suite('killing a layer in the middle of a transfer only delays it', () => {
     await stack?.down();
   }, 30_000);
 
-  test.each(['ip', 'neigh', 'nic'])(
+  test.each(['ip', 'neigh', 'nic', 'nats'])(
     '%s, downloading and uploading',
     async (layer) => {
       const want = demoSha256(SIZE);

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 
 export interface TestBroker {
   url: string;
+  /** As if it had crashed. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -21,24 +23,29 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** A real nats-server with JetStream on a free loopback port and a store of its own, both gone after stop(). */
-export async function startBroker(): Promise<TestBroker> {
-  const port = await freePort();
-  const dir = mkdtempSync(join(tmpdir(), 'skbus-nats-'));
+/**
+ * A real nats-server with JetStream on a free loopback port and a store of its own, both gone after stop(); a store that is
+ * given stays.
+ */
+export async function startBroker(at: { port?: number; store?: string } = {}): Promise<TestBroker> {
+  const port = at.port ?? (await freePort());
+  const dir = at.store ?? mkdtempSync(join(tmpdir(), 'skbus-nats-'));
   const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   await ready(child);
+  const end = (sig: NodeJS.Signals): Promise<void> =>
+    new Promise((resolve) => {
+      child.once('exit', () => resolve());
+      child.kill(sig);
+    });
   return {
     url: `nats://127.0.0.1:${port}`,
-    stop: () =>
-      new Promise((resolve) => {
-        child.once('exit', () => {
-          rmSync(dir, { recursive: true, force: true });
-          resolve();
-        });
-        child.kill('SIGTERM');
-      }),
+    kill: () => end('SIGKILL'),
+    stop: async () => {
+      await end('SIGTERM');
+      if (at.store === undefined) rmSync(dir, { recursive: true, force: true });
+    },
   };
 }
 

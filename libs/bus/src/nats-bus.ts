@@ -1,7 +1,9 @@
 import { isDataSubject } from '@skbus/contracts';
-import { Kvm, type KV } from '@nats-io/kv';
+import { Kvm } from '@nats-io/kv';
 import { connect, errors, headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
+import { NatsKv } from './nats-kv.ts';
+import { Outage } from './outage.ts';
 
 export interface NatsBusOptions {
   url: string;
@@ -11,6 +13,14 @@ export interface NatsBusOptions {
   connectTimeoutMs?: number;
   onError?: (error: unknown) => void;
 }
+
+/**
+ * A broker that was killed is back within a tenth of a second, and what it carries cannot wait; one that stays away is not
+ * worth an attempt each moment.
+ */
+const RECONNECT_MS = 20;
+const RECONNECT_LATER_MS = 250;
+const SOON_MS = 3_000;
 
 const ERROR_HEADER = 'Nats-Service-Error';
 
@@ -22,9 +32,10 @@ export class NatsBus implements Bus {
   private readonly data: NatsConnection;
   private readonly control: NatsConnection;
   private readonly kvm: Kvm;
-  private readonly stores = new Map<string, Promise<KvStore>>();
+  private readonly stores = new Map<string, Promise<NatsKv>>();
   private readonly listeners: ((status: BusStatus) => void)[] = [];
   private readonly onError: (error: unknown) => void;
+  private readonly outage = new Outage();
 
   private constructor(data: NatsConnection, control: NatsConnection, onError: (error: unknown) => void) {
     this.data = data;
@@ -39,8 +50,6 @@ export class NatsBus implements Bus {
     const common = {
       servers: opts.url,
       maxReconnectAttempts: -1,
-      reconnectTimeWait: 100,
-      reconnectJitter: 50,
       waitOnFirstConnect: true,
       noEcho: true,
       // A broker that hangs is noticed in seconds, not in the default four minutes.
@@ -48,8 +57,8 @@ export class NatsBus implements Bus {
     };
     const deadline = opts.connectTimeoutMs;
     const both = Promise.all([
-      connect({ ...common, name: `${opts.name}.data` }),
-      connect({ ...common, name: `${opts.name}.ctl` }),
+      connect({ ...common, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data` }),
+      connect({ ...common, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
     ]);
     const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url));
     return new NatsBus(data, control, opts.onError ?? ((e) => console.error(e)));
@@ -85,8 +94,9 @@ export class NatsBus implements Bus {
   async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     let answer: Msg;
     try {
-      answer = await this.control.request(subject, data, { timeout: timeoutMs });
+      answer = await this.outage.orCut(() => this.control.request(subject, data, { timeout: timeoutMs }));
     } catch (e) {
+      if (e instanceof BusError) throw e;
       throw busError(e, subject, timeoutMs);
     }
     const failure = answer.headers?.get(ERROR_HEADER);
@@ -107,7 +117,9 @@ export class NatsBus implements Bus {
   kv(bucket: string): Promise<KvStore> {
     let store = this.stores.get(bucket);
     if (!store) {
-      store = this.kvm.create(bucket, { history: 1 }).then((kv) => new NatsKv(kv, this.onError));
+      store = this.outage
+        .retrying(() => this.kvm.create(bucket, { history: 1 }))
+        .then((kv) => new NatsKv(kv, this.outage, this.onError));
       // A broker that was just restarted may refuse once; the next caller tries again.
       store.catch(() => this.stores.delete(bucket));
       this.stores.set(bucket, store);
@@ -144,9 +156,14 @@ export class NatsBus implements Bus {
 
   private async watchStatus(): Promise<void> {
     for await (const s of this.control.status()) {
-      if (s.type === 'disconnect') this.tell('disconnected');
-      else if (s.type === 'reconnect') this.tell('connected');
-      else if (s.type === 'error') this.onError(s.error);
+      if (s.type === 'disconnect') {
+        this.outage.begin();
+        this.tell('disconnected');
+      } else if (s.type === 'reconnect') {
+        this.outage.end();
+        for (const store of this.stores.values()) store.then(resume, () => {});
+        this.tell('connected');
+      } else if (s.type === 'error') this.onError(s.error);
     }
   }
 
@@ -155,60 +172,7 @@ export class NatsBus implements Bus {
   }
 }
 
-class NatsKv implements KvStore {
-  private readonly kv: KV;
-  private readonly onError: (error: unknown) => void;
-
-  constructor(kv: KV, onError: (error: unknown) => void) {
-    this.kv = kv;
-    this.onError = onError;
-  }
-
-  async get(key: string): Promise<Uint8Array | undefined> {
-    const e = await this.kv.get(key);
-    return e && e.operation === 'PUT' ? e.value : undefined;
-  }
-
-  async put(key: string, value: Uint8Array): Promise<void> {
-    await this.kv.put(key, value);
-  }
-
-  async delete(key: string): Promise<void> {
-    await this.kv.delete(key);
-  }
-
-  async entries(): Promise<Map<string, Uint8Array>> {
-    const rows = new Map<string, Uint8Array>();
-    const keys: string[] = [];
-    for await (const k of await this.kv.keys()) keys.push(k);
-    await Promise.all(
-      keys.map(async (k) => {
-        const v = await this.get(k);
-        if (v) rows.set(k, v);
-      }),
-    );
-    return rows;
-  }
-
-  async watch(onChange: (key: string, value: Uint8Array | undefined) => void): Promise<Unsubscribe> {
-    let ready!: () => void;
-    const initial = new Promise<void>((r) => (ready = r));
-    const iter = await this.kv.watch();
-    void (async () => {
-      for await (const e of iter) {
-        try {
-          onChange(e.key, e.operation === 'PUT' ? e.value : undefined);
-        } catch (err) {
-          this.onError(err);
-        }
-        if (e.delta === 0) ready();
-      }
-    })();
-    if ((await this.kv.status()).values === 0) ready();
-    await initial;
-    return () => iter.stop();
-  }
-}
+const resume = (kv: NatsKv): void => kv.resume();
 
 function unsubscribe(sub: Subscription): void {
   if (!sub.isClosed()) sub.unsubscribe();
@@ -222,6 +186,18 @@ function busError(e: unknown, subject: string, timeoutMs: number): BusError {
     return new BusError('TIMEOUT', `no answer on ${subject} within ${timeoutMs} ms`, { cause: e });
   }
   return new BusError('CLOSED', `${subject}: ${e instanceof Error ? e.message : String(e)}`, { cause: e });
+}
+
+/** The client asks before each attempt, and also when it is only looking how long to wait. */
+function reconnectPause(): () => number {
+  let askedAt = 0;
+  let since = 0;
+  return () => {
+    const now = performance.now();
+    if (now - askedAt > SOON_MS) since = now;
+    askedAt = now;
+    return now - since < SOON_MS ? RECONNECT_MS : RECONNECT_LATER_MS;
+  };
 }
 
 async function orTimeout<T>(p: Promise<T>, ms: number, url: string): Promise<T> {

@@ -71,6 +71,8 @@ export class TransportShell {
     const { kit } = this;
     kit.bus.subscribe(subjects.skCmd(kit.netns, this.transport), (message) => this.onCommands(message));
     kit.bus.subscribe(subjects.all(kit.netns, 'rt_cache_flush'), () => kit.run((now) => machine.onRouteFlush(now)));
+    // A flush that was told while we were cut off from the bus is lost.
+    kit.bus.onStatus((s) => s === 'connected' && kit.run((now) => machine.onRouteFlush(now)));
     kit.addStats(() => ({ malformedCommandLists: this.malformed }));
   }
 
