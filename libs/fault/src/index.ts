@@ -15,3 +15,5 @@ export type { RuleCounters } from './inject/limit.ts';
 export type { FaultTools } from './inject/tools.ts';
 export { replayOf } from './inject/replay.ts';
 export { openGates } from './inject/gates.ts';
+export { completeField, FILTER_FIELDS, filterField } from './filter/fields.ts';
+export type { FieldType, FilterField, HeaderPlace } from './filter/field.ts';

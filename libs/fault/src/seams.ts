@@ -34,11 +34,11 @@ export const SEAMS: Readonly<Record<string, readonly SeamRow[]>> = {
     skb('wire', 'rx', 'eth', true),
     skb('wire', 'tx', 'eth', true),
     skb('ip_rcv', 'rx', 'ip'),
-    skb('arp_rcv', 'rx', 'none'),
+    skb('arp_rcv', 'rx', 'arp'),
     skb('dev_queue_xmit', 'tx', 'eth'),
   ],
   neigh: [
-    skb('arp_rcv', 'rx', 'none', true),
+    skb('arp_rcv', 'rx', 'arp', true),
     skb('dev_queue_xmit', 'tx', 'eth', true),
     skb('neigh_output', 'tx', 'ip'),
     skb('ipv4_link_failure', 'rx', 'ip'),

@@ -64,6 +64,25 @@ export function parseTcpOptions(b: Uint8Array, at: number, end: number): TcpOpti
   return o;
 }
 
+/** Where an option of this kind begins (its kind byte) in b[at, end), by the same rules; -1: there is none. */
+export function findTcpOption(b: Uint8Array, at: number, end: number, wanted: number): number {
+  let i = at;
+  while (i < end) {
+    const kind = b[i]!;
+    if (kind === TCPOPT_EOL) break;
+    if (kind === TCPOPT_NOP) {
+      i++;
+      continue;
+    }
+    if (i + 1 >= end) break;
+    const len = b[i + 1]!;
+    if (len < 2 || i + len > end) break;
+    if (kind === wanted) return i;
+    i += len;
+  }
+  return -1;
+}
+
 function readOption(o: TcpOptions, kind: number, b: Uint8Array, i: number, len: number): void {
   switch (kind) {
     case TCPOPT_MSS:
