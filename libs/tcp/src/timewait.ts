@@ -40,6 +40,9 @@ export class TimeWaitSock extends Conn implements BindOwner, TsRecent {
   }
 }
 
+/** A TIME-WAIT that is to last no longer than this counts as killed (inet_twsk_schedule). */
+const TW_KILLED_MS = 4000;
+
 /** tcp_time_wait(): the sock closes and leaves a smaller object behind. */
 export function timeWait(cx: TcpContext, sk: TcpSock, substate: number, timeoutMs: Millis): void {
   cx.env.trace('tcp_time_wait');
@@ -53,6 +56,7 @@ export function timeWait(cx: TcpContext, sk: TcpSock, substate: number, timeoutM
     cx.ehash.add(tw);
     cx.ports.add(tw);
     cx.twCount++;
+    cx.env.mib.inc(lasts <= TW_KILLED_MS ? 'TcpExtTWKilled' : 'TcpExtTW');
     reschedule(cx, tw, lasts);
   }
   sk.inTimeWait = true;
@@ -76,7 +80,6 @@ export function recycleTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
 
 /** tcp_tw_timer_handler() */
 export function timeWaitTimer(cx: TcpContext, tw: TimeWaitSock): void {
-  cx.env.mib.inc('TcpExtTW');
   killTimeWait(cx, tw);
 }
 
