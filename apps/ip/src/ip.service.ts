@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { neighUpdateFromPb, pb, subjects, type skbus } from '@skbus/contracts';
-import { IpStack, type PingRequest, type PingResult } from '@skbus/ip';
+import { IpStack, ipSysctlNames, parseIpSysctl, readIpSysctl, type PingRequest, type PingResult } from '@skbus/ip';
 import {
   HandOverTo,
   Initcall,
@@ -36,7 +36,6 @@ import {
 } from '@skbus/skb';
 import { type IpConfig, parseIpConfig } from './ip-config.ts';
 import { IpStore } from './ip-store.ts';
-import { parseSysctl, readSysctl, sysctlNames } from './ip-sysctl.ts';
 
 const REQUEST_MS = 2_000;
 const PING_TIMEOUT_MAX_MS = 60_000;
@@ -65,7 +64,7 @@ export class IpService implements OnModuleInit {
   async onModuleInit(): Promise<void> {
     this.store = await IpStore.open(this.kit.bus, this.kit.netns);
     for (const [name, value] of await this.store.loadSysctls()) {
-      const patch = parseSysctl(name, value);
+      const patch = parseIpSysctl(name, value);
       if (typeof patch !== 'string') this.ip.applySysctl(patch);
     }
     for (const r of await this.store.loadProtocols()) this.ip.inetAddProtocol(r.key, ...handlersOf(r));
@@ -200,11 +199,11 @@ export class IpService implements OnModuleInit {
     value: string,
   ): Promise<{ errno: number; message: string; values: Record<string, string> }> {
     const read = (names: string[]): Record<string, string> =>
-      Object.fromEntries(names.map((n) => [n, readSysctl(this.ip.sysctl, n) ?? '']));
-    if (name === '') return { errno: 0, message: '', values: read(sysctlNames()) };
-    if (!sysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
+      Object.fromEntries(names.map((n) => [n, readIpSysctl(this.ip.sysctl, n) ?? '']));
+    if (name === '') return { errno: 0, message: '', values: read(ipSysctlNames()) };
+    if (!ipSysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
     if (value !== '') {
-      const patch = parseSysctl(name, value);
+      const patch = parseIpSysctl(name, value);
       if (typeof patch === 'string') return { errno: ERRNO.EINVAL, message: patch, values: {} };
       this.kit.run(() => this.ip.applySysctl(patch));
       this.setMibConstants();

@@ -10,9 +10,15 @@ import {
 } from '@skbus/nest-kit';
 import { buckets } from '@skbus/contracts';
 import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
-import { availableCongestionControls, TcpStack, type TcpSockInfo } from '@skbus/tcp';
+import {
+  availableCongestionControls,
+  parseTcpSysctl,
+  readTcpSysctl,
+  TcpStack,
+  tcpSysctlNames,
+  type TcpSockInfo,
+} from '@skbus/tcp';
 import { loadSecret } from './tcp-secret.ts';
-import { parseSysctl, readSysctl, sysctlNames } from './tcp-sysctl.ts';
 
 /** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
 const PROBE_FLOOR_MS = 100;
@@ -81,11 +87,11 @@ export class TcpService implements OnModuleInit {
     value: string,
   ): Promise<{ errno: number; message: string; values: Record<string, string> }> {
     const read = (names: string[]): Record<string, string> =>
-      Object.fromEntries(names.map((n) => [n, readSysctl(this.engine.sysctl, n) ?? '']));
-    if (name === '') return { errno: 0, message: '', values: read(sysctlNames()) };
-    if (!sysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
+      Object.fromEntries(names.map((n) => [n, readTcpSysctl(this.engine.sysctl, n) ?? '']));
+    if (name === '') return { errno: 0, message: '', values: read(tcpSysctlNames()) };
+    if (!tcpSysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
     if (value !== '') {
-      const change = parseSysctl(name, value);
+      const change = parseTcpSysctl(name, value);
       if (typeof change === 'string') return { errno: ERRNO.EINVAL, message: change, values: {} };
       this.engine.setSysctl(change);
       const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
@@ -104,7 +110,7 @@ export class TcpService implements OnModuleInit {
   private async loadSysctls(): Promise<void> {
     const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
     for (const [name, value] of await kv.entries()) {
-      const change = parseSysctl(name, new TextDecoder().decode(value));
+      const change = parseTcpSysctl(name, new TextDecoder().decode(value));
       if (typeof change !== 'string') this.engine.setSysctl(change);
     }
   }

@@ -1,20 +1,14 @@
 import { Net, type Host } from '@skbus/sim';
-import type { IpSysctl } from '@skbus/ip';
-import type { TcpStack, TcpSysctl } from '@skbus/tcp';
+import { ipSysctlNames, parseIpSysctl } from '@skbus/ip';
+import { parseTcpSysctl, type TcpStack, tcpSysctlNames } from '@skbus/tcp';
 import type { Micros, Sniffed, SysCalls, SysTicket, Target, TargetOptions } from '../target.ts';
 import { EngineSys } from './engine-sys.ts';
 import { ipRoute } from './ip-route.ts';
 import { ScriptWire } from './script-wire.ts';
-import { camelName, sysctlValue } from './sysctl-value.ts';
 
-/** Names that are not simply the kernel's in camel case. */
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  'net.ipv4.route.min_pmtu': 'ipRtMinPmtu',
-};
-
-/** How Linux forms TSO packets, what it caches and how it paces: not seen in the segments of this stack. */
+/** What Linux caches, and how much memory and which queues it uses: not seen in the segments of this stack. */
 const WITHOUT_EFFECT =
-  /^net\.ipv4\.(?:tcp_(?:fack|no_metrics_save|min_tso_segs|tso_rtt_log|tso_win_divisor|pacing_\w+_ratio|mem|early_demux|limit_output_bytes)|conf\.\w+\.forwarding)$/;
+  /^net\.ipv4\.(?:tcp_(?:fack|no_metrics_save|mem|early_demux|limit_output_bytes)|conf\.\w+\.forwarding)$/;
 
 interface Machine {
   net: Net;
@@ -88,16 +82,15 @@ export class EngineTarget implements Target {
 
   sysctl(name: string, value: string): Promise<void> {
     const { host } = this.open_;
-    const key = OTHER_NAMES[name] ?? camelName(name);
-    const tcp = host.tcp.sysctl as Readonly<Record<string, unknown>>;
-    const ip = host.ip.sysctl as unknown as Record<string, unknown>;
-    const of = [tcp, ip].find((s) => Object.hasOwn(s, key));
-    if (of === undefined && WITHOUT_EFFECT.test(name)) return Promise.resolve();
-    if (of === undefined) return Promise.reject(new Error(`the engine target has no sysctl ${name}`));
-    const v = sysctlValue(of[key], value);
-    if (v === undefined) return Promise.reject(new Error(`${name}: '${value}' is no value for it`));
-    if (of === tcp) host.tcp.setSysctl({ [key]: v } as Partial<TcpSysctl>);
-    else Object.assign(host.ip.sysctl, { [key]: v } as Partial<IpSysctl>);
+    const ofAll = name.replace(/^(net\.ipv4\.conf)\.(?:default|tun0|\*)\./, '$1.all.');
+    const tcp = tcpSysctlNames().includes(name) ? parseTcpSysctl(name, value) : undefined;
+    const ip = ipSysctlNames().includes(ofAll) ? parseIpSysctl(ofAll, value) : undefined;
+    const wrong = [tcp, ip].find((change) => typeof change === 'string');
+    if (wrong !== undefined) return Promise.reject(new Error(wrong));
+    if (tcp === undefined && ip === undefined && !WITHOUT_EFFECT.test(name))
+      return Promise.reject(new Error(`the engine target has no sysctl ${name}`));
+    if (typeof tcp === 'object') host.tcp.setSysctl(tcp);
+    if (typeof ip === 'object') host.ip.applySysctl(ip);
     return Promise.resolve();
   }
 

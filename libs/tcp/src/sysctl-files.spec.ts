@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { TCP_SYSCTL_DEFAULTS } from '@skbus/tcp';
-import { parseSysctl, readSysctl, sysctlKeys, sysctlNames } from './tcp-sysctl.ts';
+import { parseTcpSysctl, readTcpSysctl, sysctlKeys, tcpSysctlNames } from './sysctl-files.ts';
+import { TCP_SYSCTL_DEFAULTS } from './sysctl.ts';
 
 describe('sysctls of tcp', () => {
   test('every switch of the engine has its name', () => {
@@ -8,11 +8,11 @@ describe('sysctls of tcp', () => {
   });
 
   test('what can be read can be written', () => {
-    for (const name of sysctlNames()) {
-      const text = readSysctl(TCP_SYSCTL_DEFAULTS, name)!;
-      const change = parseSysctl(name, text);
+    for (const name of tcpSysctlNames()) {
+      const text = readTcpSysctl(TCP_SYSCTL_DEFAULTS, name)!;
+      const change = parseTcpSysctl(name, text);
       if (name.endsWith('available_congestion_control')) expect(change).toMatch(/only be read/);
-      else expect(readSysctl({ ...TCP_SYSCTL_DEFAULTS, ...(change as object) }, name)).toBe(text);
+      else expect(readTcpSysctl({ ...TCP_SYSCTL_DEFAULTS, ...(change as object) }, name)).toBe(text);
     }
   });
 
@@ -32,7 +32,7 @@ describe('sysctls of tcp', () => {
     ],
     ['net.ipv4.tcp_congestion_control', 'reno', { tcpCongestionControl: 'reno' }],
   ])('%s = %s', (name, text, change) => {
-    expect(parseSysctl(name, text)).toEqual(change);
+    expect(parseTcpSysctl(name, text)).toEqual(change);
   });
 
   test.each([
@@ -45,6 +45,6 @@ describe('sysctls of tcp', () => {
     ['net.ipv4.tcp_fastopen_key', 'secret', /not one or two keys/],
     ['net.ipv4.tcp_nonsense', '1', /no such key/],
   ])('%s = %s is refused', (name, text, why) => {
-    expect(parseSysctl(name, text)).toMatch(why);
+    expect(parseTcpSysctl(name, text)).toMatch(why);
   });
 });

@@ -1,4 +1,4 @@
-import type { IpSysctl } from '@skbus/ip';
+import type { IpSysctl } from './sysctl.ts';
 
 interface Row {
   key: keyof IpSysctl;
@@ -34,17 +34,17 @@ const ROWS: Readonly<Record<string, Row>> = {
   'net.ipv4.conf.all.drop_unicast_in_l2_multicast': flag('dropUnicastInL2Multicast'),
 };
 
-export const sysctlNames = (): string[] => Object.keys(ROWS);
+export const ipSysctlNames = (): string[] => Object.keys(ROWS);
 
 /** The value as the kernel's file shows it; `undefined`: no such name. */
-export function readSysctl(s: IpSysctl, name: string): string | undefined {
+export function readIpSysctl(s: IpSysctl, name: string): string | undefined {
   const row = ROWS[name];
   if (row === undefined) return undefined;
   return String(Number(s[row.key]) / (row.unit ?? 1));
 }
 
 /** The change a text makes; a string: why it makes none. */
-export function parseSysctl(name: string, text: string): Partial<IpSysctl> | string {
+export function parseIpSysctl(name: string, text: string): Partial<IpSysctl> | string {
   const row = ROWS[name];
   if (row === undefined) return `no such key: ${name}`;
   const n = /^\d{1,10}$/.test(text.trim()) ? Number(text) : Number.NaN;

@@ -1,4 +1,6 @@
-import { availableCongestionControls, parseFastOpenKeys, type TcpSysctl } from '@skbus/tcp';
+import { availableCongestionControls } from './cong/registry.ts';
+import { parseFastOpenKeys } from './fastopen.ts';
+import type { TcpSysctl } from './sysctl.ts';
 
 interface Row {
   key: keyof TcpSysctl;
@@ -119,10 +121,10 @@ const AVAILABLE = 'net.ipv4.tcp_available_congestion_control';
 /** What of the engine's switches has a name here. */
 export const sysctlKeys = (): string[] => Object.values(ROWS).map((r) => r.key);
 
-export const sysctlNames = (): string[] => [...Object.keys(ROWS), AVAILABLE].toSorted();
+export const tcpSysctlNames = (): string[] => [...Object.keys(ROWS), AVAILABLE].toSorted();
 
 /** The value as the kernel's file shows it; `undefined`: no such name. */
-export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undefined {
+export function readTcpSysctl(s: Readonly<TcpSysctl>, name: string): string | undefined {
   if (name === AVAILABLE) return availableCongestionControls().join(' ');
   const row = ROWS[name];
   if (row === undefined) return undefined;
@@ -134,7 +136,7 @@ export function readSysctl(s: Readonly<TcpSysctl>, name: string): string | undef
 }
 
 /** The change a text makes; a string: why it makes none. */
-export function parseSysctl(name: string, text: string): Partial<TcpSysctl> | string {
+export function parseTcpSysctl(name: string, text: string): Partial<TcpSysctl> | string {
   if (name === AVAILABLE) return `${name}: can only be read`;
   const row = ROWS[name];
   if (row === undefined) return `no such key: ${name}`;
