@@ -5,8 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { BareBroker } from './lib/broker.mjs';
-import { allowedCpus, Cleanup } from './lib/children.mjs';
+import { allowedCpus } from './lib/children.mjs';
 import { KernelPath } from './lib/kernel.mjs';
+import { runProgram, UsageError } from './lib/program.mjs';
 import { asJson, asText } from './lib/report.mjs';
 import { Stack } from './lib/stack.mjs';
 import { Samples } from './lib/stats.mjs';
@@ -23,8 +24,6 @@ const USAGE = `npm run bench -- [tcp|path] [--rounds N] [--quick] [--only LIST] 
   --json FILE   also write the result as JSON; - is standard output
 `;
 const STACK_PARTS = ['kernel', 'broker', 'stack'];
-
-class UsageError extends Error {}
 
 function options() {
   /** @type {{ rounds?: string, quick?: boolean, only?: string, json?: string, help?: boolean }} */
@@ -62,7 +61,7 @@ const say = (line) => void process.stderr.write(`${line}\n`);
 
 /**
  * What can be measured here: each part with its own way to run one round.
- * @param {{ only: string[], ms: number }} opts @param {Samples} samples @param {Cleanup} cleanup
+ * @param {{ only: string[], ms: number }} opts @param {Samples} samples @param {import('./lib/children.mjs').Cleanup} cleanup
  * @returns {Promise<{ name: string, round: () => Promise<void> }[]>}
  */
 async function prepare({ only, ms }, samples, cleanup) {
@@ -92,7 +91,7 @@ async function prepare({ only, ms }, samples, cleanup) {
   return parts;
 }
 
-/** @param {ReturnType<typeof options>} opts @param {Cleanup} cleanup */
+/** @param {ReturnType<typeof options>} opts @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function main(opts, cleanup) {
   const samples = new Samples();
   const parts = opts.tcp ? tcpParts(opts, samples) : await prepare(opts, samples, cleanup);
@@ -133,21 +132,4 @@ async function main(opts, cleanup) {
   if (failures.length > 0) process.exitCode = 1;
 }
 
-const cleanup = new Cleanup();
-for (const [signal, code] of /** @type {const} */ ([
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-])) {
-  process.on(signal, () => void cleanup.run().then(() => process.exit(code)));
-}
-try {
-  const opts = options();
-  if (opts.help) process.stdout.write(USAGE);
-  else await main(opts, cleanup);
-} catch (e) {
-  const usage = e instanceof UsageError;
-  process.stderr.write(`bench: ${e instanceof Error ? e.message : String(e)}\n${usage ? `\n${USAGE}` : ''}`);
-  process.exitCode = usage ? 2 : 1;
-} finally {
-  await cleanup.run();
-}
+await runProgram({ usage: USAGE, options, main });

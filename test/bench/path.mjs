@@ -9,8 +9,9 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Cleanup, run, start } from './lib/children.mjs';
+import { run, start } from './lib/children.mjs';
 import { program } from './lib/measure.mjs';
+import { runProgram } from './lib/program.mjs';
 import { freePort, skbus } from './lib/stack.mjs';
 import { Samples } from './lib/stats.mjs';
 
@@ -65,7 +66,7 @@ const inside = (/** @type {string} */ ns, /** @type {string[]} */ ...argv) => ['
 
 const ALLOWED = 'net.ipv4.tcp_allowed_congestion_control';
 
-/** A namespace may only choose CUBIC where the machine allows it to all; that is put back as it was. @param {Cleanup} cleanup */
+/** A namespace may only choose CUBIC where the machine allows it to all; that is put back as it was. @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function allowCubic(cleanup) {
   const before = (await run(['sysctl', '-n', ALLOWED])).trim();
   if (before.split(' ').includes('cubic')) return;
@@ -73,7 +74,7 @@ async function allowCubic(cleanup) {
   cleanup.add(() => run(['sysctl', '-q', `${ALLOWED}=${before}`]));
 }
 
-/** Namespaces, the router between them, the running stack and the Linux server. @param {Cleanup} cleanup */
+/** Namespaces, the router between them, the running stack and the Linux server. @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function lab(cleanup) {
   await allowCubic(cleanup);
   cleanup.add(() => skbus(['down', '--stack', STACK], 20_000));
@@ -98,7 +99,7 @@ async function lab(cleanup) {
   await start(inside(SERVER, process.execPath, program('pages')), /ready/, cleanup);
 }
 
-/** @param {Path} path @param {number} seed @param {ReturnType<typeof options>} o @param {Cleanup} cleanup */
+/** @param {Path} path @param {number} seed @param {ReturnType<typeof options>} o @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function cable(path, seed, o, cleanup) {
   const bdp = (o.bitsPerSecond / 8e3) * Math.max(path.rttMs, 20);
   const relay = await start(
@@ -190,7 +191,7 @@ function asText(table) {
   return lines.join('\n');
 }
 
-/** @param {ReturnType<typeof options>} o @param {Cleanup} cleanup */
+/** @param {ReturnType<typeof options>} o @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function main(o, cleanup) {
   await lab(cleanup);
   const samples = new Samples();
@@ -224,20 +225,4 @@ async function main(o, cleanup) {
   process.stdout.write(o.json ? `${JSON.stringify(table, undefined, 2)}\n` : `${asText(table)}\n`);
 }
 
-const cleanup = new Cleanup();
-for (const [signal, code] of /** @type {const} */ ([
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-])) {
-  process.on(signal, () => void cleanup.run().then(() => process.exit(code)));
-}
-try {
-  const o = options();
-  if (o.help) process.stdout.write(USAGE);
-  else await main(o, cleanup);
-} catch (e) {
-  process.stderr.write(`bench: ${e instanceof Error ? e.message : String(e)}\n`);
-  process.exitCode = 1;
-} finally {
-  await cleanup.run();
-}
+await runProgram({ usage: USAGE, options, main });
