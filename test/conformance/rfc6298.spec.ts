@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { RttEstimator } from '../../libs/tcp/src/rtt.ts';
-import { dataSent, established, Scripted, SK, THEM, write } from './peer.ts';
+import { calling, dataSent, established, Scripted, SK, THEM, write } from './peer.ts';
 
 const info = (t: Scripted): NonNullable<ReturnType<Scripted['tcp']['tcpInfo']>> => t.tcp.tcpInfo(SK)!;
 
@@ -39,9 +39,7 @@ let round = 0;
 describe('the estimator (RFC 6298 2)', () => {
   test('2.1: before the first sample the RTO is one second, and backs off', () => {
     const t = new Scripted({ sysctl: { tcpSynLinearTimeouts: 0 } });
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     const at: number[] = [];
     const start = t.now;
     while (at.length < 4) {

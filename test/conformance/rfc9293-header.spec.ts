@@ -20,6 +20,7 @@ import {
   accepted,
   activeOpen,
   bytesOf,
+  calling,
   established,
   injectRaw,
   optionBytes,
@@ -27,7 +28,6 @@ import {
   Scripted,
   SK,
   tapOutput,
-  THEM,
   write,
 } from './peer.ts';
 
@@ -90,9 +90,7 @@ describe('options (RFC 9293 3.1, 3.2)', () => {
   /** Our side of a connection whose SYN-ACK has these options; the MSS says what was read of them. */
   const mssAfter = (options: readonly number[]): number => {
     const t = new Scripted({ sysctl: { tcpTimestamps: false } });
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     injectRaw(t, { flags: TCP_SYN | TCP_ACK, seq: 0, ack: 1, options });
     expect(t.state(SK)).toBe(TCP_ESTABLISHED);
     return t.tcp.tcpInfo(SK)!.sndMss;

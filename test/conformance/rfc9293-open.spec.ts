@@ -10,7 +10,7 @@ import {
   TCP_TIME_WAIT,
 } from '@skbus/skb';
 import { outcome, twoHosts } from '@skbus/sim';
-import { accepted, established, readTo, Scripted, SK, tapOutput, THEM, US, write } from './peer.ts';
+import { accepted, calling, established, readTo, Scripted, SK, tapOutput, THEM, US, write } from './peer.ts';
 
 /** Our initial sequence number for a connection to THEM:8080 from port 5000. */
 function isnAt(t: Scripted, sk: number, port = 5000, addr = THEM): number {
@@ -63,9 +63,7 @@ describe('initial sequence numbers (RFC 9293 3.4.1)', () => {
 describe('opening (RFC 9293 3.5)', () => {
   test('MUST-10: simultaneous open', () => {
     const t = new Scripted();
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     t.inject('S', 0, 0, { opts: { mss: 1000 } });
     expect(t.state(SK)).toBe(TCP_SYN_RECV);
     expect(t.sentText()).toEqual(['S. 0:0 ack 1']);

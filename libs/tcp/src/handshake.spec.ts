@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { ERRNO, TCP_CLOSE, TCP_ESTABLISHED, TCP_SYN_RECV, TCP_SYN_SENT } from '@skbus/skb';
-import { activeOpen, handshake, passiveOpen, Scripted, SK, THEM } from './testing/peer.ts';
+import { activeOpen, calling, handshake, passiveOpen, Scripted, SK, THEM } from './testing/peer.ts';
 
 const FULL = { mss: 1460, sackPermitted: true, tsVal: 100, tsEcr: 0, wscale: 7 };
 
@@ -76,9 +76,7 @@ describe('active open', () => {
 
   test('RST in SYN_SENT refuses; only with an acceptable ACK', () => {
     const t = new Scripted();
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     t.inject('R', 0, 0);
     expect(t.state(SK)).toBe(TCP_SYN_SENT);
     t.inject('R.', 0, 99);
@@ -91,9 +89,7 @@ describe('active open', () => {
 
   test('an ACK of something else is reset, and the connection may still come', () => {
     const t = new Scripted();
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     t.inject('S.', 0, 77);
     expect(t.sentText()).toEqual(['R 77:77']);
     t.inject('S.', 0, 1);
@@ -103,9 +99,7 @@ describe('active open', () => {
 
   test('simultaneous open', () => {
     const t = new Scripted();
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     t.inject('S', 0, 0, { opts: { mss: 1000 } });
     expect(t.state(SK)).toBe(TCP_SYN_RECV);
     expect(t.sentText()).toEqual(['S. 0:0 ack 1']);
@@ -128,9 +122,7 @@ describe('active open', () => {
     ['time exceeded', 11, 0, ERRNO.EHOSTUNREACH],
   ])('ICMP %s ends a connect', (_name, type, code, errno) => {
     const t = new Scripted();
-    t.theirPort = 8080;
-    t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
-    t.sent();
+    calling(t);
     t.icmp(type, code, 5);
     expect(t.state(SK)).toBe(TCP_SYN_SENT);
     expect(t.env.mib.get('TcpExtOutOfWindowIcmps')).toBe(1);

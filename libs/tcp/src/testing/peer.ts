@@ -343,6 +343,13 @@ export function handshake(t: Scripted, synOpts: TcpOptions = { mss: 1000 }): num
   return child.sk;
 }
 
+/** connect() to port 8080 was called, and the SYN is out. */
+export function calling(t: Scripted, options?: SkOptions): void {
+  t.theirPort = 8080;
+  t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 }, ...(options ? { options } : {}) });
+  t.sent();
+}
+
 /** An active connection, sk 2; options of the peer's SYN-ACK as given, `rttMs` after the SYN. */
 export function activeOpen(
   t: Scripted,
@@ -351,9 +358,7 @@ export function activeOpen(
   rttMs: Millis = 0,
   options?: SkOptions,
 ): number {
-  t.theirPort = 8080;
-  t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 }, ...(options ? { options } : {}) });
-  t.sent();
+  calling(t, options);
   t.wait(rttMs);
   t.inject('S.', 0, 1, { opts: synAckOpts, win });
   t.sent();

@@ -1,5 +1,5 @@
 import { createSocket, type Socket } from 'node:dgram';
-import type { Ipv4Addr, MacAddr } from '@skbus/skb';
+import { ETH_P_ARP, ETH_P_IP, type Ipv4Addr, type MacAddr } from '@skbus/skb';
 import {
   ARP_LEN,
   ARPOP_REPLY,
@@ -12,8 +12,6 @@ import {
   parseIpv4Header,
 } from '@skbus/wire';
 
-const ETH_P_IP = 0x0800;
-const ETH_P_ARP = 0x0806;
 const ETH_ZLEN = 60;
 const BROADCAST = 0xffff_ffff_ffff;
 const GATEWAY_MAC = 0x02_70_64_00_00_01;
