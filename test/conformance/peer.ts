@@ -4,7 +4,16 @@ import { emitIpv4Header, emitTcp, fold, IPV4_HLEN, pseudoHeaderSum, put16, sumSl
 import { activeOpen, passiveOpen, Scripted, SK, THEM, US, type Seg } from '../../libs/tcp/src/testing/peer.ts';
 import type { TcpOptions } from '@skbus/wire';
 
-export { activeOpen, calling, handshake, passiveOpen, Scripted, SK, THEM, US } from '../../libs/tcp/src/testing/peer.ts';
+export {
+  activeOpen,
+  calling,
+  handshake,
+  passiveOpen,
+  Scripted,
+  SK,
+  THEM,
+  US,
+} from '../../libs/tcp/src/testing/peer.ts';
 export type { Seg } from '../../libs/tcp/src/testing/peer.ts';
 
 /** For the requirements of RFC 9293 and the RFCs around it: one stack in virtual time, and a peer that sends anything. */
