@@ -189,6 +189,31 @@ suite('processes', () => {
     expect((await skbus(['down'])).code).toBe(0);
   }, 60_000);
 
+  test('upgrade puts a new process beside the old one and retires that; a layer that hangs is replaced', async () => {
+    expect((await up('s9', ['--hang-kill', '3'])).code).toBe(0);
+    const from = stackFile('s9').processes.ip!.pid;
+    const r = JSON.parse((await skbus(['upgrade', 'ip', '--stack', 's9', '--json'])).stdout) as Record<string, number>;
+    expect(r).toMatchObject({ layer: 'ip', from, to: stackFile('s9').processes.ip!.pid });
+    expect(r.to).not.toBe(from);
+    expect(isGone(from)).toBe(true);
+    await running('s9', 'ip', 0);
+
+    // A build that does not start changes nothing.
+    const index = join(dir, 'apps/udp/dist/index.js');
+    writeFileSync(index, 'throw new Error("no luck today");');
+    const failed = await skbus(['upgrade', 'udp', '--stack', 's9']);
+    writeFileSync(index, indexJs('udp'));
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/^skbus: udp: the new process ended with exit code 1; its logs are /);
+    await running('s9', 'udp', 0);
+
+    const hung = stackFile('s9').processes.neigh!.pid;
+    process.kill(hung, 'SIGSTOP');
+    await running('s9', 'neigh', 1);
+    expect((await skbus(['dmesg', '--stack', 's9'])).stdout).toContain('skbus: neigh: no answer for 3 s, killing it');
+    expect((await skbus(['down'])).code).toBe(0);
+  }, 90_000);
+
   test('a second one is refused, a port in use is named', async () => {
     expect((await up('s2')).code).toBe(0);
     const again = await up('s2');

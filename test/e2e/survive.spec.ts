@@ -55,6 +55,20 @@ suite('killing a layer, or the broker, in the middle of a transfer only delays i
     180_000,
   );
 
+  test.each(['nic', 'neigh', 'ip', 'udp'])(
+    'replacing %s by a new process',
+    async (layer) => {
+      const down = stack.peer('bash', '-o', 'pipefail', '-c', `curl -sS http://10.77.0.2/bytes/${SIZE} | sha256sum`);
+      await moved(stack, 5_000_000);
+      const before = await stack.pidOf(layer);
+      const r = await stack.json<{ from: number; to: number }>('upgrade', layer);
+      expect(r.from).toBe(before);
+      expect((await down).stdout).toContain(demoSha256(SIZE));
+      expect(await stack.pidOf(layer)).toBe(r.to);
+    },
+    120_000,
+  );
+
   async function back(layer: string, killed: number): Promise<void> {
     await eventually(`${layer} is back`, async () => {
       const { services } = await stack.json<{ services: ServiceStatus[] }>('status');

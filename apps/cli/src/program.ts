@@ -51,6 +51,10 @@ function addLife(p: Command): void {
     .option('--peer-netns <name>', "network namespace of the TAP's kernel end, or host (default: skbus-peer)")
     .option('--append <cmdline>', 'kernel command line: ip=, initcall_debug, initcall_blacklist=')
     .option('--no-offload', 'plain frames: no checksum and segmentation offload on the TAP')
+    .option(
+      '--hang-kill <seconds>',
+      'replace a layer that does not answer for so long (default: 10; 0: only report it)',
+    )
     .option('--no-spare', 'no warm process in reserve for a layer that dies')
     .option('--inproc', 'every layer in one process, no nats-server')
     .option('--api-port <n>', 'control API on 127.0.0.1 (default: 7070)')
@@ -70,6 +74,10 @@ function addLife(p: Command): void {
     .description('the kernel log')
     .option('-w, --follow', 'wait for new messages')
     .action(async (_o, c: Command) => (await import('./commands/dmesg.ts')).dmesg(c.optsWithGlobals()));
+  readable(p.command('upgrade'))
+    .description('replace a running layer by a process of the build as it is now; connections stay')
+    .argument('<layer>', 'nic, neigh, ip, udp, tcp or socket')
+    .action(async (layer: string, _o, c: Command) => (await import('./commands/upgrade.ts')).upgrade(layer, common(c)));
   p.command('doctor')
     .description('what this machine has and lacks, and how to get it')
     .option('-j, --json', 'JSON on stdout')

@@ -66,9 +66,7 @@ export class SupervisedChild {
     this.state = 'starting';
     this.startedAt = Date.now();
     const child = this.opts.takeOver?.() ?? this.spawn();
-    this.child = child;
-    child.once('exit', (code, sig) => this.ended(child, sig ? `killed by ${sig}` : `exit code ${code}`));
-    if (child.pid !== undefined) this.mark = markOf(child.pid);
+    this.adopt(child);
     if (this.opts.provenAfterMs !== undefined) {
       setTimeout(() => this.child === child && this.running(), this.opts.provenAfterMs).unref();
     }
@@ -78,6 +76,20 @@ export class SupervisedChild {
   /** The process has shown that it works. */
   running(): void {
     if (this.child) this.state = 'running';
+  }
+
+  /** Another process takes its place. What becomes of the one before is the caller's business. */
+  replaceBy(child: ChildProcess): void {
+    this.adopt(child);
+    this.state = 'starting';
+    this.startedAt = Date.now();
+    this.streak = 0;
+    this.opts.onChange(this);
+  }
+
+  /** Ends it the hard way; it comes back like one that died by itself. */
+  kill(): void {
+    this.child?.kill('SIGKILL');
   }
 
   async stop(): Promise<void> {
@@ -96,6 +108,12 @@ export class SupervisedChild {
     } catch {
       return '';
     }
+  }
+
+  private adopt(child: ChildProcess): void {
+    this.child = child;
+    child.once('exit', (code, sig) => this.ended(child, sig ? `killed by ${sig}` : `exit code ${code}`));
+    if (child.pid !== undefined) this.mark = markOf(child.pid);
   }
 
   private spawn(): ChildProcess {

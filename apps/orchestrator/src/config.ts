@@ -40,6 +40,8 @@ const schema = z.object({
   ),
   /** Appended to the kernel command line. */
   SKBUS_APPEND: orUnset(z.string().default('')),
+  /** Seconds after which a layer that does not answer is killed and replaced; 0: it is only reported. */
+  SKBUS_HANG_KILL: orUnset(z.coerce.number('must be a number of seconds').min(0).max(3600).default(10)),
   /** A warm process that becomes whatever layer dies. */
   SKBUS_SPARE: orUnset(z.enum(['on', 'off']).default('on')),
   SKBUS_DEMO: orUnset(z.enum(['on', 'off']).default('on')),
@@ -66,6 +68,7 @@ export interface OrchestratorConfig {
   cable: string;
   peerNetns: string;
   cmdline: Cmdline;
+  hangKillMs: number;
   spare: boolean;
   demo: boolean;
   logLevel: string;
@@ -102,6 +105,7 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
     cable: c.SKBUS_NIC_CABLE,
     peerNetns: c.SKBUS_PEER_NETNS ?? (c.SKBUS_NETNS === 'a' ? 'skbus-peer' : `skbus-peer-${c.SKBUS_NETNS}`),
     cmdline: cmdlineOf(c.SKBUS_APPEND, '10.77.0.2'),
+    hangKillMs: c.SKBUS_HANG_KILL * 1000,
     spare: c.SKBUS_SPARE === 'on',
     demo: c.SKBUS_DEMO === 'on',
     logLevel: c.SKBUS_LOG_LEVEL,

@@ -11,6 +11,13 @@ export interface Become {
   env: Record<string, string>;
   /** Where its output goes from then on. */
   logFile: string;
+  /** The layer runs still: wait beside it for `Go`. */
+  beside: boolean;
+}
+
+/** The one before is gone: its RetireReply in base64. */
+export interface Go {
+  retired: string;
 }
 
 /** The descriptor at which nic and spare find the TAP that the orchestrator keeps open. */
@@ -106,6 +113,32 @@ export class SpareProcess {
     return child;
   }
 
+  /**
+   * It becomes the successor of a layer that still runs. Resolves when it listens behind its gate; then it waits for Go.
+   * Rejects with a sentence.
+   */
+  async standBy(what: Become, withinMs: number): Promise<ChildProcess> {
+    const { child } = this;
+    if (child === undefined) throw new Error('the new process did not start');
+    const late = performance.now() + withinMs;
+    try {
+      // Loading is no hurry: the layer runs.
+      await said(child, 'ready', late);
+      const taken = this.take({ ...what, beside: true });
+      if (taken === undefined) throw new Error('ended');
+      await said(taken, 'standby', late);
+      return taken;
+    } catch (e) {
+      child.kill('SIGKILL');
+      throw new Error(
+        `the new process ${(e as Error).message}; its logs are ${this.opts.logFile} and ${what.logFile}`,
+        {
+          cause: e,
+        },
+      );
+    }
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.retry);
@@ -130,4 +163,25 @@ export class SpareProcess {
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MAX_MS);
     this.opts.onChange();
   }
+}
+
+/** Resolves when a process says a word over its channel; rejects with what became of it instead. */
+function said(child: ChildProcess, word: string, lateMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (failed?: string): void => {
+      clearTimeout(timer);
+      child.off('message', onMessage);
+      child.off('exit', onExit);
+      if (failed === undefined) resolve();
+      else reject(new Error(failed));
+    };
+    const onMessage = (m: unknown): void => {
+      if (m === word) settle();
+    };
+    const onExit = (code: number | null, sig: string | null): void =>
+      settle(sig ? `was killed by ${sig}` : `ended with exit code ${code}`);
+    const timer = setTimeout(() => settle('was not ready in time'), lateMs - performance.now());
+    child.on('message', onMessage);
+    child.once('exit', onExit);
+  });
 }

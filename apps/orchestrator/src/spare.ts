@@ -2,9 +2,9 @@ import 'reflect-metadata';
 import { closeSync } from 'node:fs';
 import { LAYERS, type Layer } from '@skbus/contracts';
 import { redirectOutput } from '@skbus/libc';
-import { runLayer, type LayerDefinition } from '@skbus/nest-kit';
+import { runLayer, type LayerDefinition, type Standby } from '@skbus/nest-kit';
 import { loadLayer } from './load-layer.ts';
-import { TAP_FD, type Become } from './spare-process.ts';
+import { TAP_FD, type Become, type Go } from './spare-process.ts';
 
 // `node spare.js APPS_DIR STACK tap|none`: a process that has loaded every layer and is none yet. The orchestrator tells it by
 // the IPC channel which one to become; without an orchestrator it has no use.
@@ -31,10 +31,25 @@ for (const layer of LAYERS) {
 }
 process.send!('ready');
 
-const { layer, env, logFile } = await asked;
-process.off('disconnect', useless);
+const { layer, env, logFile, beside } = await asked;
 process.removeAllListeners('SIGINT');
-process.disconnect();
+if (!beside) leave();
 redirectOutput(logFile);
 if (tap === 'tap' && layer !== 'nic') closeSync(TAP_FD);
-await runLayer(definitions.get(layer) ?? (await loadLayer(appsDir, layer)), env);
+await runLayer(definitions.get(layer) ?? (await loadLayer(appsDir, layer)), env, beside ? standby() : undefined);
+
+/** From here on it lives without an orchestrator, too. */
+function leave(): void {
+  process.off('disconnect', useless);
+  process.disconnect();
+}
+
+function standby(): Standby {
+  const go = new Promise<Uint8Array>((resolve) => {
+    process.once('message', ({ retired }: Go) => {
+      leave();
+      resolve(Buffer.from(retired, 'base64'));
+    });
+  });
+  return { ready: () => void process.send!('standby'), go };
+}

@@ -1,14 +1,15 @@
+import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus } from '@skbus/bus';
 import { LAYERS, type Layer } from '@skbus/contracts';
-import { readConfig, startLayer, type LayerDefinition, type RunningLayer } from '@skbus/nest-kit';
+import { monotonicMs, readConfig, startLayer, type LayerDefinition, type RunningLayer } from '@skbus/nest-kit';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
-import { loadLayer, mainOf, requireBuilt } from './load-layer.ts';
-import type { ProcessMark } from './process-mark.ts';
+import { loadLayer, mainOf, requireBuilt, SpawnError } from './load-layer.ts';
+import { stopAll, type ProcessMark } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
-import { SpareProcess, TAP_FD } from './spare-process.ts';
+import { SpareProcess, TAP_FD, type Become, type Go } from './spare-process.ts';
 
 export interface ServiceInfo {
   name: string;
@@ -20,6 +21,14 @@ export interface ServiceInfo {
   lastExit: string | undefined;
 }
 
+/** One process in the place of another. */
+export interface Replaced {
+  from: number;
+  to: number;
+  /** monotonicMs() when the old one was asked to end. */
+  atMs: number;
+}
+
 /** How the layers of a stack come to life. */
 export interface Spawner {
   start(): Promise<void>;
@@ -28,6 +37,14 @@ export interface Spawner {
   services(): ServiceInfo[];
   /** Processes, for the clean-up after an orchestrator that was killed. */
   marks(): Record<string, ProcessMark>;
+  /** The process of a layer that can be killed, `undefined` where it is none of ours. */
+  processOf(layer: Layer): { uptimeMs: number; running: boolean } | undefined;
+  kill(layer: Layer): void;
+  /**
+   * Puts a process of the build as it is now in the place of one that runs. `retire` asks that one to stop and end, when the
+   * new one is ready. Rejects with SpawnError; then all is as it was.
+   */
+  upgrade(layer: Layer, retire: () => Promise<Uint8Array>): Promise<Replaced>;
   /** Why a service is not there, or ''. */
   complaint(layer: Layer): string;
   stop(): Promise<void>;
@@ -49,6 +66,10 @@ export interface SpawnContext {
   load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
 }
 
+/** How long a new process may take until it waits beside the old one, and the old one until it is gone. */
+const UPGRADE_WITHIN_MS = 30_000;
+const RETIRE_WITHIN_MS = 2_000;
+
 /** One process per layer, and a spare one. */
 export class ProcessSpawner implements Spawner {
   private readonly children = new Map<Layer, SupervisedChild>();
@@ -58,18 +79,7 @@ export class ProcessSpawner implements Spawner {
   constructor(ctx: SpawnContext) {
     this.ctx = ctx;
     for (const layer of LAYERS) this.children.set(layer, this.makeChild(layer));
-    if (!ctx.spare) return;
-    this.spare = new SpareProcess({
-      main: join(import.meta.dirname, 'spare.js'),
-      appsDir: ctx.appsDir,
-      stack: ctx.stack,
-      cwd: ctx.run.dir,
-      logFile: ctx.run.log('spare'),
-      env: inheritedEnv(),
-      tapFd: ctx.tapFd,
-      onChange: ctx.onChange,
-      say: ctx.say,
-    });
+    if (ctx.spare) this.spare = this.makeSpare();
   }
 
   start(): Promise<void> {
@@ -88,6 +98,15 @@ export class ProcessSpawner implements Spawner {
     if (c.pid === pid) c.running();
     // The next one, once the work of this restart is done.
     if ([...this.children.values()].every((x) => x.state === 'running')) this.spare?.start();
+  }
+
+  processOf(layer: Layer): { uptimeMs: number; running: boolean } | undefined {
+    const c = this.children.get(layer)!;
+    return c.pid === undefined ? undefined : { uptimeMs: c.uptimeMs, running: c.state === 'running' };
+  }
+
+  kill(layer: Layer): void {
+    this.children.get(layer)!.kill();
   }
 
   services(): ServiceInfo[] {
@@ -114,22 +133,73 @@ export class ProcessSpawner implements Spawner {
     for (const layer of LAYERS.toReversed()) await this.children.get(layer)!.stop();
   }
 
+  async upgrade(layer: Layer, retire: () => Promise<Uint8Array>): Promise<Replaced> {
+    const child = this.children.get(layer)!;
+    const { mark } = child;
+    if (mark === undefined) throw new SpawnError(`${layer} does not run`);
+    // Not the spare: that one has loaded the build as it was.
+    const fresh = this.makeSpare();
+    fresh.start();
+    let next: ChildProcess;
+    try {
+      next = await fresh.standBy(this.roleOf(layer), UPGRADE_WITHIN_MS);
+    } catch (e) {
+      throw new SpawnError(`${layer}: ${(e as Error).message}`);
+    }
+    if (child.mark?.pid !== mark.pid) {
+      next.kill('SIGKILL');
+      throw new SpawnError(`${layer} has died meanwhile and is restarted`);
+    }
+    const atMs = monotonicMs();
+    child.replaceBy(next);
+    let retired: Uint8Array = new Uint8Array(0);
+    try {
+      retired = await retire();
+    } catch {
+      // It does not answer: its successor comes as after a crash.
+      this.ctx.say(`skbus: ${layer}: pid ${mark.pid} does not retire, killing it`);
+      await stopAll([mark], 0);
+    }
+    next.send({ retired: Buffer.from(retired).toString('base64') } satisfies Go, () => {});
+    await stopAll([mark], RETIRE_WITHIN_MS);
+    return { from: mark.pid, to: next.pid!, atMs };
+  }
+
+  private makeSpare(): SpareProcess {
+    const { ctx } = this;
+    return new SpareProcess({
+      main: join(import.meta.dirname, 'spare.js'),
+      appsDir: ctx.appsDir,
+      stack: ctx.stack,
+      cwd: ctx.run.dir,
+      logFile: ctx.run.log('spare'),
+      env: inheritedEnv(),
+      tapFd: ctx.tapFd,
+      onChange: ctx.onChange,
+      say: ctx.say,
+    });
+  }
+
+  /** What a spare is told to become this layer. */
+  private roleOf(layer: Layer): Become {
+    const { ctx } = this;
+    const kept = layer === 'nic' && ctx.tapFd !== undefined ? { SKBUS_NIC_TAP_FD: String(TAP_FD) } : {};
+    const env = { ...inheritedEnv(), ...ctx.envOf(layer), ...kept };
+    return { layer, env, logFile: ctx.run.log(layer), beside: false };
+  }
+
   private makeChild(layer: Layer): SupervisedChild {
     const { ctx } = this;
-    const logFile = ctx.run.log(layer);
-    const env = (): Record<string, string> => {
-      const kept = layer === 'nic' && ctx.tapFd !== undefined ? { SKBUS_NIC_TAP_FD: String(TAP_FD) } : {};
-      return { ...inheritedEnv(), ...ctx.envOf(layer), ...kept };
-    };
+    const { env, logFile } = this.roleOf(layer);
     return new SupervisedChild({
       name: layer,
       command: process.execPath,
       args: ['--enable-source-maps', mainOf(ctx.appsDir, layer)],
       cwd: ctx.run.dir,
       logFile,
-      env: env(),
+      env,
       fds: layer === 'nic' && ctx.tapFd !== undefined ? [ctx.tapFd] : [],
-      takeOver: () => this.spare?.take({ layer, env: env(), logFile }),
+      takeOver: () => this.spare?.take(this.roleOf(layer)),
       onChange: () => ctx.onChange(),
       onDied: (c, how) => ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`),
     });
@@ -177,6 +247,14 @@ export class InprocSpawner implements Spawner {
     }));
   }
 
+  processOf(): undefined {}
+
+  kill(): void {}
+
+  upgrade(layer: Layer): Promise<Replaced> {
+    return Promise.reject(new SpawnError(`${layer} is no process of its own here`));
+  }
+
   marks(): Record<string, ProcessMark> {
     return {};
   }
@@ -206,6 +284,18 @@ export class NoSpawner implements Spawner {
 
   running(layer: Layer): void {
     this.known.add(layer);
+  }
+
+  /** Its age is not known; what says hello can be asked. */
+  processOf(layer: Layer): { uptimeMs: number; running: boolean } | undefined {
+    return this.known.has(layer) ? { uptimeMs: 0, running: true } : undefined;
+  }
+
+  /** Whoever has started it has a health check of its own. */
+  kill(): void {}
+
+  upgrade(layer: Layer): Promise<Replaced> {
+    return Promise.reject(new SpawnError(`${layer} is started by somebody else: replace its container`));
   }
 
   services(): ServiceInfo[] {

@@ -24,6 +24,7 @@ import {
 } from './spawners.ts';
 import { layerEnv, type StackPlan } from './stack-env.ts';
 import { keepTap } from './tap-support.ts';
+import { HealthWatch } from './health-watch.ts';
 import { TraceViewers } from './trace-viewers.ts';
 
 export type StackState = 'starting' | 'booting' | 'running' | 'failed' | 'stopping' | 'stopped';
@@ -57,6 +58,7 @@ const HELLO_WITHIN_MS = 30_000;
 /** A service that ends this often before its first hello will not come up by waiting. */
 const HOPELESS_RESTARTS = 4;
 const DEMO_WITHIN_MS = 5_000;
+const RETIRE_WITHIN_MS = 3_000;
 
 /** One stack: its services, its boot, its peer. */
 export class Stack {
@@ -69,7 +71,10 @@ export class Stack {
   boot!: BootRunner;
   trace!: TraceViewers;
   private spawner!: Spawner;
+  private health: HealthWatch | undefined = undefined;
   private demo: SupervisedChild | undefined = undefined;
+  /** Settles when the replacement of a layer that is under way is done. */
+  upgrading: Promise<void> | undefined = undefined;
   private readonly hellos = new Map<Layer, { pid: number; epoch: number }>();
   private helloWaiters: (() => void)[] = [];
   private bootWaiters: (() => void)[] = [];
@@ -116,6 +121,7 @@ export class Stack {
     await this.playBoot();
     this.state = 'running';
     this.markRunning();
+    this.watchHealth();
     if (config.demo && config.spawn !== 'none') await this.startDemo();
   }
 
@@ -123,6 +129,7 @@ export class Stack {
     if (!this.wasSpawned) return [];
     const list = this.spawner.services().map((s) => {
       const replaying = this.boot.machine.isReplaying(s.name as BootLayer);
+      if (s.state === 'running' && this.health?.isHung(s.name as Layer)) return { ...s, state: 'hung' };
       return replaying && s.state === 'running' ? { ...s, state: 'starting' } : s;
     });
     if (this.demo) list.push(infoOf(this.demo));
@@ -136,6 +143,7 @@ export class Stack {
     if (this.state === 'stopping' || this.state === 'stopped') return;
     this.state = 'stopping';
     this.boot?.stop();
+    this.health?.stop();
     this.trace?.close();
     await this.demo?.stop();
     if (this.wasSpawned) await this.spawner.stop();
@@ -150,6 +158,39 @@ export class Stack {
   /** A line for dmesg that no service said. */
   say(text: string): void {
     this.log.print('orchestrator', text, monotonicMs());
+  }
+
+  /**
+   * Replaces a layer by a process of the build as it is now, one at a time. Resolves when the new one does the work, with the
+   * time from the moment the old one was asked to stop.
+   */
+  async upgrade(layer: Layer): Promise<{ layer: Layer; from: number; to: number; blackoutMs: number }> {
+    if (this.state !== 'running') throw new StackError(`the stack is ${this.state}`);
+    if (this.upgrading !== undefined) throw new StackError('another layer is being replaced');
+    const work = this.replace(layer);
+    this.upgrading = work.then(
+      () => {},
+      () => {},
+    );
+    try {
+      return await work;
+    } finally {
+      this.upgrading = undefined;
+    }
+  }
+
+  private async replace(layer: Layer): Promise<{ layer: Layer; from: number; to: number; blackoutMs: number }> {
+    const retire = (): Promise<Uint8Array> =>
+      this.bus.request(subjects.ctl(this.netns, layer, 'retire'), new Uint8Array(0), RETIRE_WITHIN_MS);
+    const { from, to, atMs } = await this.spawner.upgrade(layer, retire);
+    const works = (): boolean => this.hellos.get(layer)?.pid === to && !this.boot.machine.isReplaying(layer);
+    for (const deadline = monotonicMs() + HELLO_WITHIN_MS; !works();) {
+      if (monotonicMs() > deadline) throw new StackError(`${layer}: the new process ${to} does not come up`);
+      await Promise.race([new Promise<void>((step) => this.bootWaiters.push(step)), sleep(50)]);
+    }
+    const blackoutMs = monotonicMs() - atMs;
+    this.say(`skbus: ${layer}: process ${from} replaced by ${to} in ${blackoutMs.toFixed(0)} ms`);
+    return { layer, from, to, blackoutMs };
   }
 
   private async playBoot(): Promise<void> {
@@ -192,6 +233,20 @@ export class Stack {
 
   private markRunning(): void {
     for (const [l, { pid }] of this.hellos) if (!this.boot.machine.isReplaying(l)) this.spawner.running(l, pid);
+  }
+
+  private watchHealth(): void {
+    const { config } = this.opts;
+    if (config.spawn === 'inproc') return;
+    this.health = new HealthWatch({
+      bus: this.bus,
+      netns: this.netns,
+      killAfterMs: config.hangKillMs,
+      processOf: (layer) => this.spawner.processOf(layer),
+      kill: (layer) => this.spawner.kill(layer),
+      say: (line) => this.say(line),
+    });
+    this.health.start();
   }
 
   /** The device is there once tun_init has returned; its other end is the kernel's, and ours to set up. */

@@ -2,3 +2,4 @@ export * from './bus.ts';
 export { MemoryBus, MemoryHub } from './memory-bus.ts';
 export { NatsBus, type NatsBusOptions } from './nats-bus.ts';
 export { BusTransport, type BusContext } from './nest-transport.ts';
+export { GatedBus } from './gated-bus.ts';

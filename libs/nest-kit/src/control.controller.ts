@@ -9,6 +9,12 @@ import { LAYER_KIT, type LayerKit } from './layer-kit.ts';
 export class ControlController {
   constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {}
 
+  /** Answered at once: the event loop turns. */
+  @MessagePattern('health')
+  health(): Uint8Array {
+    return new Uint8Array(0);
+  }
+
   @MessagePattern('stats')
   stats(): Uint8Array {
     return pb.StatsReply.encode(this.kit.stats()).finish();

@@ -18,6 +18,8 @@ export interface LayerMachine {
   flush?(now: Millis): void;
   pollTimeout(): Millis;
   handleTimeout(now: Millis): void;
+  /** Its successor is there (`skbus upgrade`): the last it has to say goes out with this batch; nothing comes in any more. */
+  retire?(now: Millis): void;
 }
 
 /** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
@@ -48,6 +50,8 @@ export class LayerKit {
   private closed = false;
   private readonly ring: TraceRing;
   private traceOff: NodeJS.Timeout | undefined;
+  /** Called with each initcall once all have run. */
+  onReady: (() => void) | undefined = undefined;
 
   constructor(layer: Layer, bus: Bus, config: ServiceConfig) {
     this.layer = layer;
@@ -144,6 +148,7 @@ export class LayerKit {
       };
     const result = await fn(call);
     if (!result || result.errno === 0) this.done.add(call.name);
+    if (this.ready) this.onReady?.();
     return result;
   }
 
@@ -190,6 +195,22 @@ export class LayerKit {
     this.ring.start(follow, (events) => this.bus.publish(subjects.trace(this.netns, this.layer), events));
     this.traceOff = setTimeout(() => this.ring.stop(), Math.min(Math.max(forMs, 1_000), 60_000));
     this.traceOff.unref();
+  }
+
+  /** The engine's last words; returns how far it has come, as a RetireReply. */
+  retire(): Uint8Array {
+    this.run((now) => this.machine?.retire?.(now));
+    this.close();
+    return this.pump.handled();
+  }
+
+  /** Goes on where the process before this one has retired. */
+  takeUp(retired: Uint8Array): void {
+    this.pump.takeUp(retired);
+  }
+
+  wasHandled(message: Uint8Array, subject: string): boolean {
+    return this.pump.wasHandled(message, subject);
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { Bus } from '@skbus/bus';
-import { decodeSkbList, encodeSkbList, subjects } from '@skbus/contracts';
+import { decodeSkbList, encodeSkbList, pb, subjects } from '@skbus/contracts';
 import type { HandOver, LayerEnv, SkbOut, SkBuff } from '@skbus/skb';
 
 /** A message is closed at this size: far below the broker's limit, big enough that the cost per message is gone. */
@@ -84,6 +84,33 @@ export class SkbPump implements SkbOut {
       if (i.lost > 0) lost[s] = i.lost;
     }
     return { sent, got, lost };
+  }
+
+  /** RetireReply: how far everything has been handled, for the process that takes over. */
+  handled(): Uint8Array {
+    const handled = [...this.inbound].flatMap(([subject, { publishers }]) =>
+      [...publishers].map(([publisher, { seq, sent }]) => ({ subject, publisher, seq, sent })),
+    );
+    return pb.RetireReply.encode({ handled }).finish();
+  }
+
+  /** Goes on where another process of this layer has stopped. */
+  takeUp(retired: Uint8Array): void {
+    for (const { subject, publisher, seq, sent } of pb.RetireReply.decode(retired).handled) {
+      const name = subject ?? '';
+      let i = this.inbound.get(name);
+      if (!i) this.inbound.set(name, (i = { publishers: new Map(), got: 0, lost: 0 }));
+      i.publishers.set(publisher ?? 0, { seq: seq ?? 0, sent: sent ?? 0 });
+    }
+  }
+
+  /** The process before this one has handled it. */
+  wasHandled(message: Uint8Array, subject: string): boolean {
+    const publishers = this.inbound.get(subject)?.publishers;
+    if (publishers === undefined) return false;
+    const list = decodeSkbList(message);
+    const p = list && publishers.get(list.publisher);
+    return p !== undefined && (list!.seq - p.seq) >>> 0 >= 0x8000_0000;
   }
 
   private publish(o: Outbound): void {

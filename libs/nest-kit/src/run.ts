@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { BusError, BusTransport, NatsBus, type Bus } from '@skbus/bus';
+import { BusError, BusTransport, GatedBus, NatsBus, type Bus } from '@skbus/bus';
 import { pb, subjects, type Layer } from '@skbus/contracts';
 import { ConfigError, readConfig, type ServiceConfig } from './config.ts';
 import { ControlController } from './control.controller.ts';
@@ -20,8 +20,21 @@ export interface LayerDefinition {
 export interface RunningLayer {
   kit: LayerKit;
   app: INestMicroservice;
+  /** A standby goes on from where the one before has stopped: `retired` is its RetireReply. */
+  activate(retired: Uint8Array): void;
   close(): Promise<void>;
 }
+
+/** A successor that waits beside the process of its layer (`skbus upgrade`). */
+export interface Standby {
+  /** It is built and listens behind its gate. */
+  ready(): void;
+  /** The RetireReply of the one before, which is gone. */
+  go: Promise<Uint8Array>;
+}
+
+/** A successor whose initcalls do not all come (initcall_blacklist=) opens its gate after this. */
+const OPEN_ANYWAY_MS = 1_000;
 
 @Module({})
 class LayerModule {}
@@ -40,28 +53,58 @@ export function layerModule(def: LayerDefinition, kit: LayerKit): DynamicModule 
 }
 
 /** Starts a layer on a bus; in a process of its own or beside others (`up --inproc`). The bus stays the caller's. */
-export async function startLayer(def: LayerDefinition, bus: Bus, config: ServiceConfig): Promise<RunningLayer> {
-  const kit = new LayerKit(def.layer, bus, config);
+export async function startLayer(
+  def: LayerDefinition,
+  bus: Bus,
+  config: ServiceConfig,
+  how: { standby?: boolean; onRetired?: () => void } = {},
+): Promise<RunningLayer> {
+  const gate = new GatedBus(bus, how.standby !== true);
+  const kit = new LayerKit(def.layer, gate, config);
   const app = await NestFactory.createMicroservice(layerModule(def, kit), {
-    strategy: new BusTransport(bus, (verb) => subjects.ctl(config.netns, def.layer, verb)),
+    strategy: new BusTransport(gate, (verb) => subjects.ctl(config.netns, def.layer, verb)),
     logger: serviceLogger(def.layer, config.logLevel),
   });
-  bus.subscribe(subjects.all(config.netns, 'trace_set'), (data) => {
+  gate.subscribe(subjects.all(config.netns, 'trace_set'), (data) => {
     const t = pb.TraceSet.decode(data);
     kit.trace(t.on, t.follow, t.forMs);
   });
-  await app.listen();
-  const stopHello = sayHello(kit);
+  let stopHello = (): void => {};
   const health = config.healthPort > 0 ? await serveHealth(kit) : undefined;
+  const end = async (): Promise<void> => {
+    stopHello();
+    health?.close();
+    kit.close();
+    await app.close();
+  };
+  gate.respond(subjects.ctl(config.netns, def.layer, 'retire'), async () => {
+    gate.shut();
+    const reply = kit.retire();
+    // What it holds (a device, ports) is free when the answer is there.
+    await end();
+    await bus.flush();
+    how.onRetired?.();
+    return reply;
+  });
+  await app.listen();
+  if (how.standby !== true) stopHello = sayHello(kit);
   return {
     kit,
     app,
-    close: async () => {
-      stopHello();
-      health?.close();
-      kit.close();
-      await app.close();
+    activate: (retired) => {
+      kit.takeUp(retired);
+      gate.answer();
+      const open = (): void => {
+        clearTimeout(anyway);
+        kit.onReady = undefined;
+        gate.open((data, subject) => kit.wasHandled(data, subject));
+      };
+      const anyway = setTimeout(open, OPEN_ANYWAY_MS);
+      // Not before it knows its devices and tables.
+      kit.onReady = open;
+      stopHello = sayHello(kit);
     },
+    close: end,
   };
 }
 
@@ -69,6 +112,7 @@ export async function startLayer(def: LayerDefinition, bus: Bus, config: Service
 export async function runLayer(
   def: LayerDefinition,
   env: Record<string, string | undefined> = process.env,
+  standby?: Standby,
 ): Promise<void> {
   process.title = `skbus-${def.layer}`;
   try {
@@ -80,18 +124,21 @@ export async function runLayer(
       name: `${def.layer}.${config.netns}`,
       onError: (e) => log.error(e instanceof Error ? (e.stack ?? e.message) : String(e)),
     });
-    const running = await startLayer(def, bus, config);
-    const stop = (): void => {
-      void running
-        .close()
-        .then(() => bus.close())
-        .then(() => process.exit(0));
-    };
+    const exit = (): void => void bus.close().then(() => process.exit(0));
+    // After the answer, which leaves in this turn of the event loop.
+    const onRetired = (): void => void setImmediate(() => void bus.flush().then(exit, exit));
+    const running = await startLayer(def, bus, config, { standby: standby !== undefined, onRetired });
+    const stop = (): void => void running.close().then(exit);
     process.once('SIGTERM', stop);
     // Ctrl-C reaches the whole process group; the orchestrator decides the order of shutdown and sends SIGTERM.
     process.on('SIGINT', () => {});
     process.on('uncaughtException', (e) => log.error(`uncaught: ${e.stack ?? e.message}`));
     process.on('unhandledRejection', (e) => log.error(`unhandled: ${e instanceof Error ? e.stack : String(e)}`));
+    if (standby !== undefined) {
+      await bus.flush();
+      standby.ready();
+      running.activate(await standby.go);
+    }
   } catch (e) {
     const why =
       e instanceof ConfigError || e instanceof BusError ? e.message : e instanceof Error ? e.stack : String(e);

@@ -17,6 +17,7 @@ export interface UpOptions {
   peerNetns?: string;
   append?: string;
   offload?: boolean;
+  hangKill?: string;
   spare?: boolean;
   inproc?: boolean;
   apiPort?: string;
@@ -80,6 +81,7 @@ export function upEnv(o: UpOptions): Record<string, string> {
   }
   if (o.append !== undefined) env.SKBUS_APPEND = checkedCmdline(o.append);
   if (o.offload === false) env.SKBUS_NIC_OFFLOAD = 'off';
+  if (o.hangKill !== undefined) env.SKBUS_HANG_KILL = String(intOption('--hang-kill', o.hangKill, 0, 3600));
   if (o.spare === false) env.SKBUS_SPARE = 'off';
   if (o.inproc) env.SKBUS_SPAWN = 'inproc';
   for (const [name, value, variable] of [

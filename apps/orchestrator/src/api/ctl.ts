@@ -15,6 +15,8 @@ export class Ctl {
   constructor(@Inject(STACK) readonly stack: Stack) {}
 
   async request(layer: Layer, verb: string, data: Uint8Array, timeoutMs = TIMEOUT_MS): Promise<Uint8Array> {
+    // What is changed while a layer is replaced must not be told to the one that goes.
+    await this.stack.upgrading;
     try {
       return await this.stack.bus.request(subjects.ctl(this.stack.netns, layer, verb), data, timeoutMs);
     } catch (e) {

@@ -1,3 +1,4 @@
+import { LAYERS } from '@skbus/contracts';
 import { parseCidr, parseIpv4, parseMac } from '@skbus/skb';
 import { z } from 'zod';
 
@@ -83,6 +84,9 @@ export const pingBody = z.strictObject({
   timeoutMs: z.number().int().min(1).max(60_000).default(1000),
 });
 export type PingBody = z.infer<typeof pingBody>;
+
+export const upgradeBody = z.strictObject({ layer: z.enum(LAYERS) });
+export type UpgradeBody = z.infer<typeof upgradeBody>;
 
 export const sysctlBody = z.strictObject({
   name: z.string().regex(/^[\w./-]{1,128}$/, 'is not the name of a sysctl'),

@@ -1,7 +1,11 @@
-import { Controller, Get, HttpCode, HttpException, Inject, Post } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, HttpCode, HttpException, Inject, Post } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { SpawnError } from '../load-layer.ts';
+import { StackError } from '../stack.ts';
 import { Ctl } from './ctl.ts';
+import { upgradeBody, type UpgradeBody } from './schemas.ts';
 import { mibOf, statsOf, statusOf } from './stack-status.ts';
+import { openApi, ZodPipe } from './zod-pipe.ts';
 
 /** Called to end the orchestrator. */
 export const SHUTDOWN = Symbol('shutdown');
@@ -45,6 +49,20 @@ export class StatusController {
   boot(): unknown {
     const { machine } = this.ctl.stack.boot;
     return { state: machine.state, failure: machine.failure, calls: machine.results, trace: this.ctl.stack.bootTrace };
+  }
+
+  @Post('upgrade')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Replace a layer by a process of the build as it is now, beside which the old one retires' })
+  @ApiBody({ schema: openApi(upgradeBody) })
+  async upgrade(@Body(new ZodPipe(upgradeBody)) b: UpgradeBody): Promise<unknown> {
+    try {
+      return await this.ctl.stack.upgrade(b.layer);
+    } catch (e) {
+      if (e instanceof StackError || e instanceof SpawnError)
+        throw new HttpException({ statusCode: 409, message: e.message }, 409);
+      throw e;
+    }
   }
 
   @Post('shutdown')
