@@ -17,3 +17,6 @@ export { replayOf } from './inject/replay.ts';
 export { openGates } from './inject/gates.ts';
 export { completeField, FILTER_FIELDS, filterField } from './filter/fields.ts';
 export type { FieldType, FilterField, HeaderPlace } from './filter/field.ts';
+export { formatNetem } from './netem/format.ts';
+export { NETEM_WORDS, parseNetem, type NetemError, type ParsedNetem } from './netem/parse.ts';
+export type { NetemSpec } from './netem/spec.ts';
