@@ -20,3 +20,5 @@ export type { FieldType, FilterField, HeaderPlace } from './filter/field.ts';
 export { formatNetem } from './netem/format.ts';
 export { NETEM_WORDS, parseNetem, type NetemError, type ParsedNetem } from './netem/parse.ts';
 export type { NetemSpec } from './netem/spec.ts';
+export { checkFields, setFields, truncateSkb, type FieldValues } from './fields-set.ts';
+export { faultTools } from './inject/fault-tools.ts';

@@ -1,5 +1,5 @@
 import type { FlowI4 } from '@skbus/skb';
-import { get16, get32, getMac } from '@skbus/wire';
+import { get16, get32, getMac, put16, put32, putMac } from '@skbus/wire';
 import type { HeaderPlace, NumberReader } from './field.ts';
 import type { PacketView } from './packet-view.ts';
 
@@ -58,4 +58,23 @@ function fromFlow(flow: FlowI4, key: NonNullable<HeaderPlace['flow']>, place: He
   if (key === 'df') return flow.df ? 1 : 0;
   if (key === 'ttl') return flow.ttl === 0 ? -1 : flow.ttl;
   return extract(place, flow[key]);
+}
+
+/** Some bits of `raw` replaced by a value; `undefined`: there is no way to write that value into them. */
+export function insert(place: HeaderPlace, raw: number, value: number): number | undefined {
+  const { size, mask, shift = 0 } = place;
+  if (mask === undefined) return value < 2 ** (8 * size) ? value : undefined;
+  const flag = shift === 0 && (mask & (mask - 1)) === 0;
+  const bits = flag ? (value === 0 ? 0 : mask) : shift >= 0 ? value * 2 ** shift : value / 2 ** -shift;
+  if (!Number.isInteger(bits) || bits < 0 || bits > mask || (bits & mask) !== bits) return undefined;
+  return (raw & ~mask) | bits;
+}
+
+export const readRaw = ({ size }: HeaderPlace, b: Uint8Array, at: number): number => RAW[size](b, at);
+
+export function writeRaw({ size }: HeaderPlace, b: Uint8Array, at: number, raw: number): void {
+  if (size === 1) b[at] = raw;
+  else if (size === 2) put16(b, at, raw);
+  else if (size === 4) put32(b, at, raw);
+  else putMac(b, at, raw);
 }

@@ -13,7 +13,7 @@ import {
 import type { FilterSubject } from './subject.ts';
 
 /** More than all headers together: Ethernet, and IP and TCP with every option they have room for. */
-const HEADERS_MAX = 160;
+export const HEADERS_MAX = 160;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -50,6 +50,11 @@ export class PacketView {
   look(subject: FilterSubject): void {
     this.subject = subject;
     this.located = false;
+  }
+
+  /** Whether `b` is a copy, because headers reach into fragments. */
+  get isCopy(): boolean {
+    return this.moved >= 0;
   }
 
   /** Finds the headers; cheap after the first time. */

@@ -171,7 +171,13 @@ function ofLiteral(token: Token, beside: Values): Values {
   }
 }
 
-function numberLiteral(token: Token, type: NumberType, max: number, whose: string): { value: number; mask?: number } {
+/** A number in the form of its type: 0x12, True, 10.0.0.1, 02:00:…. Throws FilterFailure. */
+export function numberLiteral(
+  token: Token,
+  type: NumberType,
+  max: number,
+  whose: string,
+): { value: number; mask?: number } {
   switch (type) {
     case 'uint':
       return { value: parseNumber(token, max, whose) };

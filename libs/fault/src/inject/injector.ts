@@ -1,4 +1,5 @@
 import { copySkb, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
+import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
 import type { NetemVerdict } from '../netem/netem.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
@@ -226,7 +227,7 @@ export class FaultInjector {
         if (skb !== undefined) this.env.drop(skb, op.reason as DropReason);
         return false;
       case 'truncate':
-        if (skb !== undefined && op.bytes < skb.len) skb.trim(op.bytes);
+        if (skb !== undefined) truncateSkb(skb, point.starts, op.bytes);
         return true;
       case 'set':
         if (skb === undefined) return true;
