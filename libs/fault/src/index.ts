@@ -21,4 +21,5 @@ export { formatNetem } from './netem/format.ts';
 export { NETEM_WORDS, parseNetem, type NetemError, type ParsedNetem } from './netem/parse.ts';
 export type { NetemSpec } from './netem/spec.ts';
 export { checkFields, setFields, truncateSkb, type FieldValues } from './fields-set.ts';
+export { checkRule } from './inject/check.ts';
 export { faultTools } from './inject/fault-tools.ts';

@@ -1,7 +1,5 @@
-import type { FilterSubject } from './filter/filter.ts';
+import type { HeaderStart } from './filter/filter.ts';
 import type { Seam, SeamDir, SeamPattern } from './rule.ts';
-
-type HeaderStart = FilterSubject['starts'];
 
 export interface SeamRow {
   func: string;
@@ -81,6 +79,10 @@ export const seamRow = (layer: string, dir: SeamDir, func: string): SeamRow | un
 
 /** Whether it leaves the layer here; else it comes in. */
 export const leaves = (r: SeamRow): boolean => (r.dir === 'tx') === r.outer;
+
+/** Which way that travels which comes into the layer by this func. Control messages: in is rx, out is tx. */
+export const entryDir = (layer: string, func: string): SeamDir =>
+  SEAMS[layer]?.find((r) => r.func === func && !leaves(r))?.dir ?? 'rx';
 
 /** Whether a rule sits at this seam. */
 export function sitsAt(at: SeamPattern, seam: Seam): boolean {

@@ -1,5 +1,6 @@
 import { firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
 import { macOfAddress, NetdevCore, type NetdevDriver, type RxMeta } from '@skbus/dev';
+import { formatRuleError, parseRule, type FaultDecision } from '@skbus/fault';
 import { IpStack, type IpSysctl } from '@skbus/ip';
 import { NeighTable, type NeighSysctl } from '@skbus/neigh';
 import {
@@ -88,6 +89,7 @@ export class Host implements Wiring {
   private readonly tcpSecret = new Uint8Array(SECRET_BYTES);
   private readonly seams: Record<'tcp' | 'udp', SeamWire>;
   private readonly handlers: Record<HandOver, (skb: SkBuff, now: Millis) => void>;
+  private readonly faultOrder = new Map<string, number>();
   private ifindex = 1;
 
   constructor(name: string, clock: VirtualClock, index: number, seed: number, opts: HostOptions = {}) {
@@ -161,9 +163,12 @@ export class Host implements Wiring {
   deliver(to: HandOver, _instance: number, skbs: readonly SkBuff[]): void {
     const shell = this.shells[HAND_OVER_OWNER[to]];
     const take = (now: Millis): void => {
+      const { faults } = shell;
+      const point = faults.entry(to);
       for (const skb of skbs) {
         shell.env.ledger.received++;
-        this.handlers[to](skb, now);
+        if (point.rules === undefined) this.handlers[to](skb, now);
+        else faults.offer(point, { skb, go: (s, at) => this.handlers[to](s!, at) }, now);
       }
     };
     shell.post(take, { skbs: skbs.length });
@@ -171,6 +176,36 @@ export class Host implements Wiring {
 
   onTrace(hit: TraceHit): void {
     this.hits.push(hit);
+  }
+
+  /**
+   * Adds a fault rule by its text, as `skbus fault add` does, and says its id. The same id again replaces it, in its place;
+   * throws what is wrong with it.
+   */
+  fault(text: string, id = `f${this.faultOrder.size + 1}`): string {
+    const { rule, error } = parseRule(text, { id });
+    if (rule === undefined) throw new Error(formatRuleError(text, error));
+    const order = this.faultOrder.get(rule.id) ?? this.faultOrder.size + 1;
+    const shell = this.shells[rule.at.layer as Layer];
+    if (shell === undefined) throw new Error(`${rule.at.layer} is no layer of a simulated host`);
+    shell.setRule(rule, { order, sinceMs: shell.now });
+    this.faultOrder.set(rule.id, order);
+    return rule.id;
+  }
+
+  /** Takes one rule away, or all of them. */
+  heal(id?: string): void {
+    for (const layer of LAYERS) {
+      const shell = this.shells[layer];
+      const ids = shell.faults.status().map((s) => s.rule.id);
+      // what a rule held goes on in a batch of its layer
+      for (const one of ids) if (id === undefined || one === id) shell.run((now) => shell.faults.remove(one, now));
+    }
+  }
+
+  /** What the rules of all layers did, in the order of time. */
+  faultLog(): FaultDecision[] {
+    return LAYERS.flatMap((l) => this.shells[l].faults.log.all()).sort((a, b) => a.atMs - b.atMs);
   }
 
   /** Collects trace points from now on. */
@@ -266,7 +301,7 @@ export class Host implements Wiring {
       case 'neigh':
         this.neigh = new NeighTable(env, {
           epoch: shells.neigh.epoch,
-          update: (u) => shells.ip.post((now) => this.ip.onNeighUpdate(u, now)),
+          update: (u) => this.ctl('neigh', 'ip', 'neigh_update', (now) => this.ip.onNeighUpdate(u, now)),
           conflict: () => void this.conflicts++,
           ...(opts.neigh === undefined ? {} : { sysctl: opts.neigh }),
         });
@@ -274,10 +309,10 @@ export class Host implements Wiring {
         break;
       case 'ip':
         this.ip = new IpStack(env, {
-          hint: (h) => shells.neigh.post((now) => this.neigh.hint(h, now)),
+          hint: (h) => this.ctl('ip', 'neigh', 'hint', (now) => this.neigh.hint(h, now)),
           routesChanged: () => {
-            shells.tcp.post(() => this.tcp.onRouteFlush());
-            shells.udp.post(() => this.udp.onRouteFlush());
+            this.ctl('ip', 'tcp', 'rt_cache_flush', () => this.tcp.onRouteFlush());
+            this.ctl('ip', 'udp', 'rt_cache_flush', () => this.udp.onRouteFlush());
           },
           sysctl: { ...opts.ip, ...(opts.router === true ? { ipForward: true } : {}) },
         });
@@ -366,12 +401,19 @@ export class Host implements Wiring {
 
   /** ip_route_output_flow() over the control plane. */
   private ask(proto: 'tcp' | 'udp', q: RouteQuery): void {
-    this.shells.ip.post((now) => {
+    this.ctl(proto, 'ip', 'route_query', (now) => {
       const reply = this.ip.getRoute(q, now);
       this.shells[proto].post((at) =>
         proto === 'tcp' ? this.tcp.onRouteReply(reply, at) : this.udp.onRouteReply(reply, at),
       );
     });
+  }
+
+  /** A control message, past the rules of both layers. */
+  private ctl(from: Layer, to: Layer, verb: string, run: (now: Millis) => void): void {
+    const { [from]: sender, [to]: receiver } = this.shells;
+    const func = `ctl.${verb}`;
+    sender.message('tx', func, 0, () => receiver.post(() => receiver.message('rx', func, 0, run)));
   }
 
   private must(errno: number): void {

@@ -1,5 +1,14 @@
 import { decodeSkbList, encodeSkbList, HAND_OVER_OWNER, type Layer } from '@skbus/contracts';
 import {
+  type DecisionLog,
+  FaultInjector,
+  faultTools,
+  openGates,
+  type FaultRule,
+  type RuleCounters,
+  type SeamDir,
+} from '@skbus/fault';
+import {
   LayerEnv,
   NEVER,
   SeededRng,
@@ -59,6 +68,8 @@ export class LayerShell implements SkbOut {
   readonly layer: Layer;
   /** A new one with each start; the ledger goes on. */
   env: LayerEnv;
+  /** What fault rules do to what passes; a new one with each start, and the rules go on. */
+  faults: FaultInjector;
   /** Deadlines that had passed when they were asked for, right after handleTimeout() and flush(). */
   stuckTimers = 0;
   private readonly wiring: Wiring;
@@ -79,6 +90,7 @@ export class LayerShell implements SkbOut {
     this.layer = layer;
     this.seed = opts.seed;
     this.env = new LayerEnv({ layer, rng: new SeededRng(opts.seed), out: this, firstId: opts.firstId });
+    this.faults = this.injector();
   }
 
   bind(machine: Machine): void {
@@ -114,7 +126,24 @@ export class LayerShell implements SkbOut {
     const rng = new SeededRng(this.seed + this.restarts * 0x1_0001);
     this.env = new LayerEnv({ layer: this.layer, rng, out: this, firstId, ledger });
     this.setTracing(this.tracing);
+    const { faults } = this;
+    const before = faults.status();
+    this.faults = this.injector(faults.log);
+    for (const r of before) this.setRule(r.rule, { ...r, past: r });
     return this.env;
+  }
+
+  /** Adds a fault rule; throws what is wrong with it. */
+  setRule(rule: FaultRule, at: { order: number; sinceMs: Millis; past?: RuleCounters }): void {
+    const problem = this.faults.set(rule, at, this.now);
+    if (problem !== undefined) throw new Error(`${rule.id}: ${problem.message}`);
+    this.arm();
+  }
+
+  /** A message at a seam of this layer, which comes in or is about to leave. */
+  message(dir: SeamDir, func: string, sk: number, go: (now: Millis) => void): void {
+    const { faults } = this;
+    faults.message(faults.point(dir, func), { sk: { id: sk, state: '' }, go: (_skb, at) => go(at) }, this.now);
   }
 
   /** Something to do at the end of every batch, before the lists leave. */
@@ -210,8 +239,14 @@ export class LayerShell implements SkbOut {
     return list.skbs;
   }
 
+  private injector(log?: DecisionLog): FaultInjector {
+    const faults = new FaultInjector(this.env, faultTools, log);
+    openGates(this.env, faults, () => this.now);
+    return faults;
+  }
+
   private arm(): void {
-    const at = this.machine?.pollTimeout() ?? NEVER;
+    const at = Math.min(this.machine?.pollTimeout() ?? NEVER, this.faults.pollTimeout());
     // As in a shell, a timer that comes early is left alone: it does nothing.
     if (at === NEVER || at >= this.armedMs) return;
     this.armedMs = at;
@@ -220,7 +255,10 @@ export class LayerShell implements SkbOut {
     this.wiring.clock.schedule(due, 'timer', () => {
       if (this.armedMs !== at || this.restarts !== restarts) return;
       this.armedMs = NEVER;
-      this.run((now) => this.machine!.handleTimeout(now));
+      this.run((now) => {
+        this.faults.handleTimeout(now);
+        this.machine!.handleTimeout(now);
+      });
       if (this.machine!.pollTimeout() <= this.now) this.stuckTimers++;
     });
   }

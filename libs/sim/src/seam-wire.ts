@@ -39,8 +39,11 @@ export class SeamWire {
     this.transport.onBatchEnd(() => this.sendEvts());
   }
 
-  readonly collectCmd = (cmd: SkCmd): void => void this.cmds.push(cmd);
-  readonly collectEvt = (evt: SkEvt): void => void this.evts.push(evt);
+  readonly collectCmd = (cmd: SkCmd): void =>
+    this.socket.message('tx', 'sk_cmd', cmd.sk, () => void this.cmds.push(cmd));
+
+  readonly collectEvt = (evt: SkEvt): void =>
+    this.transport.message('rx', 'sk_evt', evt.sk, () => void this.evts.push(evt));
 
   /** One end was started (again): it has heard of nobody, and an empty list tells the other end by its number. */
   hello(from: 'socket' | 'transport'): void {
@@ -63,7 +66,7 @@ export class SeamWire {
       const from = this.gateway.hear(publisher, now);
       if (from === 'retired') return;
       if (from === 'new') this.ends.gatewayRestarted(now);
-      for (const c of list) this.ends.command(c, now);
+      for (const c of list) this.transport.message('tx', 'sk_cmd', c.sk, (at) => this.ends.command(c, at));
     });
   }
 
@@ -81,7 +84,7 @@ export class SeamWire {
       if (from === 'retired') return;
       if (from === 'new') this.ends.transportRestarted(now);
       if (to !== 0 && to !== this.socket.epoch) return;
-      for (const e of list) this.ends.event(e, now);
+      for (const e of list) this.socket.message('rx', 'sk_evt', e.sk, (at) => this.ends.event(e, at));
     });
   }
 

@@ -11,6 +11,7 @@ export interface ActiveRule {
   readonly rule: FaultRule;
   /** Its place in the pipeline. */
   readonly order: number;
+  readonly sinceMs: Millis;
   /** Absent: everything matches. */
   readonly filter: Filter | undefined;
   readonly netem: Netem | undefined;
@@ -54,12 +55,12 @@ export function activate(
     return { problem: { part: 'rule', column: 0, length: 1, message } };
   }
   const limit = new LimitState(rule.limit, rule.seed, at.sinceMs, at.past);
-  return { active: { rule, order: at.order, filter, netem, limit, removed: false } };
+  return { active: { rule, order: at.order, sinceMs: at.sinceMs, filter, netem, limit, removed: false } };
 }
 
 const problem = (part: 'match' | 'netem', e: FilterError): RuleProblem => ({
   part,
   column: e.column,
-  length: 'length' in e ? (e.length as number) : 1,
+  length: e.length,
   message: e.message,
 });

@@ -3,7 +3,7 @@ import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
 import type { NetemVerdict } from '../netem/netem.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
-import { seamRow, sitsAt } from '../seams.ts';
+import { entryDir, seamRow, sitsAt } from '../seams.ts';
 import { formatOp } from '../text/ops.ts';
 import { activate, type ActiveRule, type RuleProblem } from './active-rule.ts';
 import { connectionOf } from './connection.ts';
@@ -41,6 +41,7 @@ export interface Passing {
 export interface RuleStatus extends RuleCounters {
   rule: FaultRule;
   order: number;
+  sinceMs: Millis;
   /** Waiting for their time, and held. */
   waiting: number;
   held: number;
@@ -63,30 +64,40 @@ export class FaultInjector {
   onRulesChanged: (() => void) | undefined = undefined;
   private readonly env: LayerEnv;
   private readonly tools: FaultTools;
-  private readonly points = new Map<string, FaultPoint>();
+  private readonly points = { rx: new Map<string, FaultPoint>(), tx: new Map<string, FaultPoint>() };
   private rules: ActiveRule[] = [];
   private readonly delayed = new DelayQueue<Waiting>();
   private delayedSkbs = 0;
 
-  constructor(env: LayerEnv, tools: FaultTools, opts: { logMax?: number } = {}) {
+  constructor(env: LayerEnv, tools: FaultTools, log: DecisionLog = new DecisionLog(LOG_MAX)) {
     this.env = env;
     this.tools = tools;
-    this.log = new DecisionLog(opts.logMax ?? LOG_MAX);
+    this.log = log;
     this.held = new HeldItems();
     env.ledger.addQueue(() => this.delayedSkbs + this.held.skbs);
   }
 
   /** A seam of this layer. */
   point(dir: SeamDir, func: string, borrowed = false): FaultPoint {
-    const key = `${dir} ${func}`;
-    let p = this.points.get(key);
+    let p = this.points[dir].get(func);
     if (p === undefined) {
       const seam = { layer: this.env.layer, dir, func };
       p = { seam, starts: seamRow(seam.layer, dir, func)?.starts ?? 'none', borrowed, rules: undefined };
-      this.points.set(key, p);
+      this.points[dir].set(func, p);
       this.place(p);
     }
     return p;
+  }
+
+  /** Where that comes into the layer which `func` takes over. */
+  entry(func: string): FaultPoint {
+    return this.point(entryDir(this.env.layer, func), func);
+  }
+
+  /** A message at a point: it goes on at once where no rule sits. */
+  message(point: FaultPoint, item: Passing, now: Millis): void {
+    if (point.rules === undefined) item.go(undefined, now);
+    else this.offer(point, item, now);
   }
 
   /** Adds a rule, or puts it in the place of the one with its id. What is wrong with it, if anything. */
@@ -121,6 +132,7 @@ export class FaultInjector {
     return this.rules.map((r) => ({
       rule: r.rule,
       order: r.order,
+      sinceMs: r.sinceMs,
       matched: r.limit.matched,
       counted: r.limit.counted,
       hits: r.limit.hits,
@@ -188,7 +200,7 @@ export class FaultInjector {
   }
 
   private changed(): void {
-    for (const p of this.points.values()) this.place(p);
+    for (const p of [...this.points.rx.values(), ...this.points.tx.values()]) this.place(p);
     this.onRulesChanged?.();
   }
 
