@@ -20,6 +20,7 @@ const SHELL_LIBS = [
   '@skbus/net',
   '@skbus/libc',
   '@skbus/dst',
+  '@skbus/fault',
   ...FOUNDATION,
 ];
 const OWN_ENGINES: Record<string, readonly string[]> = {

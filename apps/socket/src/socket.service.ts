@@ -1,7 +1,17 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import type { FaultPoint } from '@skbus/fault';
 import { decodeEvts, encodeCmds, PublisherWatch, subjects } from '@skbus/contracts';
 import { Initcall, LAYER_KIT, type InitcallContext, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
-import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM, type Millis, type SkCmd } from '@skbus/skb';
+import {
+  AF_INET,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  type Millis,
+  type SkCmd,
+  type SkEvt,
+} from '@skbus/skb';
 import {
   SocketLayer,
   type CallHandle,
@@ -36,11 +46,16 @@ export class SocketService implements OnModuleInit, Gateway {
   doors: DoorHooks | undefined = undefined;
   private readonly publishers = { tcp: new PublisherWatch(), udp: new PublisherWatch() };
   private malformed = 0;
+  private readonly cmdPoint: FaultPoint;
+  private readonly evtPoint: FaultPoint;
 
   constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
+    const { injector } = kit.faults;
+    this.cmdPoint = injector.point('tx', 'sk_cmd');
+    this.evtPoint = injector.point('rx', 'sk_evt');
     this.layer = new SocketLayer(kit.env, {
-      toTcp: (cmd) => this.collect('tcp', cmd),
-      toUdp: (cmd) => this.collect('udp', cmd),
+      toTcp: (cmd) => this.command('tcp', cmd),
+      toUdp: (cmd) => this.command('udp', cmd),
       // The transports may still know the ids of a service before this one.
       idBase: kit.env.rng.u32() & 0x7fff_fffe,
       booted: false,
@@ -130,16 +145,27 @@ export class SocketService implements OnModuleInit, Gateway {
       // Meant for the service that was here before: what it says of sockets is for who adopts them to ask.
       if (list.to !== 0 && list.to !== this.kit.epoch) return;
       for (const evt of list.evts) {
-        if (from === 'tcp') this.layer.onTcpEvent(evt, now);
-        else this.layer.onUdpEvent(evt, now);
+        if (this.evtPoint.rules === undefined) this.onEvent(from, evt, now);
+        else this.kit.faults.message(this.evtPoint, evt.sk, message.length, (at) => this.onEvent(from, evt, at));
       }
     });
   }
 
-  private collect(to: Transport, cmd: SkCmd): void {
+  private onEvent(from: Transport, evt: SkEvt, now: Millis): void {
+    if (from === 'tcp') this.layer.onTcpEvent(evt, now);
+    else this.layer.onUdpEvent(evt, now);
+  }
+
+  private command(to: Transport, cmd: SkCmd): void {
+    const bytes = 64 + (cmd.data?.data.length ?? cmd.sendto?.data.length ?? 0);
+    if (this.cmdPoint.rules === undefined) this.collect(to, cmd, bytes);
+    else this.kit.faults.message(this.cmdPoint, cmd.sk, bytes, () => this.collect(to, cmd, bytes));
+  }
+
+  private collect(to: Transport, cmd: SkCmd, bytes: number): void {
     const o = this.out[to];
     o.cmds.push(cmd);
-    o.bytes += 64 + (cmd.data?.data.length ?? cmd.sendto?.data.length ?? 0);
+    o.bytes += bytes;
     if (o.bytes >= MESSAGE_BYTES_MAX) this.publish(to);
   }
 

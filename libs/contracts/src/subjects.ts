@@ -21,6 +21,8 @@ export const subjects = {
   neighUpdate: (netns: string): string => `ctl.v1.${netns}.ip.neigh_update`,
   neighHint: (netns: string): string => `ctl.v1.${netns}.neigh.hint`,
   trace: (netns: string, layer: Service): string => `trace.v1.${netns}.${layer}`,
+  /** What fault rules did in a layer: FaultDecisionList. */
+  fault: (netns: string, layer: Service): string => `fault.v1.${netns}.${layer}`,
   log: (netns: string, layer: Service): string => `log.v1.${netns}.${layer}`,
   /** One port of a cable; every port listens to all of them. */
   wire: (cable: string, port: string): string => `wire.v1.${cable}.${port}`,
@@ -80,6 +82,8 @@ export const buckets = {
   expose: (netns: string): string => `skbus_${netns}_expose`,
   /** `tcp` → what its sequence numbers are made from, written and read by tcp. */
   secret: (netns: string): string => `skbus_${netns}_secret`,
+  /** `rule.<id>` → FaultRule, written by the orchestrator, watched by all; `count.<id>` → FaultCounters, written by the rule's layer. */
+  fault: (netns: string): string => `skbus_${netns}_fault`,
   /** dotted sysctl name → text. */
   sysctl: (netns: string): string => `skbus_${netns}_sysctl`,
 } as const;

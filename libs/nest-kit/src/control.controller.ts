@@ -20,6 +20,37 @@ export class ControlController {
     return pb.StatsReply.encode(this.kit.stats()).finish();
   }
 
+  @MessagePattern('fault_status')
+  faultStatus(): Uint8Array {
+    return pb.FaultStatusReply.encode(this.kit.faults.status()).finish();
+  }
+
+  /** Lets the oldest one go that a rule holds. */
+  @MessagePattern('fault_step')
+  faultStep(data: Uint8Array): Uint8Array {
+    return pb.FaultControlReply.encode(this.kit.faults.step(pb.FaultControlRequest.decode(data).rule)).finish();
+  }
+
+  /** Lets all go that a rule holds; the rule stays. */
+  @MessagePattern('fault_release')
+  faultRelease(data: Uint8Array): Uint8Array {
+    return pb.FaultControlReply.encode(this.kit.faults.release(pb.FaultControlRequest.decode(data).rule)).finish();
+  }
+
+  /** Changes a held packet. */
+  @MessagePattern('fault_edit')
+  faultEdit(data: Uint8Array): Uint8Array {
+    const { serial, fields, csumKeep } = pb.FaultControlRequest.decode(data);
+    return pb.FaultControlReply.encode(this.kit.faults.edit(serial, fields, csumKeep ? 'keep' : 'fix')).finish();
+  }
+
+  @MessagePattern('fault_suffer')
+  faultSuffer(data: Uint8Array): Uint8Array {
+    const { name, forMs } = pb.FaultSufferRequest.decode(data);
+    this.kit.suffer(name, forMs);
+    return pb.FaultControlReply.encode({}).finish();
+  }
+
   @MessagePattern('initcall')
   async initcall(data: Uint8Array): Promise<Uint8Array> {
     const { name, level, params, replay } = pb.InitcallRequest.decode(data);

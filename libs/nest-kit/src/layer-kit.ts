@@ -5,6 +5,8 @@ import { TraceRing } from '@skbus/trace';
 import { monotonicMs } from './clock.ts';
 import type { ServiceConfig } from './config.ts';
 import { handOversOf, initcallsOf, type InitcallContext, type InitcallResult } from './decorators.ts';
+import { FaultBus } from './fault-bus.ts';
+import { KitFaults } from './kit-faults.ts';
 import { SkbPump } from './pump.ts';
 import { systemRng } from './rng.ts';
 
@@ -24,6 +26,8 @@ export interface LayerMachine {
 
 /** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
 const SLEEP_MAX_MS = 0x7fff_ffff;
+/** No fault of a service takes longer. */
+const SUFFER_MAX_MS = 60_000;
 
 /**
  * What every layer's shell shares: take a list of skbs → engine → drain → publish each destination's list once → arm one
@@ -35,8 +39,11 @@ export class LayerKit {
   readonly epoch: number;
   readonly startedMs = monotonicMs();
   readonly layer: Layer;
+  /** Control messages on it pass the fault rules. */
   readonly bus: Bus;
+  readonly faults: KitFaults;
   readonly config: ServiceConfig;
+  private readonly faultBus: FaultBus;
   private readonly pump: SkbPump;
   private machine: LayerMachine | undefined;
   private readonly batchEnds: ((now: Millis) => void)[] = [];
@@ -47,6 +54,7 @@ export class LayerKit {
   private expired: NodeJS.Immediate | undefined = undefined;
   private armedMs: Millis = NEVER;
   private inBatch = false;
+  private batchMs: Millis = 0;
   private closed = false;
   private readonly ring: TraceRing;
   private traceOff: NodeJS.Timeout | undefined;
@@ -55,11 +63,12 @@ export class LayerKit {
 
   constructor(layer: Layer, bus: Bus, config: ServiceConfig) {
     this.layer = layer;
-    this.bus = bus;
+    this.faultBus = new FaultBus(bus);
+    this.bus = this.faultBus;
     this.config = config;
     const rng = systemRng();
     this.epoch = rng.u32() || 1;
-    this.pump = new SkbPump(bus, config.netns, this.epoch);
+    this.pump = new SkbPump(this.bus, config.netns, this.epoch);
     this.env = new LayerEnv({
       layer,
       rng,
@@ -69,6 +78,13 @@ export class LayerKit {
       firstId: firstSkbId(layer) + (rng.u32() & 0x07ff_ffff),
     });
     this.ring = new TraceRing(this.env, monotonicMs);
+    this.faults = new KitFaults(this.env, {
+      bus,
+      netns: config.netns,
+      run: (step) => this.run(step),
+      now: () => (this.inBatch ? this.batchMs : monotonicMs()),
+    });
+    this.faultBus.obey(this.faults);
   }
 
   get netns(): string {
@@ -97,9 +113,15 @@ export class LayerKit {
     if (HAND_OVER_OWNER[to] !== this.layer)
       throw new Error(`${to} belongs to ${HAND_OVER_OWNER[to]}, not to ${this.layer}`);
     const subject = subjects.skb(this.netns, to, 0).replace(/\.0$/, instance === '*' ? '.*' : `.${instance}`);
+    const { injector } = this.faults;
+    const point = injector.entry(to);
+    const go = (skb: SkBuff | undefined, at: Millis): void => fn(skb!, at);
     this.bus.subscribe(subject, (message, from) => {
       this.run((now) => {
-        for (const skb of this.pump.receive(message, from, this.env)) fn(skb, now);
+        for (const skb of this.pump.receive(message, from, this.env)) {
+          if (point.rules === undefined) fn(skb, now);
+          else injector.offer(point, { skb, go }, now);
+        }
       });
     });
   }
@@ -122,6 +144,7 @@ export class LayerKit {
     const now = monotonicMs();
     if (this.inBatch) return step(now);
     this.inBatch = true;
+    this.batchMs = now;
     try {
       const result = step(now);
       this.machine?.flush?.(now);
@@ -129,6 +152,7 @@ export class LayerKit {
     } finally {
       for (const end of this.batchEnds) end(now);
       this.pump.flush();
+      this.faults.publish();
       this.inBatch = false;
       this.arm(now);
     }
@@ -199,7 +223,10 @@ export class LayerKit {
 
   /** The engine's last words; returns how far it has come, as a RetireReply. */
   retire(): Uint8Array {
-    this.run((now) => this.machine?.retire?.(now));
+    this.run((now) => {
+      this.faults.injector.letAllGo(now);
+      this.machine?.retire?.(now);
+    });
     this.close();
     return this.pump.handled();
   }
@@ -213,21 +240,35 @@ export class LayerKit {
     return this.pump.wasHandled(message, subject);
   }
 
+  /** What a fault rule does to this process, when the request for it has been answered. */
+  suffer(name: string, forMs: number): void {
+    setImmediate(() => {
+      const until = monotonicMs() + Math.min(forMs, SUFFER_MAX_MS);
+      if (name === 'cut') this.faultBus.cut(until);
+      else while (monotonicMs() < until);
+    });
+  }
+
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
     clearImmediate(this.expired);
     clearTimeout(this.traceOff);
     this.ring.stop();
+    this.faults.close();
   }
 
   private readonly onExpired = (): void => {
     this.expired = undefined;
-    if (!this.closed) this.run((t) => this.machine!.handleTimeout(t));
+    if (this.closed) return;
+    this.run((t) => {
+      this.faults.injector.handleTimeout(t);
+      this.machine?.handleTimeout(t);
+    });
   };
 
   private arm(now: Millis): void {
-    const at = this.machine?.pollTimeout() ?? NEVER;
+    const at = Math.min(this.machine?.pollTimeout() ?? NEVER, this.faults.injector.pollTimeout());
     if (this.closed || at === this.armedMs) return;
     // A timer that fires early is harmless (spurious timeouts are no-ops) and cheaper than moving it with every packet.
     if (this.timer && this.armedMs <= at) return;

@@ -62,7 +62,7 @@ export async function startLayer(
   const gate = new GatedBus(bus, how.standby !== true);
   const kit = new LayerKit(def.layer, gate, config);
   const app = await NestFactory.createMicroservice(layerModule(def, kit), {
-    strategy: new BusTransport(gate, (verb) => subjects.ctl(config.netns, def.layer, verb)),
+    strategy: new BusTransport(kit.bus, (verb) => subjects.ctl(config.netns, def.layer, verb)),
     logger: serviceLogger(def.layer, config.logLevel),
   });
   gate.subscribe(subjects.all(config.netns, 'trace_set'), (data) => {
@@ -80,13 +80,15 @@ export async function startLayer(
   gate.respond(subjects.ctl(config.netns, def.layer, 'retire'), async () => {
     gate.shut();
     const reply = kit.retire();
+    await kit.faults.save();
     // What it holds (a device, ports) is free when the answer is there.
     await end();
     await bus.flush();
     how.onRetired?.();
     return reply;
   });
-  await app.listen();
+  // A standby asks for the rules when it takes over: until then others count.
+  await Promise.all([app.listen(), how.standby === true ? undefined : kit.faults.watch()]);
   if (how.standby !== true) stopHello = sayHello(kit);
   return {
     kit,
@@ -94,10 +96,11 @@ export async function startLayer(
     activate: (retired) => {
       kit.takeUp(retired);
       gate.answer();
+      const rules = kit.faults.watch();
       const open = (): void => {
         clearTimeout(anyway);
         kit.onReady = undefined;
-        gate.open((data, subject) => kit.wasHandled(data, subject));
+        void rules.then(() => gate.open((data, subject) => kit.wasHandled(data, subject)));
       };
       const anyway = setTimeout(open, OPEN_ANYWAY_MS);
       // Not before it knows its devices and tables.

@@ -1,5 +1,6 @@
 import { decodeCmds, encodeEvts, pb, PublisherWatch, replyFromPb, subjects } from '@skbus/contracts';
 import type { Millis, RouteQuery, RouteReply, SkCmd, SkEvt } from '@skbus/skb';
+import type { FaultPoint } from '@skbus/fault';
 import type { InitcallResult } from './decorators.ts';
 import type { LayerKit, LayerMachine } from './layer-kit.ts';
 
@@ -33,19 +34,29 @@ export class TransportShell {
   private eventBytes = 0;
   private malformed = 0;
   private readonly gateway = new PublisherWatch();
+  private readonly cmdPoint: FaultPoint;
+  private readonly evtPoint: FaultPoint;
 
   constructor(kit: LayerKit, transport: 'tcp' | 'udp') {
     this.kit = kit;
     this.transport = transport;
+    this.cmdPoint = kit.faults.injector.point('tx', 'sk_cmd');
+    this.evtPoint = kit.faults.injector.point('rx', 'sk_evt');
     kit.onBatchEnd(() => this.publish());
   }
 
   /** Collects an event; it goes out with its batch. */
   readonly emit = (evt: SkEvt): void => {
-    this.events.push(evt);
-    this.eventBytes += EVENT_OVERHEAD + (evt.data?.data.length ?? 0) + (evt.dgram?.data.length ?? 0);
-    if (this.eventBytes >= EVENT_BYTES_MAX) this.publish();
+    const bytes = EVENT_OVERHEAD + (evt.data?.data.length ?? 0) + (evt.dgram?.data.length ?? 0);
+    if (this.evtPoint.rules === undefined) this.collect(evt, bytes);
+    else this.kit.faults.message(this.evtPoint, evt.sk, bytes, () => this.collect(evt, bytes));
   };
+
+  private collect(evt: SkEvt, bytes: number): void {
+    this.events.push(evt);
+    this.eventBytes += bytes;
+    if (this.eventBytes >= EVENT_BYTES_MAX) this.publish();
+  }
 
   /** Asks the IP layer where a flow goes; the answer comes to `onRouteReply`. */
   readonly ask = (query: RouteQuery): void => {
@@ -112,7 +123,10 @@ export class TransportShell {
       const from = this.gateway.hear(list.publisher, now);
       if (from === 'retired') return;
       if (from === 'new') machine.onGatewayRestart?.(now);
-      for (const cmd of list.cmds) machine.onCommand(cmd, now);
+      for (const cmd of list.cmds) {
+        if (this.cmdPoint.rules === undefined) machine.onCommand(cmd, now);
+        else this.kit.faults.message(this.cmdPoint, cmd.sk, message.length, (at) => machine.onCommand(cmd, at));
+      }
     });
   }
 

@@ -152,12 +152,19 @@ export class FaultInjector {
     return this.delayed.nextAt;
   }
 
-  handleTimeout(now: Millis): void {
-    for (let w = this.delayed.shift(now); w !== undefined; w = this.delayed.shift(now)) {
+  /** `upTo`: also what is due later. */
+  handleTimeout(now: Millis, upTo: Millis = now): void {
+    for (let w = this.delayed.shift(upTo); w !== undefined; w = this.delayed.shift(upTo)) {
       if (w.isSkb) this.delayedSkbs--;
       w.active.netem?.left();
       w.resume(now);
     }
+  }
+
+  /** The layer ends: what waits goes on now. */
+  letAllGo(now: Millis): void {
+    for (const { rule } of this.rules) this.release(rule.id, now);
+    this.handleTimeout(now, Number.MAX_VALUE);
   }
 
   /** Lets the oldest one go that the rule holds. */
