@@ -28,6 +28,7 @@ export function makeProgram(): Command {
   addLife(p);
   addLook(p);
   addUse(p);
+  addFault(p);
   return p;
 }
 
@@ -177,5 +178,54 @@ function addUse(p: Command): void {
     .option('-a, --all', 'all of them, as without a name')
     .action(async (word: string | undefined, _o, c: Command) =>
       (await import('./commands/sysctl.ts')).sysctl(word, common(c)),
+    );
+}
+
+function addFault(p: Command): void {
+  const f = withStack(p.command('fault')).description('break one layer in one way, at a chosen packet');
+  f.enablePositionalOptions();
+  const load = (): Promise<typeof import('./commands/fault.ts')> => import('./commands/fault.ts');
+  readable(f.command('add'))
+    .description("add a rule: at tcp rx match 'tcp.flags.syn == 1' drop first 2")
+    .option('--id <id>', 'its name; a rule with the same one is replaced')
+    .argument('<words...>')
+    .action(async (words: string[], _o, c: Command) => (await load()).add(words, c.optsWithGlobals()));
+  readable(f.command('ls'))
+    .description('the rules, how many matched, and how often each acted')
+    .action(async (_o, c: Command) => (await load()).list(common(c)));
+  readable(f.command('rm'))
+    .description('remove rules; what they hold goes on')
+    .argument('<id...>')
+    .action(async (ids: string[], _o, c: Command) => (await load()).rm(ids, common(c)));
+  readable(f.command('clear'))
+    .description('remove all rules')
+    .action(async (_o, c: Command) => (await load()).clear(common(c)));
+  readable(f.command('apply'))
+    .description('exactly the rules of a file, one per line')
+    .argument('<file>')
+    .action(async (file: string, _o, c: Command) => (await load()).apply(file, common(c)));
+  readable(f.command('log'))
+    .description('what the rules did')
+    .option('-w, --follow', 'wait for more')
+    .action(async (_o, c: Command) => (await load()).log(c.optsWithGlobals()));
+  readable(f.command('replay'))
+    .description('do again to the same packets what a log says (skbus fault log --json > LOG)')
+    .argument('<log>')
+    .action(async (file: string, _o, c: Command) => (await load()).replay(file, common(c)));
+  readable(f.command('held'))
+    .description('what waits at breakpoints')
+    .action(async (_o, c: Command) => (await load()).held(common(c)));
+  for (const how of ['step', 'release'] as const)
+    readable(f.command(how))
+      .description(how === 'step' ? 'let the oldest one go that a rule holds' : 'let all go that a rule holds')
+      .argument('<id>')
+      .action(async (id: string, _o, c: Command) => (await load()).letGo(how, id, common(c)));
+  readable(f.command('edit'))
+    .description('change a held packet: edit tcp/3 tcp.window_size_value=0')
+    .option('--csum <how>', 'fix: put the checksum right; keep: leave it wrong')
+    .argument('<number>')
+    .argument('<field=value...>')
+    .action(async (number: string, words: string[], _o, c: Command) =>
+      (await load()).edit(number, words, c.optsWithGlobals()),
     );
 }

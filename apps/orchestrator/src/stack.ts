@@ -9,6 +9,8 @@ import { BootRunner } from './boot-runner.ts';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
 import type { OrchestratorConfig } from './config.ts';
+import { FaultDesk } from './faults/fault-desk.ts';
+import { ServiceFaults } from './faults/service-faults.ts';
 import { configurePeer, holdsOnly, makeNetns, netnsPath, removeLink, removeNetns } from './iproute2.ts';
 import { mainOf, requireBuilt } from './load-layer.ts';
 import { markOf, stopAll } from './process-mark.ts';
@@ -70,6 +72,7 @@ export class Stack {
   bus!: Bus;
   boot!: BootRunner;
   trace!: TraceViewers;
+  faults!: FaultDesk;
   private spawner!: Spawner;
   private health: HealthWatch | undefined = undefined;
   private demo: SupervisedChild | undefined = undefined;
@@ -101,6 +104,8 @@ export class Stack {
     const { broker, plan, config } = this.opts;
     this.bus = await broker.connect(`orchestrator.${this.netns}`, (e) => this.say(`skbus: bus: ${errorText(e)}`));
     this.trace = new TraceViewers(this.bus, this.netns);
+    this.faults = this.makeFaults();
+    await this.faults.start(config.spawn !== 'none');
     this.bus.respond(subjects.ctl(this.netns, 'orchestrator', 'hello'), (data) => this.onHello(data));
     this.bus.subscribe(`log.v1.${this.netns}.>`, (data) => this.onPrintk(data));
     this.boot = this.makeBoot();
@@ -145,6 +150,7 @@ export class Stack {
     this.boot?.stop();
     this.health?.stop();
     this.trace?.close();
+    this.faults?.close();
     await this.demo?.stop();
     if (this.wasSpawned) await this.spawner.stop();
     if (this.tapFd !== undefined) closeSync(this.tapFd);
@@ -294,6 +300,16 @@ export class Stack {
       if (this.state !== 'starting') throw new StackError('stopped while starting');
       await Promise.race([new Promise<void>((resolve) => this.helloWaiters.push(resolve)), sleep(200)]);
     }
+  }
+
+  private makeFaults(): FaultDesk {
+    const pidOf = (service: string): number | undefined => {
+      if (service === 'broker') return this.opts.broker.child?.pid;
+      const pid = this.services().find((s) => s.name === service)?.pid;
+      return pid === process.pid ? undefined : pid;
+    };
+    const own = { pidOf, say: (line: string) => this.say(line) };
+    return new FaultDesk(this.bus, this.netns, new ServiceFaults(this.bus, this.netns, own));
   }
 
   private makeSpawner(): Spawner {

@@ -6,6 +6,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { Stack } from '../stack.ts';
 import { Ctl, STACK } from './ctl.ts';
+import { FaultController } from './fault.controller.ts';
 import { NetController } from './net.controller.ts';
 import { SockController } from './sock.controller.ts';
 import { SHUTDOWN, StatusController } from './status.controller.ts';
@@ -17,7 +18,7 @@ class ApiModule {}
 const apiModule = (stack: Stack, shutdown: () => void): DynamicModule => ({
   module: ApiModule,
   providers: [{ provide: STACK, useValue: stack }, { provide: SHUTDOWN, useValue: shutdown }, Ctl],
-  controllers: [StatusController, NetController, SockController, StreamController],
+  controllers: [StatusController, NetController, SockController, StreamController, FaultController],
 });
 
 export interface Api {

@@ -108,3 +108,40 @@ export type RouteListQuery = z.infer<typeof routeListQuery>;
 
 export const sysctlQuery = z.object({ name: z.string().max(128).default('') });
 export type SysctlQuery = z.infer<typeof sysctlQuery>;
+
+/** Its words are checked by who reads it, with the column. */
+const ruleText = z.string().min(1).max(65_536);
+const ruleId = z.string().min(1).max(64);
+
+export const faultBody = z.strictObject({ text: ruleText, id: ruleId.optional() });
+export type FaultBody = z.infer<typeof faultBody>;
+
+export const faultsBody = z.strictObject({ rules: z.array(faultBody).max(1_000) });
+export type FaultsBody = z.infer<typeof faultsBody>;
+
+export const faultLogQuery = z.object({ follow: z.enum(['0', '1', 'true', 'false']).optional() });
+export type FaultLogQuery = z.infer<typeof faultLogQuery>;
+
+export const faultLogBody = z.object({
+  rules: z.array(z.object({ id: ruleId, text: ruleText })).max(1_000),
+  decisions: z
+    .array(
+      z.object({
+        rule: ruleId,
+        layer: z.string(),
+        dir: z.string().default(''),
+        func: z.string().default(''),
+        ordinal: z.number().int().min(1),
+        skb: z.number().int().default(0),
+        what: z.string().max(4_096),
+      }),
+    )
+    .max(100_000),
+});
+export type FaultLogBody = z.infer<typeof faultLogBody>;
+
+export const faultEditBody = z.strictObject({
+  fields: z.record(z.string(), z.string()),
+  csum: z.enum(['fix', 'keep']).default('fix'),
+});
+export type FaultEditBody = z.infer<typeof faultEditBody>;

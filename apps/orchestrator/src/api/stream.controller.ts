@@ -2,11 +2,9 @@ import { Controller, Get, Inject, Query, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Ctl } from './ctl.ts';
+import { ndjson } from './ndjson.ts';
 import { dmesgQuery, traceQuery, type DmesgQuery, type TraceQuery } from './schemas.ts';
 import { ZodPipe } from './zod-pipe.ts';
-
-/** A reader that does not keep up loses lines, and is told how many; it never slows the stack. */
-const BACKLOG_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Endless answers: one JSON object per line. */
 @ApiTags('streams')
@@ -41,20 +39,4 @@ export class StreamController {
     });
     res.once('close', off);
   }
-}
-
-function ndjson(res: ServerResponse): (row: unknown) => void {
-  res.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8', 'cache-control': 'no-store' });
-  res.flushHeaders();
-  let lost = 0;
-  return (row) => {
-    if (res.destroyed) return;
-    if (res.writableLength > BACKLOG_MAX_BYTES) {
-      lost++;
-      return;
-    }
-    if (lost > 0) res.write(`${JSON.stringify({ lost })}\n`);
-    lost = 0;
-    res.write(`${JSON.stringify(row)}\n`);
-  };
 }

@@ -1,0 +1,150 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually, run, Stack, whyNoTap } from '../support/stack.ts';
+
+const why = whyNoTap();
+const suite = why ? describe.skip : describe;
+
+interface RuleView {
+  id: string;
+  matched: number;
+  hits: number;
+  held: number;
+}
+
+suite('fault rules in a running stack', () => {
+  let stack: Stack;
+  const pcap = join(tmpdir(), `skbus-fault-${process.pid}.pcap`);
+  const logFile = join(tmpdir(), `skbus-fault-${process.pid}.log`);
+  beforeAll(async () => {
+    stack = await Stack.up('e2e-fault');
+  }, 90_000);
+  afterAll(async () => {
+    await stack?.down();
+    rmSync(pcap, { force: true });
+    rmSync(logFile, { force: true });
+  }, 30_000);
+  afterEach(async () => {
+    await stack.skbus('fault', 'clear');
+  });
+
+  const rules = (): Promise<RuleView[]> => stack.json<RuleView[]>('fault', 'ls');
+  const get = (...options: string[]): Promise<{ code: number | null; stdout: string }> =>
+    stack.peer('curl', '-sS', '-o', '/dev/null', '-w', '%{http_code} %{time_connect}', ...options, 'http://10.77.0.2/');
+
+  test('the first SYN-ACK and its repetition are dropped at tcp tx: one SYN more, and the rule says so', async () => {
+    const capture = stack.peerStart('tcpdump', '-i', 'any', '-U', '-w', pcap, 'tcp port 80');
+    let said = '';
+    capture.stderr!.on('data', (d: Buffer) => (said += d.toString()));
+    await eventually('tcpdump listens', () => said.includes('listening on'));
+    const match = 'tcp.flags.syn == 1 && tcp.flags.ack == 1';
+    const added = await stack.skbus(
+      'fault',
+      'add',
+      '--id',
+      'synack',
+      'at',
+      'tcp',
+      'tx',
+      'match',
+      match,
+      'drop',
+      'first',
+      '2',
+    );
+    expect(added.stdout.trim()).toBe(`synack: at tcp tx match '${match}' drop first 2`);
+    expect((await get()).stdout).toMatch(/^200 /);
+    capture.kill('SIGINT');
+    await new Promise((r) => capture.once('exit', r));
+    const tshark = await run('tshark', ['-r', pcap, '-Y', 'tcp.flags.syn == 1', '-T', 'fields', '-e', 'tcp.flags.ack']);
+    const flags = tshark.stdout.trim().split('\n');
+    expect(flags.filter((f) => f === 'False' || f === '0').length).toBe(2);
+    expect(await rules()).toMatchObject([{ id: 'synack', hits: 2 }]);
+    const log = await stack.json<{ decisions: { rule: string; func: string; what: string; skb: number }[] }>(
+      'fault',
+      'log',
+    );
+    expect(log.decisions).toMatchObject(
+      [1, 2].map((ordinal) => ({ rule: 'synack', func: 'ip_queue_xmit', ordinal, what: 'drop FAULT_INJECTED' })),
+    );
+    expect(log.decisions[0]!.skb).toBeGreaterThan(0);
+    writeFileSync(logFile, JSON.stringify(log));
+  }, 30_000);
+
+  test('a log of that does it again', async () => {
+    const replayed = await stack.skbus('fault', 'replay', logFile);
+    expect(replayed.stdout.trim()).toContain("script '1: drop FAULT_INJECTED; 2: drop FAULT_INJECTED'");
+    expect(Number((await get()).stdout.split(' ')[1])).toBeGreaterThan(0.9);
+    expect(await rules()).toMatchObject([{ id: 'synack', hits: 2 }]);
+  }, 30_000);
+
+  test('what is held waits until it is released', async () => {
+    await stack.skbus('fault', 'add', '--id', 'stop', 'at', 'ip', 'rx', 'match', 'icmp.type == 8', 'hold');
+    const ping = stack.peer('ping', '-c', '1', '-W', '10', '10.77.0.2');
+    await eventually('the request is held', async () => (await rules())[0]!.held === 1);
+    const held = await stack.json<{ tuple: string; bytes: string }[]>('fault', 'held');
+    expect(held[0]!.tuple).toBe('10.77.0.1:0->10.77.0.2:0(icmp)');
+    await stack.skbus('fault', 'release', 'stop');
+    expect((await ping).stdout).toContain('1 received');
+  }, 30_000);
+
+  test('an answer to a route query never comes: the connection is there when the second one does', async () => {
+    stack.peerStart('python3', '-m', 'http.server', '8000', '--bind', '10.77.0.1', '--directory', stack.tmp);
+    const curl = (): Promise<{ code: number }> =>
+      run('curl', ['-sS', '-m', '20', '-x', `socks5://127.0.0.1:${stack.socksPort}`, 'http://10.77.0.1:8000/']);
+    await eventually('the server is up', async () => (await curl()).code === 0);
+    await stack.skbus('fault', 'add', '--id', 'q', 'at', 'ip.ctl.route_query', 'drop', 'first', '1');
+    await stack.skbus('ip', 'route', 'add', '10.99.0.0/16', 'via', '10.77.0.1');
+    expect((await curl()).code).toBe(0);
+    expect(await rules()).toMatchObject([{ id: 'q', hits: 1 }]);
+  }, 60_000);
+
+  test('a service is killed by the packet that it was told to die of, and knows its rules when it is back', async () => {
+    const before = await stack.pidOf('ip');
+    await stack.skbus(
+      'fault',
+      'add',
+      '--id',
+      'die',
+      'at',
+      'ip',
+      'rx',
+      'match',
+      'icmp.type == 8',
+      'service',
+      'kill',
+      'ip',
+      'nth',
+      '2',
+    );
+    await stack.skbus(
+      'fault',
+      'add',
+      '--id',
+      'later',
+      'at',
+      'ip',
+      'rx',
+      'match',
+      'icmp.type == 8',
+      'drop',
+      'first',
+      '1000000',
+    );
+    await stack.peer('ping', '-c', '4', '-i', '0.2', '-W', '1', '10.77.0.2');
+    await eventually('ip is another process', async () => (await stack.pidOf('ip')) !== before);
+    await eventually('it knows its rules', async () => {
+      await stack.peer('ping', '-c', '1', '-W', '1', '10.77.0.2');
+      return (await rules()).find((r) => r.id === 'later')!.matched > 0;
+    });
+    expect((await rules()).find((r) => r.id === 'die')!.hits).toBe(1);
+  }, 60_000);
+
+  test('what is wrong with a rule is said, with a caret', async () => {
+    const bad = await stack.skbus('fault', 'add', 'at', 'tcp', 'rx', 'match', 'tcp.flags.sin == 1', 'drop');
+    expect(bad.code).not.toBe(0);
+    expect(bad.stderr).toMatch(/at tcp rx match 'tcp.flags.sin == 1' drop\n {21}\^~+/);
+  });
+});
