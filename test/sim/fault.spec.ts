@@ -120,10 +120,19 @@ test('the same rules, the same seed: the same decisions; and the log replays', (
   expect(first.length).toBeGreaterThan(3);
 });
 
+test('a layer dies of a packet, or at a time, and is there again', () => {
+  const two = twoHosts();
+  two.b.fault('at ip rx service kill ip nth 9');
+  two.a.fault('service kill neigh after 3ms');
+  moves(two);
+  expect(two.b.shells.ip.epoch).toBe(2);
+  expect(two.a.shells.neigh.epoch).toBe(2);
+});
+
 test('what is wrong with a rule is said', () => {
   const two = twoHosts();
   expect(() => two.a.fault('at ip rx explode')).toThrow(
     /"explode" is no word of a rule.*\n.*at ip rx explode\n {13}\^/,
   );
-  expect(() => two.a.fault('service kill tcp')).not.toThrow();
+  expect(() => two.a.fault('at tcp layer wobble')).toThrow('tcp has no fault "wobble"');
 });

@@ -7,8 +7,9 @@ export { isRuleId, parseRule, SERVICE_FAULTS, type ParsedRule } from './text/par
 export { formatPlace, formatRule } from './text/format.ts';
 export { formatOp, parseOp } from './text/ops.ts';
 export { formatMillis, parseMillis } from './text/values.ts';
-export { activate, type RuleProblem } from './inject/active-rule.ts';
-export { actsOnTraffic, FaultInjector, type FaultPoint, type Passing, type RuleStatus } from './inject/injector.ts';
+export { activate, actsOnTraffic, type RuleProblem } from './inject/active-rule.ts';
+export { FaultInjector, type FaultPoint, type Passing, type RuleStatus } from './inject/injector.ts';
+export type { LayerFault } from './inject/layer-fault.ts';
 export { DecisionLog, type FaultDecision } from './inject/decision.ts';
 export type { Held } from './inject/held.ts';
 export type { RuleCounters } from './inject/limit.ts';

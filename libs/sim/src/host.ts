@@ -1,6 +1,6 @@
 import { firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
 import { macOfAddress, NetdevCore, type NetdevDriver, type RxMeta } from '@skbus/dev';
-import { formatRuleError, parseRule, type FaultDecision } from '@skbus/fault';
+import type { FaultDecision } from '@skbus/fault';
 import { IpStack, type IpSysctl } from '@skbus/ip';
 import { NeighTable, type NeighSysctl } from '@skbus/neigh';
 import {
@@ -36,6 +36,7 @@ import { SocketLayer } from '@skbus/socket';
 import { SECRET_BYTES, TcpStack, type TcpSysctl } from '@skbus/tcp';
 import { UdpStack } from '@skbus/udp';
 import type { VirtualClock } from './clock.ts';
+import { HostFaults } from './host-faults.ts';
 import { keptOf, type Device } from './kept.ts';
 import { LayerShell, type TraceHit, type Wiring } from './layer-shell.ts';
 import type { Link } from './link.ts';
@@ -89,7 +90,7 @@ export class Host implements Wiring {
   private readonly tcpSecret = new Uint8Array(SECRET_BYTES);
   private readonly seams: Record<'tcp' | 'udp', SeamWire>;
   private readonly handlers: Record<HandOver, (skb: SkBuff, now: Millis) => void>;
-  private readonly faultOrder = new Map<string, number>();
+  private readonly faults: HostFaults;
   private ifindex = 1;
 
   constructor(name: string, clock: VirtualClock, index: number, seed: number, opts: HostOptions = {}) {
@@ -129,6 +130,7 @@ export class Host implements Wiring {
       neigh_output: (skb, now) => this.neigh.output(skb, now),
       dev_queue_xmit: (skb, now) => this.nic.xmit(skb, now),
     };
+    this.faults = new HostFaults(this);
     for (const layer of LAYERS) this.makeEngine(layer);
     this.boot();
   }
@@ -182,30 +184,18 @@ export class Host implements Wiring {
    * Adds a fault rule by its text, as `skbus fault add` does, and says its id. The same id again replaces it, in its place;
    * throws what is wrong with it.
    */
-  fault(text: string, id = `f${this.faultOrder.size + 1}`): string {
-    const { rule, error } = parseRule(text, { id });
-    if (rule === undefined) throw new Error(formatRuleError(text, error));
-    const order = this.faultOrder.get(rule.id) ?? this.faultOrder.size + 1;
-    const shell = this.shells[rule.at.layer as Layer];
-    if (shell === undefined) throw new Error(`${rule.at.layer} is no layer of a simulated host`);
-    shell.setRule(rule, { order, sinceMs: shell.now });
-    this.faultOrder.set(rule.id, order);
-    return rule.id;
+  fault(text: string, id?: string): string {
+    return this.faults.add(text, id);
   }
 
   /** Takes one rule away, or all of them. */
   heal(id?: string): void {
-    for (const layer of LAYERS) {
-      const shell = this.shells[layer];
-      const ids = shell.faults.status().map((s) => s.rule.id);
-      // what a rule held goes on in a batch of its layer
-      for (const one of ids) if (id === undefined || one === id) shell.run((now) => shell.faults.remove(one, now));
-    }
+    this.faults.remove(id);
   }
 
   /** What the rules of all layers did, in the order of time. */
   faultLog(): FaultDecision[] {
-    return LAYERS.flatMap((l) => this.shells[l].faults.log.all()).sort((a, b) => a.atMs - b.atMs);
+    return this.faults.log();
   }
 
   /** Collects trace points from now on. */

@@ -17,7 +17,16 @@ export interface ActiveRule {
   readonly netem: Netem | undefined;
   readonly limit: LimitState;
   removed: boolean;
+  /** A fault of the layer itself that is there now. */
+  begun: boolean;
 }
+
+/** A fault of a layer or a service that is there for a time waits for nothing that passes. */
+export const actsOnTraffic = ({ action, at, match }: FaultRule): boolean =>
+  (action.kind !== 'layer' && action.kind !== 'service') ||
+  at.dir !== undefined ||
+  at.func !== undefined ||
+  match !== '';
 
 export interface RuleProblem {
   /** Which part of the rule, and where in it. */
@@ -55,7 +64,7 @@ export function activate(
     return { problem: { part: 'rule', column: 0, length: 1, message } };
   }
   const limit = new LimitState(rule.limit, rule.seed, at.sinceMs, at.past);
-  return { active: { rule, order: at.order, sinceMs: at.sinceMs, filter, netem, limit, removed: false } };
+  return { active: { rule, order: at.order, sinceMs: at.sinceMs, filter, netem, limit, removed: false, begun: false } };
 }
 
 const problem = (part: 'match' | 'netem', e: FilterError): RuleProblem => ({

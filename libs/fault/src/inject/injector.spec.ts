@@ -88,7 +88,7 @@ describe('limits', () => {
     expect(b.ids).toEqual(left);
     expect(b.env.ledger.imbalance).toBe(0);
     expect(b.env.ledger.passed).toBe(left.length);
-    expect(b.faults.status()[0]).toMatchObject({ matched: 10, hits: 10 - left.length });
+    expect(b.faults.status()[0]).toMatchObject({ hits: 10 - left.length });
   });
 
   test('what does not match is not counted', () => {
@@ -212,6 +212,25 @@ describe('actions', () => {
       'truncate changes packets, and there are none at tcp.sk_cmd',
     );
   });
+});
+
+test('what a layer does wrong by itself, for a time', () => {
+  const seen: string[] = [];
+  b.faults.layerFaults.set('wobble', {
+    usage: 'wobble HOW',
+    begin: (args, at) => void seen.push(`begin ${args.join()} ${at}`),
+    end: (at) => void seen.push(`end ${at}`),
+    hit: (_args, skb) => void seen.push(`hit ${skb!.id}`),
+  });
+  expect(() => b.rule('at tcp layer shake')).toThrow('tcp has no fault "shake": wobble HOW');
+  b.rule('at tcp layer wobble much after 5ms for 10ms');
+  b.run(20);
+  b.rule('at tcp layer wobble little', 'x');
+  b.faults.remove('x', 20);
+  b.rule('at tcp tx layer wobble nth 2');
+  b.send(3);
+  expect(seen).toEqual(['begin much 5', 'end 15', 'begin little 20', 'end 20', 'hit 2']);
+  expect(b.ids).toEqual([1, 2, 3]);
 });
 
 test('rules are a pipeline: a later one sees what those before let through, and when', () => {

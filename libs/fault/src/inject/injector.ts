@@ -1,16 +1,17 @@
 import { copySkb, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
 import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
-import type { NetemVerdict } from '../netem/netem.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
 import { entryDir, seamRow, sitsAt } from '../seams.ts';
 import { formatOp } from '../text/ops.ts';
-import { activate, type ActiveRule, type RuleProblem } from './active-rule.ts';
+import { activate, actsOnTraffic, type ActiveRule, type RuleProblem } from './active-rule.ts';
 import { connectionOf } from './connection.ts';
 import { flipBit, markCe, ownBytes } from './corrupt.ts';
+import { opsOf } from './decide.ts';
 import { DecisionLog } from './decision.ts';
 import { DelayQueue } from './delay-queue.ts';
 import { HeldItems } from './held.ts';
+import type { LayerFault } from './layer-fault.ts';
 import type { RuleCounters } from './limit.ts';
 import type { FaultTools } from './tools.ts';
 
@@ -22,6 +23,8 @@ export interface FaultPoint {
   readonly starts: FilterSubject['starts'];
   /** Memory of what passes here belongs to somebody else: what waits takes its bytes along. */
   readonly borrowed: boolean;
+  /** What filters are shown; the same object again for each packet. */
+  readonly subject: { -readonly [K in keyof FilterSubject]: FilterSubject[K] };
   rules: readonly ActiveRule[] | undefined;
 }
 
@@ -60,6 +63,8 @@ interface Waiting {
 export class FaultInjector {
   readonly log: DecisionLog;
   readonly held: HeldItems;
+  /** What this layer can do wrong by itself. */
+  readonly layerFaults = new Map<string, LayerFault>();
   /** Called when rules came or went: which points have any is new. */
   onRulesChanged: (() => void) | undefined = undefined;
   private readonly env: LayerEnv;
@@ -82,7 +87,8 @@ export class FaultInjector {
     let p = this.points[dir].get(func);
     if (p === undefined) {
       const seam = { layer: this.env.layer, dir, func };
-      p = { seam, starts: seamRow(seam.layer, dir, func)?.starts ?? 'none', borrowed, rules: undefined };
+      const starts = seamRow(seam.layer, dir, func)?.starts ?? 'none';
+      p = { seam, starts, borrowed, subject: { seam, starts }, rules: undefined };
       this.points[dir].set(func, p);
       this.place(p);
     }
@@ -108,10 +114,13 @@ export class FaultInjector {
   ): RuleProblem | undefined {
     const { active, problem } = activate(this.tools, rule, at);
     if (active === undefined) return problem;
+    const wrong = this.layerProblem(rule);
+    if (wrong !== undefined) return wrong;
     this.remove(rule.id, now);
     this.rules.push(active);
     this.rules.sort((a, b) => a.order - b.order || (a.rule.id < b.rule.id ? -1 : 1));
     this.changed();
+    this.schedule(active, now);
     return undefined;
   }
 
@@ -122,6 +131,7 @@ export class FaultInjector {
     active.removed = true;
     this.rules = this.rules.filter((r) => r !== active);
     this.changed();
+    this.end(active, now);
     this.release(id, now);
     return true;
   }
@@ -201,8 +211,42 @@ export class FaultInjector {
     return undefined;
   }
 
+  private layerProblem({ action, at }: FaultRule): RuleProblem | undefined {
+    if (action.kind !== 'layer' || this.layerFaults.has(action.name)) return undefined;
+    const names = [...this.layerFaults.values()].map((f) => f.usage).join(', ');
+    const message = `${at.layer} has no fault "${action.name}"${names === '' ? '' : `: ${names}`}`;
+    return { part: 'rule', column: 0, length: 1, message };
+  }
+
+  /** A fault of the layer that waits for nothing but its time. */
+  private schedule(active: ActiveRule, now: Millis): void {
+    const { action } = active.rule;
+    if (action.kind !== 'layer' || actsOnTraffic(active.rule)) return;
+    const { fromMs, toMs } = active.limit.window;
+    const at = (ms: Millis, resume: (t: Millis) => void): void =>
+      this.delayed.push(ms, { active, resume, isSkb: false });
+    const begin = (t: Millis): void => {
+      if (active.removed || active.begun) return;
+      active.begun = true;
+      active.limit.hits++;
+      this.layerFaults.get(action.name)!.begin?.(action.args, t);
+    };
+    if (fromMs > now) at(fromMs, begin);
+    else if (now < toMs) begin(now);
+    if (Number.isFinite(toMs) && toMs > now) at(toMs, (t) => this.end(active, t));
+  }
+
+  private end(active: ActiveRule, now: Millis): void {
+    const { action } = active.rule;
+    if (!active.begun || action.kind !== 'layer') return;
+    active.begun = false;
+    this.layerFaults.get(action.name)!.end?.(now);
+  }
+
   private place(p: FaultPoint): void {
-    const here = this.rules.filter((r) => sitsAt(r.rule.at, p.seam) && actsOnTraffic(r.rule));
+    const here = this.rules.filter(
+      (r) => sitsAt(r.rule.at, p.seam) && actsOnTraffic(r.rule) && r.rule.limit.probability !== 0,
+    );
     p.rules = here.length > 0 ? here : undefined;
   }
 
@@ -259,8 +303,11 @@ export class FaultInjector {
       case 'hold':
         this.hold(hit, now);
         return false;
+      case 'layer':
+        this.layerFaults.get(op.name)?.hit?.(op.args, skb, now);
+        return true;
       default:
-        // Done by the layer, or by who supervises it: they hear of it by the log.
+        // Done by who supervises the layer, and hears of it by the log.
         return true;
     }
   }
@@ -347,54 +394,10 @@ interface Hit {
 }
 
 const NO_RULES: readonly ActiveRule[] = [];
-const NOTHING: readonly FaultOp[] = [];
-
-/** A fault of a layer or a service that is there for a time waits for nothing that passes. */
-export const actsOnTraffic = ({ action, at, match }: FaultRule): boolean =>
-  (action.kind !== 'layer' && action.kind !== 'service') ||
-  at.dir !== undefined ||
-  at.func !== undefined ||
-  match !== '';
 
 function subjectOf(point: FaultPoint, item: Passing, skb: SkBuff | undefined): FilterSubject {
-  const { seam, starts } = point;
-  return { seam, starts, ...(skb === undefined ? {} : { skb }), ...(item.sk === undefined ? {} : { sk: item.sk }) };
-}
-
-/** What the rule's action comes to for the one that its limit has just let through. */
-function opsOf(r: ActiveRule, bytes: number, now: Millis): readonly FaultOp[] {
-  const a = r.rule.action;
-  switch (a.kind) {
-    case 'netem':
-      return netemOps(r.netem!.enqueue(bytes, now), now, r);
-    case 'script':
-      return a.steps.get(r.limit.matched) ?? NOTHING;
-    case 'drop':
-      return [{ op: 'drop', reason: a.reason }];
-    case 'truncate':
-      return [{ op: 'truncate', bytes: a.bytes }];
-    case 'set':
-      return [{ op: 'set', fields: a.fields, csum: a.csum }];
-    case 'hold':
-      return [{ op: 'hold' }];
-    default:
-      return [{ op: a.kind, name: a.name, args: a.args }];
-  }
-}
-
-function netemOps(v: NetemVerdict, now: Millis, r: ActiveRule): readonly FaultOp[] {
-  if (v.overlimit) return [{ op: 'drop', reason: 'QDISC_DROP' }];
-  if (v.copies.length === 0) return [{ op: 'drop', reason: 'FAULT_INJECTED' }];
-  const copies = v.copies.map(({ atMs, ahead, corruptBit, markCe: ce }) => ({
-    delayMs: ahead ? 0 : Math.max(0, atMs - now),
-    ...(corruptBit >= 0 ? { flip: corruptBit } : {}),
-    ...(ce ? { ce } : {}),
-  }));
-  const [one] = copies;
-  if (copies.length === 1 && one!.delayMs === 0 && one!.flip === undefined && one!.ce !== true) {
-    // nothing happened to it
-    r.netem!.left();
-    return NOTHING;
-  }
-  return [{ op: 'send', copies }];
+  const { subject } = point;
+  if (skb !== undefined) subject.skb = skb;
+  if (item.sk !== undefined) subject.sk = item.sk;
+  return subject;
 }
