@@ -46,6 +46,39 @@ describe('a rule at each seam of a packet', () => {
   });
 });
 
+describe('netem and header fields', () => {
+  const netem = 'delay 5ms 2ms 25% loss 2% duplicate 2% corrupt 2% reorder 25% 50% seed 3';
+  test.each([
+    `at nic tx ${netem}`,
+    `at nic rx ${netem}`,
+    `at ip rx ${netem}`,
+    `at tcp tx ${netem}`,
+    `at ip.tcp_v4_rcv ${netem}`,
+    'at tcp tx rate 20mbit limit 20',
+    'at ip rx set ip.ttl=1 csum keep every 4',
+    'at ip rx set tcp.window_size_value=0 every 4',
+    "at tcp tx match 'tcp.len > 0' set tcp.ack_raw=1 csum keep every 4",
+    "at nic tx match 'ip.proto == 6' truncate 60 every 5",
+  ])('%s: the streams are whole', (text) => {
+    for (const offload of [false, true]) {
+      const two = twoHosts({ latencyMs: 1 }, { offload });
+      for (const h of [two.a, two.b]) h.fault(text);
+      moves(two);
+      expect(two.a.faultLog().length + two.b.faultLog().length).toBeGreaterThan(0);
+    }
+  });
+
+  test('a TTL that is changed and summed again: nobody minds; left wrong: the reason is IP_CSUM', () => {
+    const wrong = (csum: string): number | undefined => {
+      const two = twoHosts();
+      two.b.fault(`at ip rx set ip.ttl=1 ${csum} nth 3`);
+      moves(two);
+      return two.b.drops.IP_CSUM;
+    };
+    expect([wrong(''), wrong('csum keep')]).toEqual([undefined, 1]);
+  });
+});
+
 describe('messages', () => {
   test.each([
     ['at socket tx drop every 7', 'a'],

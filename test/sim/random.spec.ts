@@ -2,7 +2,6 @@ import { expect, test } from '@jest/globals';
 import { below, SeededRng, TCP_LISTEN } from '@skbus/skb';
 import type { HostOptions } from '@skbus/sim';
 import type { LinkModel } from '@skbus/sim';
-import { SeamFaults } from '@skbus/sim';
 import { twoHosts } from '@skbus/sim';
 import { transfer, whole } from '@skbus/sim';
 
@@ -27,7 +26,8 @@ function plan(seed: number): Plan {
     bitsPerSecond: oneIn(2) ? 0 : 1e6 + upTo(100e6),
     queueFrames: 10 + below(rng, 500),
   };
-  const faults = { loss: upTo(0.2), duplicate: upTo(0.2), late: upTo(0.2), lateMs: upTo(50) };
+  const percent = (max: number): string => `${upTo(max).toFixed(2)}%`;
+  const netem = `delay ${(0.1 + upTo(50)).toFixed(3)}ms reorder ${(100 - upTo(20)).toFixed(2)}% loss ${percent(20)} duplicate ${percent(20)}`;
   const opts = {
     seed,
     busMs: oneIn(2) ? 0 : upTo(3),
@@ -35,7 +35,7 @@ function plan(seed: number): Plan {
     mtu: oneIn(2) ? 1500 : 300 + below(rng, 1_200),
     // Three lost questions in a row would be no error of the stack.
     neigh: { mcastSolicit: 20 },
-    ...(oneIn(3) ? { seam: new SeamFaults(seed, faults) } : {}),
+    ...(oneIn(3) ? { faults: [`at socket ${netem} seed ${seed}`] } : {}),
   };
   return { link, opts, size: 1_000 + below(rng, 200_000) };
 }
@@ -50,7 +50,7 @@ test.each(Array.from({ length: last - first + 1 }, (_, i) => first + i))('seed %
   expect(two.net.check()).toEqual([]);
   // The faults end; then so does everything else, but for the listener.
   two.link.set({ loss: 0, duplicate: 0, reorder: 0 });
-  opts.seam?.heal();
+  for (const h of [two.a, two.b]) h.heal();
   two.net.runFor(200_000);
   expect(two.net.check()).toEqual([]);
   for (const h of [two.a, two.b]) {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import { errnoName, TCP_LISTEN } from '@skbus/skb';
-import { SeamFaults } from '@skbus/sim';
 import { twoHosts } from '@skbus/sim';
 import { transfer, whole } from '@skbus/sim';
 
@@ -10,21 +9,21 @@ const SIZE = 300_000;
 
 describe('between TCP and the socket layer', () => {
   const kinds = {
-    lost: { loss: 0.1 },
-    doubled: { duplicate: 0.2 },
-    'out of order': { late: 0.2, lateMs: 2 },
-    'everything at once': { loss: 0.1, duplicate: 0.1, late: 0.1, lateMs: 20 },
+    lost: 'loss 10%',
+    doubled: 'duplicate 20%',
+    'out of order': 'delay 2ms reorder 80%',
+    'everything at once': 'delay 20ms reorder 90% loss 10% duplicate 10%',
   };
+  const rules = (netem: string, seed: number): string[] => [`at socket ${netem} seed ${seed}`];
   const cases = Object.entries(kinds).flatMap(([name, p]) => [1, 2, 3].map((seed) => ({ name, p, seed })));
 
   test.each(cases)('messages are $name, seed $seed: the streams are whole', ({ p, seed }) => {
-    const seam = new SeamFaults(seed, p);
-    const two = twoHosts({ latencyMs: 1, bitsPerSecond: 100e6 }, { seed, seam });
+    const two = twoHosts({ latencyMs: 1, bitsPerSecond: 100e6 }, { seed, faults: rules(p, seed) });
     const t = transfer(two, SIZE);
     expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
     expect(two.net.check()).toEqual([]);
-    expect(seam.counters.lost + seam.counters.doubled + seam.counters.late).toBeGreaterThan(10);
-    seam.heal();
+    expect(two.a.faultLog().length + two.b.faultLog().length).toBeGreaterThan(10);
+    for (const h of [two.a, two.b]) h.heal();
     // Connections and sockets end as they would have anyway.
     two.net.runFor(70_000);
     expect(two.a.tcp.sockets()).toEqual([]);
@@ -35,8 +34,8 @@ describe('between TCP and the socket layer', () => {
   });
 
   test('and the link loses, too', () => {
-    const seam = new SeamFaults(5, kinds['everything at once']);
-    const two = twoHosts({ latencyMs: 3, loss: 0.03, reorder: 0.05, duplicate: 0.02 }, { seed: 5, seam });
+    const faults = rules(kinds['everything at once'], 5);
+    const two = twoHosts({ latencyMs: 3, loss: 0.03, reorder: 0.05, duplicate: 0.02 }, { seed: 5, faults });
     const t = transfer(two, SIZE);
     expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
     expect(two.net.check()).toEqual([]);
@@ -44,7 +43,7 @@ describe('between TCP and the socket layer', () => {
 
   test('a refused connection is still refused', () => {
     for (let seed = 1; seed <= 10; seed++) {
-      const { net, b, onA } = twoHosts({}, { seed, seam: new SeamFaults(seed, kinds['everything at once']) });
+      const { net, b, onA } = twoHosts({}, { seed, faults: rules(kinds['everything at once'], seed) });
       expect(errnoName(onA.connect(b.addr, 81).errno)).toBe('ECONNREFUSED');
       net.runUntilIdle();
       expect(net.check()).toEqual([]);

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { MemoryHub, type Bus } from '@skbus/bus';
 import { buckets, decodeSkbList, encodeSkbList, pb, subjects, type skbus } from '@skbus/contracts';
-import { SkBuff } from '@skbus/skb';
+import { FaultInjector, faultTools, formatOp, parseRule } from '@skbus/fault';
+import { LayerEnv, SeededRng, SkBuff } from '@skbus/skb';
 import { readConfig } from './config.ts';
 import { startLayer, type RunningLayer } from './run.ts';
 
@@ -109,6 +110,24 @@ test('rules come and go while packets pass, in and out', async () => {
   expect(running.kit.env.outGate).toBeUndefined();
 });
 
+test('the same seed decides as it does in a simulation', async () => {
+  const text = 'at tcp rx loss 30% duplicate 10% seed 12';
+  await rule('dice', text);
+  for (let i = 0; i < 10; i++) await send(...Array.from({ length: 10 }, (_, k) => 1 + i * 10 + k));
+  const env = new LayerEnv({ layer: 'tcp', rng: new SeededRng(1), out: { pass: () => {} } });
+  const simulated = new FaultInjector(env, faultTools);
+  simulated.set(parseRule(text, { id: 'dice' }).rule!, { order: 1, sinceMs: 0 }, 0);
+  const point = simulated.entry('tcp_v4_rcv');
+  for (let i = 0; i < 100; i++) {
+    const skb = env.alloc(0, 40, 0);
+    skb.put(40);
+    simulated.offer(point, { skb, go: () => {} }, 0);
+  }
+  const want = simulated.log.all().map((d) => `${d.ordinal} ${formatOp(d.op)}`);
+  expect(decisions.map((d) => `${d.ordinal} ${d.what}`)).toEqual(want);
+  expect(want.length).toBeGreaterThan(25);
+});
+
 test('hold, step, release', async () => {
   await rule('h', 'at tcp tx hold');
   await send(1, 2, 3);
@@ -147,7 +166,7 @@ test('a restarted service knows its rules, and what they have counted', async ()
 test('control messages: a lost request is a time-out, a lost answer too; and rules can always be taken away', async () => {
   other.respond(subjects.ctl(NS, 'ip', 'route_query'), (d) => d);
   const ask = (): Promise<string> =>
-    running.kit.bus.request(subjects.ctl(NS, 'ip', 'route_query'), new Uint8Array(2), 50).then(
+    running.kit.bus.request(subjects.ctl(NS, 'ip', 'route_query'), new Uint8Array(2), 400).then(
       () => 'answered',
       (e: { code: string }) => e.code,
     );

@@ -17,6 +17,8 @@ const REPLACED_MS: Millis = 50;
 /** The fault rules of one host: what the orchestrator does for a stack. */
 export class HostFaults {
   private readonly host: Host;
+  /** Some rule has changed bytes, or may have. */
+  lies = false;
   private readonly order = new Map<string, number>();
 
   constructor(host: Host) {
@@ -33,6 +35,7 @@ export class HostFaults {
     if (shell === undefined) throw new Error(`${rule.at.layer} is no layer of a simulated host`);
     shell.setRule(rule, { order, sinceMs: shell.now });
     this.order.set(rule.id, order);
+    this.lies ||= changesBytes(rule);
     this.schedule(rule);
     return rule.id;
   }
@@ -72,3 +75,6 @@ export class HostFaults {
     clock.schedule(clock.now, 'program', () => this.host.restart(layer as Layer, forMs));
   }
 }
+
+const changesBytes = ({ action: a }: FaultRule): boolean =>
+  ['set', 'truncate', 'hold', 'script'].includes(a.kind) || (a.kind === 'netem' && a.spec.includes('corrupt'));

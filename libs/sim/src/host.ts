@@ -40,7 +40,6 @@ import { HostFaults } from './host-faults.ts';
 import { keptOf, type Device } from './kept.ts';
 import { LayerShell, type TraceHit, type Wiring } from './layer-shell.ts';
 import type { Link } from './link.ts';
-import type { SeamFaults } from './seam-faults.ts';
 import { SeamWire } from './seam-wire.ts';
 
 export interface HostOptions {
@@ -55,8 +54,8 @@ export interface HostOptions {
   ip?: Partial<IpSysctl>;
   tcp?: Partial<TcpSysctl>;
   neigh?: Partial<NeighSysctl>;
-  /** Losses, doubles and delays between TCP and the socket layer. */
-  seam?: SeamFaults;
+  /** Fault rules from the start on. */
+  faults?: readonly string[];
 }
 
 const UP = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
@@ -133,6 +132,7 @@ export class Host implements Wiring {
     this.faults = new HostFaults(this);
     for (const layer of LAYERS) this.makeEngine(layer);
     this.boot();
+    for (const text of opts.faults ?? []) this.fault(text);
   }
 
   /**
@@ -221,6 +221,7 @@ export class Host implements Wiring {
     const send = link.attach({
       frame: (bytes, meta) => nic.alive && this.nic.receive(bytes, ifindex, meta, nic.now),
       done: () => nic.alive && nic.run(() => {}),
+      mayLie: () => this.faults.lies,
     });
     this.addDevice({ dev, features: { csum: offload, tso: offload }, driver: this.driver(send) });
     this.must(
@@ -340,8 +341,7 @@ export class Host implements Wiring {
   }
 
   private seam(proto: 'tcp' | 'udp'): SeamWire {
-    const { shells, opts } = this;
-    const faults = proto === 'tcp' ? opts.seam : undefined;
+    const { shells } = this;
     return new SeamWire(
       { socket: shells.socket, transport: shells[proto] },
       {
@@ -350,7 +350,7 @@ export class Host implements Wiring {
         gatewayRestarted: (now) => this[proto].onGatewayRestart(now),
         transportRestarted: () => this.sockets.resync(proto),
       },
-      { codec: this.codec, faults },
+      this.codec,
     );
   }
 

@@ -6,7 +6,6 @@ export * from './layer-shell.ts';
 export * from './link.ts';
 export * from './net.ts';
 export * from './program.ts';
-export * from './seam-faults.ts';
 export * from './seam-wire.ts';
 export * from './topologies.ts';
 export * from './transfer.ts';

@@ -182,11 +182,11 @@ export class LayerShell implements SkbOut {
    * A message for this layer: `run` gets it when the bus has carried it. One that was sent before the layer was started
    * (again) never arrives: nobody had subscribed to it. `skbs`: how many then end on the way.
    */
-  post(run: (now: Millis) => void, opts: { skbs?: number; lateMs?: Millis } = {}): void {
+  post(run: (now: Millis) => void, opts: { skbs?: number } = {}): void {
     const { clock, busMs } = this.wiring;
     const { restarts } = this;
     const sent = !this.dead;
-    clock.schedule(clock.now + busMs + (opts.lateMs ?? 0), 'message', () => {
+    clock.schedule(clock.now + busMs, 'message', () => {
       if (sent && !this.dead && this.restarts === restarts) this.run(run);
       else this.lose(opts.skbs ?? 0);
     });

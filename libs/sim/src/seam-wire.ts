@@ -1,7 +1,6 @@
 import { decodeCmds, decodeEvts, encodeCmds, encodeEvts, PublisherWatch } from '@skbus/contracts';
 import type { Millis, SkCmd, SkEvt } from '@skbus/skb';
 import type { LayerShell } from './layer-shell.ts';
-import type { SeamFaults } from './seam-faults.ts';
 
 /** What the two ends do with what arrives. */
 export interface SeamEnds {
@@ -19,22 +18,16 @@ export class SeamWire {
   private readonly transport: LayerShell;
   private readonly ends: SeamEnds;
   private readonly codec: boolean;
-  private readonly faults: SeamFaults | undefined;
   private cmds: SkCmd[] = [];
   private evts: SkEvt[] = [];
   private gateway = new PublisherWatch();
   private publisher = new PublisherWatch();
 
-  constructor(
-    shells: { socket: LayerShell; transport: LayerShell },
-    ends: SeamEnds,
-    opts: { codec: boolean; faults: SeamFaults | undefined },
-  ) {
+  constructor(shells: { socket: LayerShell; transport: LayerShell }, ends: SeamEnds, codec: boolean) {
     this.socket = shells.socket;
     this.transport = shells.transport;
     this.ends = ends;
-    this.codec = opts.codec;
-    this.faults = opts.faults;
+    this.codec = codec;
     this.socket.onBatchEnd(() => this.sendCmds());
     this.transport.onBatchEnd(() => this.sendEvts());
   }
@@ -62,7 +55,7 @@ export class SeamWire {
     this.cmds = [];
     const publisher = this.socket.epoch;
     const list = this.codec ? survives(decodeCmds(encodeCmds(publisher, cmds))).cmds : cmds;
-    this.carry(this.transport, (now) => {
+    this.transport.post((now) => {
       const from = this.gateway.hear(publisher, now);
       if (from === 'retired') return;
       if (from === 'new') this.ends.gatewayRestarted(now);
@@ -79,18 +72,13 @@ export class SeamWire {
     const { evts: list, to } = this.codec
       ? survives(decodeEvts(encodeEvts(publisher, evts, meant)))
       : { evts, to: meant };
-    this.carry(this.socket, (now) => {
+    this.socket.post((now) => {
       const from = this.publisher.hear(publisher, now);
       if (from === 'retired') return;
       if (from === 'new') this.ends.transportRestarted(now);
       if (to !== 0 && to !== this.socket.epoch) return;
       for (const e of list) this.socket.message('rx', 'sk_evt', e.sk, (at) => this.ends.event(e, at));
     });
-  }
-
-  private carry(to: LayerShell, run: (now: Millis) => void): void {
-    if (this.faults === undefined) to.post(run);
-    else this.faults.carry((lateMs) => to.post(run, { lateMs }));
   }
 }
 

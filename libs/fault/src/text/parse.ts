@@ -1,10 +1,11 @@
 import type { FaultAction, FaultLimit, FaultRule, SeamDir, SeamPattern } from '../rule.ts';
 import { isControl, SEAMS } from '../seams.ts';
+import { formatNetem } from '../netem/format.ts';
+import { NETEM_WORDS, parseNetem } from '../netem/parse.ts';
 import { RuleFailure, words, type RuleError, type Word } from './lexer.ts';
 import { isReason, parseSteps } from './ops.ts';
 import { parseMillis, parseProbability } from './values.ts';
 
-const NETEM_WORDS = ['delay', 'latency', 'loss', 'duplicate', 'corrupt', 'reorder', 'rate', 'limit', 'slot'];
 const ACTION_WORDS = ['drop', 'truncate', 'set', 'hold', 'script', 'layer', 'service'];
 const LIMIT_WORDS = ['nth', 'first', 'every', 'probability', 'after', 'for', 'once'];
 const KEYWORDS = new Set(['at', 'match', 'id', 'seed', ...ACTION_WORDS, ...LIMIT_WORDS]);
@@ -53,7 +54,8 @@ class RuleParser {
 
   parse(defaults: { id?: string; seed?: number }): FaultRule {
     while (this.i < this.list.length) this.clause();
-    if (this.netem.length > 0) this.setAction({ kind: 'netem', spec: this.netem.join(' ') }, this.list[0]!);
+    if (this.netem.length > 0)
+      this.setAction({ kind: 'netem', spec: canonicalNetem(this.netem.join(' ')) }, this.list[0]!);
     const { action } = this;
     if (action === undefined) this.fail(this.end(), `what shall happen? ${actionsText()}`);
     if (this.at === undefined && action.kind === 'service') this.at = { layer: action.args[0]! };
@@ -90,7 +92,7 @@ class RuleParser {
         if (LIMIT_WORDS.includes(w.text)) return this.limitClause(w);
         if (w.text === 'drop' && this.looksLikeNetemLoss()) return this.netemWords({ ...w, text: 'loss' });
         if (ACTION_WORDS.includes(w.text)) return this.setAction(this.actionOf(w), w);
-        if (NETEM_WORDS.includes(w.text)) return this.netemWords(w);
+        if ((NETEM_WORDS as readonly string[]).includes(w.text)) return this.netemWords(w);
         this.fail(w, `${this.shown(w)} is no word of a rule: ${[...KEYWORDS].join(', ')}, or netem's ${netemText()}`);
     }
   }
@@ -325,7 +327,13 @@ class RuleParser {
   }
 }
 
+/** What cannot be read stays as it is: checkRule() says what is wrong with it. */
+function canonicalNetem(text: string): string {
+  const { spec } = parseNetem(text);
+  return spec === undefined ? text : formatNetem(spec);
+}
+
 export const isRuleId = (id: string): boolean => /^[A-Za-z0-9_-]{1,64}$/.test(id);
 
-const netemText = (): string => NETEM_WORDS.filter((w) => /^[a-z]+$/.test(w)).join(', ');
+const netemText = (): string => NETEM_WORDS.filter((w) => !KEYWORDS.has(w)).join(', ');
 const actionsText = (): string => `${ACTION_WORDS.join(', ')}, or netem's ${netemText()}`;

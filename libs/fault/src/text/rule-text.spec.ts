@@ -32,7 +32,7 @@ describe('the text of a rule', () => {
     ['drop at tcp rx seed 7 first 2', 'at tcp rx drop first 2 seed 7'],
     ['at tcp rx tcp_v4_rcv drop', 'at tcp.tcp_v4_rcv rx drop'],
     ['at ip ctl.route_query drop FAULT_INJECTED', 'at ip.ctl.route_query drop'],
-    ['delay 100ms at nic tx loss 1% nth 7,3,3 limit 50', 'at nic tx delay 100ms loss 1% limit 50 nth 3,7'],
+    ['delay 100ms at nic tx loss 1% nth 7,3,3 limit 50', 'at nic tx limit 50 delay 100ms loss 1% nth 3,7'],
     ['at nic tx drop 1%', 'at nic tx loss 1%'],
     ['at tcp drop probability 10% for 2000ms', 'at tcp drop probability 0.1 for 2s'],
     ['at tcp match "ip.src == 1.2.3.4" drop', "at tcp match 'ip.src == 1.2.3.4' drop"],
