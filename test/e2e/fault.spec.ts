@@ -2,6 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { demoSha256 } from '@skbus/app-demo';
+import { expectConserved } from '../support/conservation.ts';
 import { eventually, run, Stack, whyNoTap } from '../support/stack.ts';
 
 const why = whyNoTap();
@@ -35,7 +37,7 @@ suite('fault rules in a running stack', () => {
     stack.peer('curl', '-sS', '-o', '/dev/null', '-w', '%{http_code} %{time_connect}', ...options, 'http://10.77.0.2/');
 
   test('the first SYN-ACK and its repetition are dropped at tcp tx: one SYN more, and the rule says so', async () => {
-    const capture = stack.peerStart('tcpdump', '-i', 'any', '-U', '-w', pcap, 'tcp port 80');
+    const capture = stack.peerStart('tcpdump', '--immediate-mode', '-i', 'any', '-U', '-w', pcap, 'tcp port 80');
     let said = '';
     capture.stderr!.on('data', (d: Buffer) => (said += d.toString()));
     await eventually('tcpdump listens', () => said.includes('listening on'));
@@ -99,6 +101,27 @@ suite('fault rules in a running stack', () => {
     await stack.skbus('ip', 'route', 'add', '10.99.0.0/16', 'via', '10.77.0.1');
     expect((await curl()).code).toBe(0);
     expect(await rules()).toMatchObject([{ id: 'q', hits: 1 }]);
+  }, 60_000);
+
+  test('delay at neigh: a new neighbour is late by that much, one that is known is not', async () => {
+    await stack.skbus('fault', 'add', '--id', 'slow-arp', 'at', 'neigh', 'rx', 'delay', '400ms');
+    await stack.skbus('ip', 'neigh', 'flush', 'dev', 'skb0');
+    const rtts = (await stack.skbus('ping', '-c', '3', '-i', '0.2', '10.77.0.1')).stdout.match(/time=([\d.]+)/g)!;
+    const ms = rtts.map((t) => Number(t.slice(5)));
+    expect(ms[0]).toBeGreaterThan(390);
+    expect(Math.min(...ms)).toBeLessThan(390);
+    expect(await rules()).toMatchObject([{ id: 'slow-arp' }]);
+    await expectConserved(stack);
+  }, 30_000);
+
+  test('loss, delay and corruption on the device: a download comes out whole', async () => {
+    const netem = 'at nic tx delay 2ms 1ms 25% loss 1% corrupt 0.5% duplicate 1% seed 11';
+    await stack.skbus('fault', 'add', netem);
+    const size = 2_000_000;
+    const sum = await stack.peer('bash', '-c', `curl -sS http://10.77.0.2/bytes/${size} | sha256sum`);
+    expect(sum.stdout.slice(0, 64)).toBe(demoSha256(size));
+    const [r] = await rules();
+    expect(r!.hits).toBeGreaterThan(10);
   }, 60_000);
 
   test('a service is killed by the packet that it was told to die of, and knows its rules when it is back', async () => {
