@@ -9,10 +9,12 @@ import type { FaultInjector, FaultPoint } from './injector.ts';
  */
 export function openGates(env: LayerEnv, injector: FaultInjector, now: () => Millis): void {
   const rows = SEAMS[env.layer] ?? [];
+  // What a driver has received is in its memory until the batch ends.
+  const borrowed = (dir: SeamDir): boolean => env.layer === 'nic' && dir === 'rx';
   const out = new Map(
     rows
       .filter((r) => r.carries === 'skb' && r.func !== 'wire' && leaves(r))
-      .map((r) => [r.func, injector.point(r.dir, r.func)]),
+      .map((r) => [r.func, injector.point(r.dir, r.func, borrowed(r.dir))]),
   );
   const outGate: NonNullable<LayerEnv['outGate']> = (to, skb, instance) => {
     const p = out.get(to);
@@ -20,7 +22,7 @@ export function openGates(env: LayerEnv, injector: FaultInjector, now: () => Mil
     else injector.offer(p, { skb, go: (s) => env.leave(to, s!, instance) }, now());
   };
   const wire = (dir: SeamDir): FaultPoint | undefined =>
-    rows.some((r) => r.func === 'wire') ? injector.point(dir, 'wire', dir === 'rx') : undefined;
+    rows.some((r) => r.func === 'wire') ? injector.point(dir, 'wire', borrowed(dir)) : undefined;
   const wireGate = (p: FaultPoint): SkbGate | undefined =>
     p.rules && ((skb, at, go) => injector.offer(p, { skb, go: (s, t) => go(s!, t) }, at));
   const rx = wire('rx');

@@ -233,6 +233,25 @@ test('what a layer does wrong by itself, for a time', () => {
   expect(b.ids).toEqual([1, 2, 3]);
 });
 
+test('what a driver has received takes its bytes along when it waits', () => {
+  const nic = new Bench('nic');
+  nic.rule('at nic.ip_rcv delay 5 nth 1');
+  nic.rule('at nic.ip_rcv hold nth 1', 'h');
+  const memory = new Uint8Array(20).fill(7);
+  for (let i = 0; i < 2; i++) {
+    const skb = nic.env.adopt(new SkBuff(memory, 0, 10), 0);
+    skb.addFrag(memory.subarray(10));
+    nic.env.pass('ip_rcv', skb);
+  }
+  memory.fill(9);
+  nic.faults.release('h', 1);
+  nic.run(10);
+  expect(nic.gone.map((g) => [g.id, g.first])).toEqual([
+    [2, 7],
+    [1, 7],
+  ]);
+});
+
 test('rules are a pipeline: a later one sees what those before let through, and when', () => {
   b.rule('at tcp tx delay 10 first 2', 'second', 2);
   b.rule('at tcp tx drop first 1', 'first', 1);
