@@ -129,7 +129,17 @@ test('commands and events round trip with their levels', () => {
 
 test('a socket that is given back to a new transport round trips', () => {
   const record = Uint8Array.of(1, 2, 3);
-  const restore = { opSeq: 3, record, state: 1, sndUna: 5, sndMax: 2 ** 33, sndbuf: 9, shutdown: 2, closed: true };
+  const restore = {
+    to: 77,
+    opSeq: 3,
+    record,
+    state: 1,
+    sndUna: 5,
+    sndMax: 2 ** 33,
+    sndbuf: 9,
+    shutdown: 2,
+    closed: true,
+  };
   const list = decodeCmds(encodeCmds(1, [{ sk: 4, opSeq: 0, restore: { ...restore, finAcked: false, ageMs: 1.5 } }]));
   expect(list?.cmds[0]?.restore).toMatchObject({ ...restore, ageMs: 1.5 });
   expect(decodeCmds(encodeCmds(1, [{ sk: 4, opSeq: 0, restore: { ...restore, finAcked: false, sndUna: -1 } }]))).toBe(

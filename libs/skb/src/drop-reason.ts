@@ -25,6 +25,8 @@ export const DROP_REASONS = [
   'BUS_MALFORMED',
   /** It was in a queue of a layer whose process died. */
   'LAYER_DIED',
+  /** TCP was started anew and does not know all of its connections yet. */
+  'TCP_RESTORING',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

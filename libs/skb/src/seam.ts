@@ -148,6 +148,8 @@ export interface SkRecord {
  * is repeated until an event says `restored` or `unknown`. Operations go on from `opSeq`.
  */
 export interface SkRestore {
+  /** Which transport is meant (SkEvt.hello): what was on its way to one that died, too, is not for the next. */
+  to: number;
   /** The last operation whose end is known. */
   opSeq: number;
   /** The newest record, empty: it has no connection. */
@@ -224,9 +226,15 @@ export interface SkCmd {
   data?: SkData | null;
   query?: SkQuery | null;
   restore?: SkRestore | null;
-  /** With `sk` 0: there is nothing (more) to restore. Until then a new transport must not deny what it does not know. */
-  restoreEnd?: boolean;
-  /** With the first operation: the program's number, which only it and those it trusts know. 0: the socket dies with the socket layer. */
+  /**
+   * With `sk` 0: that was all, to the transport that said so many hello. Until then a new transport must not deny what it does not
+   * know.
+   */
+  restoreEnd?: number;
+  /**
+   * With the first operation, and when it is given back: the program's number, which only it and those it trusts know. 0: the
+   * socket dies with the socket layer.
+   */
   owner?: number;
   adopt?: SkAdopt | null;
 }
@@ -324,4 +332,6 @@ export interface SkEvt {
   adopted?: ProtoAdopted | null;
   /** Bytes that the transport has and the peer has not acknowledged, for a socket layer that adopts the socket. */
   sent?: SkData | null;
+  /** With `sk` 0: a transport that was started anew asks for what the one before it had. A number that only it has. */
+  hello?: number;
 }

@@ -251,7 +251,7 @@ describe('close()', () => {
     b.layer.closeProcess(b.proc, b.now);
     b.layer.flush(b.now);
     b.run(10_000);
-    expect(b.layer.gauges).toEqual({ sockets: 0, processes: 0, timers: 0 });
+    expect(b.layer.gauges).toEqual({ sockets: 0, processes: 0, timers: 0, loose_records: 0 });
     expect(b.tcp.socks.size).toBe(0);
   });
 });

@@ -13,6 +13,7 @@ import {
   type SkCmd,
   type SkEvt,
   type SkId,
+  type SkRecord,
   TCP_CLOSE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -20,7 +21,10 @@ import {
 } from '@skbus/skb';
 import { dispatch, type CallHost } from './calls.ts';
 import { DgramSock } from './dgram-sock.ts';
+import { inherit } from './inherit.ts';
+import { LooseRecords } from './loose-records.ts';
 import { Process } from './process.ts';
+import { Restorer } from './restorer.ts';
 import type { Sock, SockHost } from './sock.ts';
 import { StreamSock } from './stream-sock.ts';
 import { StrayIds } from './stray-ids.ts';
@@ -60,6 +64,8 @@ export class SocketLayer {
   private readonly timers = new TimerHeap();
   private readonly dirty = new Set<Sock>();
   private readonly strays = new StrayIds();
+  private readonly loose = new LooseRecords();
+  private readonly restorer: Restorer;
   private readonly host: SockHost;
   private readonly callHost: CallHost;
   /** net_families, and inetsw: type → protocol. */
@@ -81,6 +87,16 @@ export class SocketLayer {
       insert: (sock) => this.socks.set(sock.id, sock),
       free: (sock) => this.free(sock),
     };
+    this.restorer = new Restorer({
+      send: opts.toTcp,
+      sock: (id) => {
+        const s = this.socks.get(id);
+        return s instanceof StreamSock ? s : undefined;
+      },
+      live: () => [...this.socks.values()].filter((s): s is StreamSock => s instanceof StreamSock && s.live),
+      loose: this.loose,
+      arm: (t, at) => this.timers.arm(t, at),
+    });
     this.callHost = {
       congestion: opts.congestion ?? ['cubic', 'reno', 'dctcp'],
       socket: (p, domain, type, protocol) => this.socket(p, domain, type, protocol),
@@ -141,9 +157,12 @@ export class SocketLayer {
   }
 
   onTcpEvent(evt: SkEvt, now: Millis): void {
+    if (evt.sk === 0) return this.restorer.onHello(evt.hello ?? 0, now);
+    if (evt.record && (evt.record.keepMs || evt.record.data.length === 0)) return this.onLoose(evt.sk, evt.record, now);
     let sock = this.socks.get(evt.sk);
     if (sock === undefined && evt.child && !evt.unknown) sock = this.newChild(evt);
-    if (sock === undefined) return this.onStray(evt, now, this.opts.toTcp);
+    if (evt.restored || evt.unknown) this.restorer.done(evt.sk, now);
+    if (sock === undefined) return evt.restored ? undefined : this.onStray(evt, now, this.opts.toTcp);
     if (sock.proto !== 'tcp') return;
     if (evt.unknown) return sock.onUnknown(now);
     sock.onEvent(evt, now);
@@ -158,9 +177,9 @@ export class SocketLayer {
     else sock.onEvent(evt, now);
   }
 
-  /** A transport says it was started anew: every socket asks whether it is still known. */
+  /** A transport was started anew. Of UDP every socket asks whether it is still known; a TCP asks for its own (SkEvt.hello). */
   resync(proto: 'tcp' | 'udp'): void {
-    for (const s of this.socks.values()) if (s.proto === proto) s.touchView(true);
+    if (proto === 'udp') for (const s of this.socks.values()) if (s.proto === proto) s.touchView(true);
   }
 
   handleTimeout(now: Millis): void {
@@ -184,8 +203,13 @@ export class SocketLayer {
   }
 
   /** Sizes that must be bounded, for tests and metrics. */
-  get gauges(): { sockets: number; processes: number; timers: number } {
-    return { sockets: this.socks.size, processes: this.procs.size, timers: this.timers.size };
+  get gauges(): { sockets: number; processes: number; timers: number; loose_records: number } {
+    return {
+      sockets: this.socks.size,
+      processes: this.procs.size,
+      timers: this.timers.size,
+      loose_records: this.loose.size,
+    };
   }
 
   private park(proc: Process, park: Park, now: Millis, done: (reply: SysReply) => void): CallHandle {
@@ -229,8 +253,9 @@ export class SocketLayer {
     const child = new StreamSock(this.host, evt.sk, true);
     child.parent = parent;
     child.haveChild = true;
-    child.inherit(parent);
+    inherit(child, parent);
     this.socks.set(child.id, child);
+    this.loose.forget(child.id);
     return child;
   }
 
@@ -244,6 +269,12 @@ export class SocketLayer {
     parent.trace('sk_data_ready');
     parent.rd.wake(now);
     parent.pollers.wake(now, POLLIN | POLLRDNORM);
+  }
+
+  /** A record of no socket. One of a handshake that is over may come late. */
+  private onLoose(id: SkId, r: SkRecord, now: Millis): void {
+    if (this.socks.has(id) || this.strays.has(id)) return;
+    this.loose.take(id, r, now);
   }
 
   /** An event for a socket that is not here (any more): the transport may let go of it. */

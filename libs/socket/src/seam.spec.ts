@@ -148,7 +148,7 @@ describe('a transport that lost its memory', () => {
     const { l, c, s } = connected(b);
     const waiting = b.start({ call: 'accept', fd: l, flags: 0 });
     b.tcp.restart();
-    b.layer.resync('tcp');
+    b.layer.onTcpEvent({ sk: 0, opAck: 0, opErrno: 0, hello: 7 }, b.now);
     b.layer.flush(b.now);
     b.run(100);
     expect(name(b.sys(recv(c)))).toBe('ECONNRESET');
@@ -173,7 +173,7 @@ describe('a transport that lost its memory', () => {
     b.tcp.restart();
     b.tcp.holdConnects = false;
     listening(b);
-    b.layer.resync('tcp');
+    b.layer.onTcpEvent({ sk: 0, opAck: 0, opErrno: 0, hello: 7 }, b.now);
     b.layer.flush(b.now);
     b.run(3000);
     expect(name(box.reply)).toBe(0);

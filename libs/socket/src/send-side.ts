@@ -21,7 +21,8 @@ export class SendSide {
   private got = 0;
   private sent = 0;
   private limit = 0;
-  private sentMax = 0;
+  /** The most that TCP was ever given. */
+  sentMax = 0;
   /** Only one piece at a time until TCP shows that it takes them again. */
   private probing = false;
 
@@ -90,6 +91,13 @@ export class SendSide {
     if (this.sent <= this.got) return;
     this.sent = this.got;
     this.probing = true;
+  }
+
+  /** Another TCP has it now, and none of the bytes. */
+  restart(): void {
+    this.got = this.sent = this.queue.una;
+    this.probing = false;
+    this.goal = this.burst = 0;
   }
 
   /** Takes TCP's offsets, as far as they can be true; says whether anything moved, and whether room was made. */

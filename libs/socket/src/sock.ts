@@ -56,6 +56,8 @@ export abstract class Sock implements Timed {
   /** The program has closed it; it only serves its transport now. */
   orphan = false;
   freed = false;
+  /** A transport that was started anew is being told of it: until it has it, it hears of nothing else. */
+  restoring = false;
   /** The transport has forgotten it, and it was of a kind that cannot start anew. */
   protected lost = false;
 
@@ -246,6 +248,7 @@ export abstract class Sock implements Timed {
 
   /** Sends what there is to send and sets the timer for what is not confirmed. */
   flush(now: Millis): void {
+    if (this.restoring) return;
     const op = this.ops.takeUnsent();
     if (op !== undefined) {
       const first = op.seq === 1 && !this.isChild;
@@ -273,7 +276,17 @@ export abstract class Sock implements Timed {
     this.setTimer(now);
   }
 
+  /** The transport has it again: what may have been on its way to the one before goes once more. */
+  protected goOn(): void {
+    this.restoring = false;
+    if (!this.ops.idle) this.ops.unsent = true;
+    if (this.queries?.waiting === true) this.queries.unsent = true;
+    this.progress = true;
+    this.touchView(true);
+  }
+
   onTimer(now: Millis): void {
+    if (this.restoring) return;
     if (this.repeatAt <= now) {
       this.repeatAt = NEVER;
       this.repeatMs = Math.min(this.repeatMs * 2, REPEAT_MAX_MS);

@@ -14,21 +14,20 @@ import {
   TCP_LISTEN,
   TCP_SYN_RECV,
   TCP_SYN_SENT,
-  POLLERR,
-  POLLHUP,
   POLLIN,
   POLLOUT,
-  POLLRDHUP,
   POLLRDNORM,
   POLLWRNORM,
   NEVER,
 } from '@skbus/skb';
-import { type Oob, onUrgent, oobMask, readable } from './oob.ts';
+import { Kept, restoreOf } from './kept.ts';
+import { type Oob, onUrgent } from './oob.ts';
 import { OpenState } from './open-state.ts';
 import { OpQueue } from './op-queue.ts';
 import { RecvQueue } from './recv-queue.ts';
 import { SendSide } from './send-side.ts';
 import { Sock, type SockHost } from './sock.ts';
+import { pollMask } from './stream-poll.ts';
 import { isBefore, isOver, rankOf } from './tcp-states.ts';
 import { fail, type SocketInfo } from './types.ts';
 import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, TCP_RCVBUF } from './uapi.ts';
@@ -80,6 +79,8 @@ export class StreamSock extends Sock {
   private accepted = false;
   /** How the connection came to be: Fast Open, TCP_SAVED_SYN. */
   readonly opened = new OpenState();
+  /** For a TCP that is started anew. */
+  readonly kept = new Kept();
   private finAcked = false;
   private closeAborted = false;
   /** Where the peer's FIN stands; its bytes may come later than the news of it. */
@@ -177,21 +178,6 @@ export class StreamSock extends Sock {
     this.rport = 0;
   }
 
-  /** A child starts with its listener's options (inet_csk_clone_lock); O_NONBLOCK is not one of them. */
-  inherit(parent: StreamSock): void {
-    Object.assign(this.options, parent.options);
-    this.snd.lowat = parent.snd.lowat;
-    if (parent.snd.bufLocked) this.sndbuf = parent.sndbuf;
-    this.rcvbuf = parent.rcvbuf;
-    this.linger = { ...parent.linger };
-    this.oobInline = parent.oobInline;
-    this.wantsInq = parent.wantsInq;
-    this.rcvLowat = parent.rcvLowat;
-    this.rcvTimeoMs = parent.rcvTimeoMs;
-    this.sndTimeoMs = parent.sndTimeoMs;
-    this.ss = 'SS_CONNECTED';
-  }
-
   /** connect() said EINPROGRESS, and then TCP could not even begin. */
   failLate(errno: number): void {
     this.state = TCP_CLOSE;
@@ -202,7 +188,7 @@ export class StreamSock extends Sock {
 
   /** SHUT_WR: TCP sends its FIN after the last byte written. SHUT_RD: it acts on it once the other end is shut, too. */
   tellShutdown(how: number): void {
-    this.pushOp({ shutdown: { how } });
+    this.pushOp({ shutdown: { how } }, () => (this.kept.shutdown |= how + 1));
   }
 
   markAccepted(): void {
@@ -237,8 +223,22 @@ export class StreamSock extends Sock {
 
   // --- Sock ----------------------------------------------------------------------------------------------------------
 
+  /** Gives it to a new TCP; false: there is nothing to give. */
+  sendRestore(to: number): boolean {
+    if (!this.live || this.freed) return false;
+    const listens = this.state === TCP_LISTEN && this.epochSeq <= this.ops.acked;
+    const restore = restoreOf(this, to, this.finAcked, listens);
+    this.command({ sk: this.id, opSeq: 0, options: { ...this.options }, view: this.view(), restore });
+    return true;
+  }
+
   onEvent(evt: SkEvt, now: Millis): void {
     const v = evt.view;
+    if (evt.restored === true && this.restoring) {
+      this.snd.restart();
+      this.goOn();
+    }
+    if (evt.record && this.kept.take(evt.record)) this.touchViewSoon();
     if (v) this.applyAddrs(v);
     if (evt.answer) this.onAnswer(evt.answer, now);
     if (v) this.opened.sndGotSeen = v.sndGot;
@@ -266,6 +266,7 @@ export class StreamSock extends Sock {
   onUnknown(now: Millis): void {
     this.queries?.failAll(fail(ERRNO.ENOTCONN));
     this.askers.wake(now);
+    this.restoring = false;
     if (this.orphan) return this.free(now);
     if (!this.live || this.lost) return;
     const wasListening = this.state === TCP_LISTEN;
@@ -297,7 +298,7 @@ export class StreamSock extends Sock {
     if (this.lost || (!this.isChild && this.ops.last === 0)) return this.free(now);
     if (aborting || this.state === TCP_CLOSE) this.snd.queue.clear();
     this.closeAborted = aborting;
-    this.pushOp({ close: { abort: aborting } });
+    this.pushOp({ close: { abort: aborting } }, () => (this.kept.closed = true));
   }
 
   /** Nobody will ever read or write here: reset it (inet_csk_listen_stop does that to children nobody accepted). */
@@ -311,21 +312,8 @@ export class StreamSock extends Sock {
     this.pushOp({ close: { abort: true } });
   }
 
-  /** tcp_poll(). */
   pollMask(): number {
-    if (this.state === TCP_LISTEN) return this.acceptQueue.length > 0 ? POLLIN | POLLRDNORM : 0;
-    let mask = 0;
-    if (this.shutdownMask === SHUTDOWN_MASK || this.state === TCP_CLOSE) mask |= POLLHUP;
-    if (this.shutdownMask & RCV_SHUTDOWN) mask |= POLLIN | POLLRDNORM | POLLRDHUP;
-    if (!this.opening) {
-      if (readable(this) >= this.rcvLowat) mask |= POLLIN | POLLRDNORM;
-      mask |= oobMask(this);
-      if (this.shutdownMask & SEND_SHUTDOWN || this.snd.writable) mask |= POLLOUT | POLLWRNORM;
-      else this.snd.noSpace = true;
-    }
-    if (this.opened.deferred !== undefined) mask |= POLLOUT | POLLWRNORM;
-    if (this.err !== 0) mask |= POLLERR;
-    return mask;
+    return pollMask(this);
   }
 
   info(): SocketInfo {
@@ -356,6 +344,7 @@ export class StreamSock extends Sock {
       haveChild: this.haveChild,
       accepted: this.accepted,
       urgTo: this.urgTo,
+      recordSeq: this.kept.recordSeq,
       noSpace: this.snd.noSpace || (this.opening && this.opened.writePending),
     };
   }
@@ -491,6 +480,8 @@ export class StreamSock extends Sock {
     this.finGot = this.finAcked = this.closeAborted = false;
     this.finAt = NEVER;
     this.oob = undefined;
+    this.kept.reset();
+    this.restoring = false;
     this.urgTo = 0;
     this.epochSeq = this.softSeen = this.softErr = 0;
     this.haveChild = this.accepted = false;

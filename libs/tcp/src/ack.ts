@@ -35,6 +35,7 @@ import { retransmitLost } from './retransmit.ts';
 import { sackTag } from './sack-in.ts';
 import { highestSackSeq } from './scoreboard.ts';
 import type { Segment } from './segment.ts';
+import { wasSentBefore } from './sent-before.ts';
 import { newSpace } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { replaceTsRecent } from './timestamps.ts';
@@ -53,7 +54,7 @@ export function tcpAck(cx: TcpContext, sk: TcpSock, seg: Segment, flags: number)
   const a = begin(cx, sk, seg, flags);
   rateBegin();
   if (ack < a.priorUna) return oldAck(cx, sk, seg, a);
-  if (ack > sk.sndNxt) return 'TCP_ACK_UNSENT_DATA';
+  if (ack > sk.sndNxt && !wasSentBefore(sk, ack)) return 'TCP_ACK_UNSENT_DATA';
   const advanced = ack > a.priorUna;
   if (advanced) {
     a.flag |= FLAG_SND_UNA_ADVANCED;

@@ -2,6 +2,7 @@ import { NEVER, TCP_LISTEN, type Millis, type SkAdopt, type SkEvt, type SkView }
 import { abandon } from './close.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
+import { looseRecords } from './loose-records.ts';
 import { unreadPieces } from './unread.ts';
 import { emitUnconfirmed, emitView, makeView, opAck, opErrno } from './views.ts';
 
@@ -24,6 +25,7 @@ export function detachAll(cx: TcpContext): void {
     sk.detached = true;
     cx.adoptUntilMs = cx.now + ADOPT_MS;
   }
+  looseRecords(cx);
 }
 
 /** Nobody came for these. */
@@ -67,6 +69,8 @@ export function tellAdopter(cx: TcpContext, sk: TcpSock): void {
 function regain(cx: TcpContext, sk: TcpSock): void {
   sk.seamTries = 0;
   sk.viewKey = -1;
+  // the new socket layer has no record of it
+  sk.recordGot = 0;
   sk.regainTo = sk.unread?.end ?? 0;
   emitUnconfirmed(cx, sk);
   emitView(cx, sk);

@@ -1,6 +1,7 @@
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '@skbus/wire';
 import { accEcnRequest } from './accecn.ts';
 import type { TcpContext } from './context.ts';
+import { forgetRecord } from './loose-records.ts';
 import { mayChallenge, oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
 import type { RequestSock } from './request.ts';
@@ -131,5 +132,6 @@ function embryonicReset(cx: TcpContext, req: RequestSock, seg: Segment, flags: n
   const { env } = cx;
   if ((flags & TCP_RST) === 0) sendReset(cx, seg);
   if (dropRequest(cx, req)) env.mib.inc('TcpExtEmbryonicRsts');
+  forgetRecord(cx, req.id);
   env.drop(seg.skb, (flags & TCP_RST) !== 0 ? 'TCP_RESET' : 'TCP_INVALID_SYN');
 }

@@ -16,13 +16,14 @@ import { emitView } from './views.ts';
 /** tcp_create_openreq_child(): a copy of the listener with what the handshake agreed. */
 export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock {
   cx.env.trace('tcp_create_openreq_child', seg.skb);
-  const sk = cx.newSock(cx.nextChildId());
+  const sk = cx.newSock(req.id || cx.nextChildId());
   cx.socks.set(sk.id, sk);
   inheritOptions(sk, req.listener);
   sk.listener = req.listener;
   sk.owner = req.listener.owner;
   sk.detached = req.listener.detached;
   sk.savedSyn = req.savedSyn;
+  sk.recordSeq = 1;
   sk.haveChild = false;
   sk.accepted = false;
   sk.laddr = req.laddr;

@@ -82,7 +82,7 @@ function abortConnection(cx: TcpContext, sk: TcpSock): void {
 }
 
 /** sock_orphan(), and what __tcp_close() does after it. */
-function orphan(cx: TcpContext, sk: TcpSock): void {
+export function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.orphan = true;
   cx.orphans++;
   sk.unconfirmed.clear();

@@ -9,6 +9,8 @@ import type { TcpContext } from './context.ts';
 import { confirmFin } from './fin.ts';
 import { answerQuery } from './getsockopt.ts';
 import { applyOptions } from './options.ts';
+import { restore } from './restore.ts';
+import { endRestoring, holdWhileRestoring } from './restoring.ts';
 import type { TcpSock } from './sock.ts';
 import { rateCheckAppLimited } from './rate.ts';
 import { leaveBacklog } from './state.ts';
@@ -20,6 +22,12 @@ const ANSWER_MIN_MS = 50;
 
 /** The socket layer speaks (seam.ts). Anything may come twice, late or out of order. */
 export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
+  if (cmd.restore || cmd.restoreEnd) {
+    restoreCommand(cx, cmd);
+    return;
+  }
+  const { restoring } = cx;
+  if (restoring !== undefined && holdWhileRestoring(cx, restoring, cmd)) return;
   let sk = cx.socks.get(cmd.sk);
   if (sk === undefined) {
     if (answerEnded(cx, cmd)) return;
@@ -51,6 +59,12 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
   const repeated = cmd.opSeq > 0 && !sk.opBusy;
   if (repeated) viewChanged(cx, sk);
   else if (!news && cx.now - sk.viewSentMs >= ANSWER_MIN_MS) viewChanged(cx, sk);
+}
+
+function restoreCommand(cx: TcpContext, cmd: SkCmd): void {
+  const sk = cmd.restore ? restore(cx, cmd, cmd.restore) : undefined;
+  if (sk !== undefined && cmd.view) applyView(cx, sk, cmd.view);
+  if (cmd.restoreEnd && cmd.restoreEnd === cx.hello) endRestoring(cx, (c) => tcpCommand(cx, c));
 }
 
 function createSock(cx: TcpContext, id: number): TcpSock {
@@ -108,6 +122,10 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
   let news = false;
   if (v.sndTo > sk.sndTo) sk.sndTo = v.sndTo;
   sk.writerWaits = v.noSpace === true;
+  if (v.recordSeq !== undefined && v.recordSeq > sk.recordGot) {
+    sk.recordGot = v.recordSeq;
+    news = true;
+  }
   if (v.haveChild && !sk.haveChild) {
     sk.haveChild = true;
     sk.seamTries = 0;

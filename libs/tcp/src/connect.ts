@@ -23,6 +23,7 @@ import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { setState, storeState } from './state.ts';
 import { transmit, syncMss } from './transmit.ts';
+import { recordChanged } from './views.ts';
 import { selectInitialWindow } from './window.ts';
 import { TCP_MSS_DEFAULT } from './sysctl.ts';
 
@@ -122,6 +123,7 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
   if (sk.iss === 0) sk.iss = cx.secrets.isn(sk.laddr, sk.raddr, sk.lport, sk.rport, cx.now);
   sk.tsOffset = cx.secrets.tsOffset(sk.laddr, sk.raddr);
   tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500, c.fastopen ?? undefined);
+  recordChanged(cx, sk);
   return 0;
 }
 
@@ -145,7 +147,7 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOp
 }
 
 /** tcp_connect_init(): what we offer. Whether it is in force, the SYN-ACK says. */
-function connectInit(cx: TcpContext, sk: TcpSock, mtu: number): void {
+export function connectInit(cx: TcpContext, sk: TcpSock, mtu: number): void {
   cx.env.trace('tcp_connect_init');
   sk.tsOk = cx.sysctl.tcpTimestamps;
   sk.sackOk = cx.sysctl.tcpSack;

@@ -9,6 +9,7 @@ import { Secrets } from './isn.ts';
 import { Listeners } from './listeners.ts';
 import { OutSegment } from './out-segment.ts';
 import { PortTable } from './port-table.ts';
+import type { Restoring } from './restoring.ts';
 import { Segment } from './segment.ts';
 import { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TABLE_PERTURB_SIZE, TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
@@ -44,6 +45,12 @@ export class TcpContext {
   /** RFC 5961 7: when the current second of challenge ACKs began, and how many it had. */
   challengeSecond = -1;
   challengeCount = 0;
+  /** This TCP was started in the place of another; undefined: not, or no longer. */
+  restoring: Restoring | undefined = undefined;
+  /** What it is then known by. */
+  hello = 0;
+  /** What was restored: connections and listeners, requests, TIME-WAITs. */
+  readonly restored = { socks: 0, requests: 0, timeWaits: 0, failed: 0 };
   private perturb: Uint32Array | undefined = undefined;
   /** Until then a new socket layer may adopt what the one before it had; NEVER: there is nothing to adopt. */
   adoptUntilMs: Millis = NEVER;

@@ -15,6 +15,7 @@ import { reqskQueueAdd, synRecvSock } from './syn-recv-sock.ts';
 import { rtxSynAck, sendSynAck } from './synack.ts';
 import { Timer } from './timers.ts';
 import { initTransfer } from './transfer.ts';
+import { recordChanged } from './views.ts';
 import { writeErr } from './write-err.ts';
 
 /**
@@ -160,6 +161,7 @@ export function fastOpenAcked(cx: TcpContext, sk: TcpSock): void {
   sk.retransmits = 0;
   sk.retransStampMs = 0;
   fastOpenRemove(sk);
+  recordChanged(cx, sk);
   clearXmit(sk);
   rearmRto(cx, sk);
 }

@@ -12,7 +12,7 @@ import { ackSndCheck, enterPingpong } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 import { purgeOfo, setState, tcpDone } from './state.ts';
-import { timeWait } from './timewait.ts';
+import { endQuietly, timeWait } from './timewait.ts';
 import { sendAck } from './transmit.ts';
 import { armSeam, viewChanged } from './views.ts';
 
@@ -58,6 +58,7 @@ export function confirmFin(cx: TcpContext, sk: TcpSock): void {
 export function finAcked(cx: TcpContext, sk: TcpSock): boolean {
   if (!sk.finAcked || !sk.finConfirmed) return false;
   if (sk.state === TCP_CLOSING) timeWait(cx, sk, TCP_TIME_WAIT, 0);
+  else if (sk.state === TCP_LAST_ACK && sk.sentBefore > 0) endQuietly(cx, sk);
   else if (sk.state === TCP_LAST_ACK) tcpDone(cx, sk);
   else return false;
   return true;

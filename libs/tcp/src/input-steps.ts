@@ -36,6 +36,7 @@ import { pawsDiscard } from './timestamps.ts';
 import { sendAck } from './transmit.ts';
 import { initTransfer } from './transfer.ts';
 import { tcpUrg } from './urgent.ts';
+import { recordChanged } from './views.ts';
 
 /**
  * The eight steps of RFC 9293 3.10.7.4, one function each, for every synchronized state but ESTABLISHED
@@ -105,8 +106,10 @@ function step1Sequence(cx: TcpContext, sk: TcpSock, seg: Segment, synIsError: bo
     if (resetCheck(sk, seg)) tcpReset(cx, sk, seg);
   } else if (seg.syn) {
     return synChallenge(cx, sk, seg, synIsError);
-  } else if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedSeq')) {
-    sendDupAck(cx, sk, seg);
+  } else {
+    // Both ends were started anew and are behind what they once sent: each hears only from such a segment how far it was.
+    if (old && seg.hasAck && seg.ack > sk.sndNxt && seg.ack <= sk.sentBefore) tcpAck(cx, sk, seg, FLAG_SLOWPATH);
+    if (!oowRateLimited(cx, seg, sk, 'TcpExtTCPACKSkippedSeq')) sendDupAck(cx, sk, seg);
   }
   cx.env.drop(seg.skb, old ? 'TCP_OLD_SEQUENCE' : 'TCP_INVALID_SEQUENCE');
   return false;
@@ -205,7 +208,10 @@ function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     fastOpenAcked(cx, sk);
   } else {
     sk.retransStampMs = 0;
-    if (sk.listener === undefined) settleOptions(sk); // both sides called
+    if (sk.listener === undefined) {
+      settleOptions(sk); // both sides called
+      recordChanged(cx, sk);
+    }
     initTransfer(cx, sk);
   }
   setState(cx, sk, TCP_ESTABLISHED);

@@ -16,6 +16,7 @@ import type { TcpContext } from './context.ts';
 import { rcvListen } from './listen.ts';
 import { rcvStateProcess } from './input-steps.ts';
 import { sendReset } from './reply.ts';
+import { dropWhileRestoring } from './restoring.ts';
 import type { RequestSock } from './request.ts';
 import type { Segment } from './segment.ts';
 import { fromWire } from './sequence.ts';
@@ -35,6 +36,7 @@ export function tcpRcv(cx: TcpContext, skb: SkBuff): void {
   const seg = readSegment(cx, skb);
   if (seg === undefined) return;
   const conn = lookup(cx, seg);
+  if (cx.restoring !== undefined && dropWhileRestoring(cx, skb, conn)) return;
   if (conn === undefined) {
     sendReset(cx, seg);
     env.drop(skb, 'NO_SOCKET');

@@ -3,6 +3,7 @@ import { TCP_FIN, TCP_RST } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnCreateRequest } from './ecn.ts';
 import { tryFastOpen } from './fastopen-server.ts';
+import { requestRecord } from './loose-records.ts';
 import { sendReset } from './reply.ts';
 import { rcvWindow, RequestSock } from './request.ts';
 import { acceptQueueFull, hashRequest, reqskQueue, reqskQueueFull } from './reqsk-queue.ts';
@@ -83,6 +84,7 @@ function connRequest(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): vo
   if (tryFastOpen(cx, req, seg) !== undefined) return;
   env.trace('inet_csk_reqsk_queue_hash_add', seg.skb);
   hashRequest(cx, req);
+  requestRecord(cx, req);
   req.synAckMs = cx.now;
   sendSynAck(cx, req);
   env.consume(seg.skb);

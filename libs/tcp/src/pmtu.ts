@@ -4,6 +4,7 @@ import { dontFragment, pmtuDiscOf } from './dont-fragment.ts';
 import { simpleRetransmit } from './enter-loss.ts';
 import type { TcpSock } from './sock.ts';
 import { syncMss } from './transmit.ts';
+import { recordChanged } from './views.ts';
 
 /** tcp_v4_mtu_reduced() (RFC 1191): smaller segments from now on, and what was too large goes again. */
 export function mtuReduced(cx: TcpContext, sk: TcpSock, reported: number): void {
@@ -18,6 +19,7 @@ export function mtuReduced(cx: TcpContext, sk: TcpSock, reported: number): void 
   if (reported < mtu && dontFragment(cx, sk)) sk.softErr = ERRNO.EMSGSIZE;
   if (sk.mtu <= mtu) return;
   syncMss(cx, sk, mtu);
+  recordChanged(cx, sk);
   // without discovery the route learns all the same (tcp_current_mss), but nothing is sent again before its time
   if (mode !== IP_PMTUDISC_DONT) simpleRetransmit(cx, sk);
   cx.touch(sk);

@@ -1,6 +1,8 @@
 import type { TcpContext } from './context.ts';
 import type { Segment } from './segment.ts';
+import { rcvbufStep } from './record.ts';
 import type { TcpSock } from './sock.ts';
+import { recordChanged } from './views.ts';
 import { spaceFromWindow, windowFromSpace } from './window.ts';
 
 /** Dynamic right-sizing of the receive buffer (DRS, tcp_moderate_rcvbuf): twice what is read in a round trip. */
@@ -49,6 +51,7 @@ function growBuffer(cx: TcpContext, sk: TcpSock, copied: number): void {
   if (sk.rcvSpace > 0) window += 2 * Math.floor((window * (copied - sk.rcvSpace)) / sk.rcvSpace);
   const rcvbuf = Math.min(spaceFromWindow(window), cx.sysctl.tcpRmem[2]);
   if (rcvbuf <= sk.rcvbuf) return;
+  if (rcvbufStep(rcvbuf) > rcvbufStep(sk.rcvbuf)) recordChanged(cx, sk);
   sk.rcvbuf = rcvbuf;
   sk.windowClamp = windowFromSpace(rcvbuf);
 }

@@ -1,6 +1,7 @@
 import { NEVER, TCP_LISTEN, type Millis } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { FastOpenKeys } from './fastopen.ts';
+import { forgetRecord } from './loose-records.ts';
 import type { RequestSock } from './request.ts';
 import type { TcpSock } from './sock.ts';
 import { rtxSynAck } from './synack.ts';
@@ -73,6 +74,7 @@ export function requestTimer(cx: TcpContext, req: RequestSock): void {
   cx.env.mib.inc('TcpExtTCPTimeouts');
   if (expire) {
     dropRequest(cx, req);
+    forgetRecord(cx, req.id);
     return;
   }
   if (resend) rtxSynAck(cx, req);

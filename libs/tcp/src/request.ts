@@ -1,4 +1,4 @@
-import { NEVER, TCP_NEW_SYN_RECV, type Millis } from '@skbus/skb';
+import { NEVER, TCP_NEW_SYN_RECV, type Millis, type SkId } from '@skbus/skb';
 import type { AccEcn } from './accecn.ts';
 import { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
@@ -9,6 +9,8 @@ import { selectInitialWindow } from './window.ts';
 /** A half-open connection beside its listener (struct tcp_request_sock): all that is kept until the third segment. */
 export class RequestSock extends Conn {
   readonly listener: TcpSock;
+  /** The id that its child will have; 0: it is not kept anywhere else. */
+  id: SkId = 0;
   override state = TCP_NEW_SYN_RECV;
   /** The peer's ISN and ours, on the wire. */
   irs32 = 0;

@@ -71,6 +71,13 @@ export class SendQueue {
     }
   }
 
+  /** All below `to` is acknowledged, whether or not it is here (again). */
+  skipTo(to: number): void {
+    if (to <= this.end) return;
+    this.clearChunks();
+    this.start = this.end = to;
+  }
+
   /** The connection is over: the bytes go, the offsets stay as they are. */
   discard(): void {
     this.clearChunks();

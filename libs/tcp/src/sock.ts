@@ -128,6 +128,9 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndTo = 0;
   /** How often what is unconfirmed was said again without an answer. */
   seamTries = 0;
+  /** The number of the newest record, and of the newest that the socket layer has (SkRecord); 0: there is none. */
+  recordSeq = 0;
+  recordGot = 0;
   // a child's way to the accept queue
   listener: TcpSock | undefined = undefined;
   haveChild = true;
@@ -150,6 +153,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   iss = 0;
   sndUna = 0;
   sndNxt = 0;
+  /** A TCP that died may have sent this far; 0: this one made the connection itself. */
+  sentBefore = 0;
   sndWnd = 0;
   sndWl1 = 0;
   maxWindow = 0;

@@ -23,6 +23,7 @@ import { keepaliveTimer } from './keepalive.ts';
 import { pacingTimer } from './pacing.ts';
 import { RequestSock } from './request.ts';
 import { requestTimer } from './reqsk-queue.ts';
+import { restoringTimeout, restoringTimer, startRestoring } from './restoring.ts';
 import { writeTimer } from './write-timer.ts';
 import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
@@ -119,6 +120,7 @@ export class TcpStack {
       else if (t instanceof TimeWaitSock) timeWaitTimer(cx, t);
     }
     if (cx.adoptUntilMs <= now) abandonDetached(cx);
+    if (cx.restoring !== undefined) restoringTimer(cx, cx.restoring, (cmd) => tcpCommand(cx, cmd));
     if (cx.routes.pollTimeout() <= now) cx.routes.handleTimeout(now);
   }
 
@@ -126,7 +128,21 @@ export class TcpStack {
    * call, and may be early. */
   pollTimeout(): Millis {
     const { cx } = this;
-    return Math.min(cx.timers.next(), cx.routes.pollTimeout(), cx.adoptUntilMs);
+    return Math.min(cx.timers.next(), cx.routes.pollTimeout(), cx.adoptUntilMs, restoringTimeout(cx.restoring));
+  }
+
+  /**
+   * This instance may have been started in the place of another one: it asks the socket layer for the connections of that one,
+   * and denies nobody anything until it has them. Call before anything else.
+   */
+  askForRestore(now: Millis): void {
+    this.cx.hello = this.cx.env.rng.u32() || 1;
+    this.cx.restoring = startRestoring(now);
+  }
+
+  /** How much of an earlier instance's was given back. */
+  get restored(): Readonly<Record<'socks' | 'requests' | 'timeWaits' | 'failed', number>> {
+    return this.cx.restored;
   }
 
   /** For `ss`. */

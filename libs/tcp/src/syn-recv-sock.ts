@@ -18,7 +18,12 @@ export function synRecvSock(cx: TcpContext, req: RequestSock, seg: Segment): Tcp
 /** inet_csk_reqsk_queue_add(): the child waits for accept(). */
 export function reqskQueueAdd(cx: TcpContext, listener: TcpSock, child: TcpSock, seg: Segment): void {
   cx.ehash.add(child);
+  acceptQueueAdd(listener, child);
+  cx.env.trace('inet_csk_reqsk_queue_add', seg.skb);
+}
+
+/** It counts in the backlog until it is accepted. */
+export function acceptQueueAdd(listener: TcpSock, child: TcpSock): void {
   listener.ackBacklog++;
   listener.children?.add(child);
-  cx.env.trace('inet_csk_reqsk_queue_add', seg.skb);
 }

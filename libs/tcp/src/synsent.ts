@@ -11,6 +11,7 @@ import { sendReset } from './reply.ts';
 import { armXmit, Pending } from './rto-arm.ts';
 import { tcpReset } from './reset.ts';
 import type { Segment } from './segment.ts';
+import { wasSentBefore } from './sent-before.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_TIMEOUT_MIN_MS } from './sysctl.ts';
 import { setState } from './state.ts';
@@ -19,7 +20,7 @@ import { pawsReject } from './timestamps.ts';
 import { sendAck, syncMss, transmit } from './transmit.ts';
 import { dataQueue } from './data-queue.ts';
 import { tryUndoSpuriousSyn } from './undo.ts';
-import { viewChanged } from './views.ts';
+import { recordChanged } from './views.ts';
 
 /** tcp_rcv_synsent_state_process() (RFC 9293 3.10.7.3). Ends the skb. */
 export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
@@ -27,7 +28,7 @@ export function rcvSynSent(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   env.trace('tcp_rcv_synsent_state_process', seg.skb);
   const rst = (seg.flags & TCP_RST) !== 0;
   if (seg.hasAck) {
-    if (seg.ack <= sk.sndUna || seg.ack > sk.sndNxt) {
+    if (seg.ack <= sk.sndUna || (seg.ack > sk.sndNxt && !(seg.syn && wasSentBefore(sk, seg.ack)))) {
       // Its half of an old connection ends by our reset; the SYN need not wait for its timeout then.
       if (sk.retransmits === 0) armXmit(cx, sk, Pending.Rto, TCP_TIMEOUT_MIN_MS);
       sendReset(cx, seg);
@@ -81,7 +82,7 @@ function synAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   sk.lastRcvMs = cx.now;
   sk.confirmNeigh = true;
   env.trace('sk_state_change');
-  viewChanged(cx, sk);
+  recordChanged(cx, sk);
   if (rcvFastOpenSynAck(cx, sk, seg)) retransmitSynData(cx, sk);
   else if (sk.accecn !== undefined) sendAck(cx, sk, reflectorFlags(sk.accecn.synRcv));
   else if (dataComes(cx, sk)) delayHandshakeAck(cx, sk);
@@ -114,6 +115,7 @@ function simultaneousOpen(cx: TcpContext, sk: TcpSock, seg: Segment): void {
     r.sentMs = cx.now;
   }
   transmit(cx, sk, 0, 0, TCP_SYN | TCP_ACK | ecnSendSynAck(sk));
+  recordChanged(cx, sk);
   cx.env.consume(seg.skb);
 }
 

@@ -1,8 +1,9 @@
-import { NEVER, TCP_FIN_WAIT2, TCP_TIME_WAIT, type Ipv4Addr, type Millis } from '@skbus/skb';
+import { NEVER, TCP_FIN_WAIT2, TCP_TIME_WAIT, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
 import { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
 import type { BindOwner } from './port-table.ts';
+import { forgetRecord, timeWaitRecord } from './loose-records.ts';
 import { oowRateLimited } from './rate-limit.ts';
 import { replyAck, sendReset } from './reply.ts';
 import type { Segment } from './segment.ts';
@@ -13,8 +14,13 @@ import { TCP_TIMEWAIT_LEN_MS } from './sysctl.ts';
 import { pawsReject, type TsRecent } from './timestamps.ts';
 import { isLegalTransition } from './transitions.ts';
 
+/** A few retransmissions of the peer's. */
+const QUIET_END_MS: Millis = 3_000;
+
 /** What is left of a connection for 2 MSL (struct tcp_timewait_sock): enough to answer, and to recognise old segments. */
 export class TimeWaitSock extends Conn implements BindOwner, TsRecent {
+  /** Names its record. */
+  id: SkId = 0;
   override state = TCP_TIME_WAIT;
   /** TCP_TIME_WAIT, or TCP_FIN_WAIT2 for an orphan whose peer has not closed yet. */
   substate = TCP_TIME_WAIT;
@@ -53,18 +59,42 @@ export function timeWait(cx: TcpContext, sk: TcpSock, substate: number, timeoutM
     const tw = makeTimeWait(sk, substate);
     const lasts = substate === TCP_TIME_WAIT ? TCP_TIMEWAIT_LEN_MS : Math.max(timeoutMs, 3.5 * sk.rtt.rtoMs);
     cx.ehash.remove(sk);
-    cx.ehash.add(tw);
-    cx.ports.add(tw);
-    cx.twCount++;
     cx.env.mib.inc(lasts <= TW_KILLED_MS ? 'TcpExtTWKilled' : 'TcpExtTW');
-    reschedule(cx, tw, lasts);
+    addTimeWait(cx, tw, lasts);
+    timeWaitRecord(cx, tw, lasts);
   }
   sk.inTimeWait = true;
   tcpDone(cx, sk);
 }
 
-/** Its time is over, or a reset or a new SYN ends it early (inet_twsk_kill). */
+/**
+ * The end of a connection that two processes have served: the peer may acknowledge the FIN of either, and the second of those
+ * ACKs would meet nobody.
+ */
+export function endQuietly(cx: TcpContext, sk: TcpSock): void {
+  if (cx.twCount < cx.sysctl.tcpMaxTwBuckets) {
+    cx.ehash.remove(sk);
+    addTimeWait(cx, makeTimeWait(sk, TCP_TIME_WAIT), QUIET_END_MS);
+  }
+  tcpDone(cx, sk);
+}
+
+/** inet_twsk_hashdance() */
+export function addTimeWait(cx: TcpContext, tw: TimeWaitSock, lastsMs: Millis): void {
+  cx.ehash.add(tw);
+  cx.ports.add(tw);
+  cx.twCount++;
+  reschedule(cx, tw, lastsMs);
+}
+
+/** A reset or a new SYN ends it early. */
 export function killTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
+  forgetRecord(cx, tw.id);
+  removeTimeWait(cx, tw);
+}
+
+/** inet_twsk_kill() */
+function removeTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
   tw.dueMs = NEVER;
   cx.timers.remove(tw);
   cx.ehash.remove(tw);
@@ -80,7 +110,7 @@ export function recycleTimeWait(cx: TcpContext, tw: TimeWaitSock): void {
 
 /** tcp_tw_timer_handler() */
 export function timeWaitTimer(cx: TcpContext, tw: TimeWaitSock): void {
-  killTimeWait(cx, tw);
+  removeTimeWait(cx, tw);
 }
 
 /** `syn`: a new connection may take the place of this one (RFC 6191). */
@@ -146,6 +176,7 @@ function finWait2Rcv(cx: TcpContext, tw: TimeWaitSock, seg: Segment, end32: numb
   tw.rcvNxt32 = end32;
   storeTs(cx, tw, seg);
   reschedule(cx, tw, TCP_TIMEWAIT_LEN_MS);
+  timeWaitRecord(cx, tw, TCP_TIMEWAIT_LEN_MS);
   timeWaitAck(cx, tw, seg);
 }
 

@@ -1,14 +1,18 @@
 import {
   TCP_CLOSE,
+  TCP_ESTABLISHED,
   TCP_LISTEN,
+  TCP_SYN_RECV,
   TCP_SYN_SENT,
   TCP_TIME_WAIT,
   type ProtoChild,
   type ProtoData,
   type ProtoView,
   type SkEvt,
+  type SkRecord,
 } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
+import { recordOfSock } from './record.ts';
 import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { keepUnread, unreadPieces } from './unread.ts';
@@ -22,6 +26,7 @@ const REPEAT_MAX_MS = 1000;
 /** A change nobody has to confirm (established, reset) is said this often more. The last word of a sock counts most. */
 const VIEW_REPEATS = 3;
 const LAST_VIEW_REPEATS = 8;
+const RECORD_TRIES = 8;
 /** Least bytes the socket layer may be ahead of the peer's ACKs: the bus is a pipe of its own and must stay full. */
 const SNDBUF_MIN = 262_144;
 
@@ -42,12 +47,35 @@ export function emitView(cx: TcpContext, sk: TcpSock): void {
   sk.timers.stop(Timer.View);
   const view = makeView(cx, sk);
   armRepeats(cx, sk, view);
-  if (!sk.haveChild && sk.listener !== undefined) {
-    say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view, child: makeChild(sk, sk.listener.id) });
-  } else {
-    say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view });
-  }
+  const evt: SkEvt = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view };
+  if (!sk.haveChild && sk.listener !== undefined) evt.child = makeChild(sk, sk.listener.id);
+  if (owesRecord(sk)) evt.record = makeRecord(sk);
+  say(cx, sk, evt);
 }
+
+/** What the socket layer must keep for a TCP after this one has changed. */
+export function recordChanged(cx: TcpContext, sk: TcpSock): void {
+  sk.recordSeq++;
+  sk.seamTries = 0;
+  viewChanged(cx, sk);
+  armSeam(cx, sk);
+}
+
+/** It goes on from what the TCP before this one had told. */
+export function emitRestored(cx: TcpContext, sk: TcpSock): void {
+  sk.viewDirty = false;
+  sk.viewSentMs = cx.now;
+  say(cx, sk, { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view: makeView(cx, sk), restored: true });
+}
+
+/** A socket layer that does not confirm records does without. */
+const owesRecord = (sk: TcpSock): boolean => sk.recordGot < sk.recordSeq && sk.seamTries < RECORD_TRIES;
+
+const makeRecord = (sk: TcpSock): SkRecord => ({ seq: sk.recordSeq, data: recordOfSock(sk, handshakeState(sk)) });
+
+/** The record is of the handshake until that is over; later states follow from what the socket layer knows. */
+const handshakeState = ({ state }: TcpSock): number =>
+  state === TCP_SYN_SENT || state === TCP_SYN_RECV ? state : TCP_ESTABLISHED;
 
 const makeChild = (sk: TcpSock, listener: number): ProtoChild =>
   sk.savedSyn === undefined ? { listener } : { listener, savedSyn: sk.savedSyn };
@@ -162,7 +190,7 @@ const sndSpace = (sk: TcpSock): number =>
 
 function awaitsAnswer(sk: TcpSock): boolean {
   if (sk.orphan) return false;
-  return sk.unconfirmed.length > 0 || sk.regainTo > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild;
+  return sk.unconfirmed.length > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild || owesRecord(sk);
 }
 
 function armRepeats(cx: TcpContext, sk: TcpSock, view: ProtoView): void {

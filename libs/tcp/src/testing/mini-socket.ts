@@ -51,6 +51,7 @@ export class MiniSock {
   finGot = false;
   haveChild = false;
   accepted = false;
+  recordSeq = 0;
   listener = 0;
   opSeq = 0;
   opAck = 0;
@@ -176,6 +177,10 @@ export class MiniSocketLayer {
       s.haveChild = true;
       answer = true;
     }
+    if (e.record && e.record.seq > s.recordSeq) {
+      s.recordSeq = e.record.seq;
+      answer = true;
+    }
     if (e.data) answer = this.onData(s, e.data.offset, e.data.data) || answer;
     if (e.view) answer = this.onView(s, e.view) || answer;
     if (answer) this.push(s);
@@ -279,6 +284,7 @@ export class MiniSocketLayer {
       finGot: s.finGot,
       haveChild: s.haveChild,
       accepted: s.accepted,
+      recordSeq: s.recordSeq,
     };
   }
 }
