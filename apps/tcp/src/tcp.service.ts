@@ -40,8 +40,9 @@ export class TcpService implements OnModuleInit {
   async onModuleInit(): Promise<void> {
     const { bus, netns, env } = this.kit;
     this.engine.setSecret(await loadSecret(bus, netns, () => env.rng.u32()));
+    this.engine.startRestoring();
     this.kit.bind(this, this.engine);
-    this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions }));
+    this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions, ...this.restored() }));
     this.shell.bind(this.engine);
   }
 
@@ -74,6 +75,7 @@ export class TcpService implements OnModuleInit {
     call.printk(`TCP: local ports ${low}-${high}, ${this.engine.sysctl.tcpMaxTwBuckets} time-wait buckets`);
     for (const name of availableCongestionControls()) call.printk(`TCP: ${name} registered`);
     this.shell.hello();
+    this.kit.run((now) => this.engine.askForRestore(now));
   }
 
   @Initcall('tcp_congestion_default')
@@ -105,6 +107,10 @@ export class TcpService implements OnModuleInit {
     if (sk === 0) return this.engine.sockets();
     const one = this.engine.tcpInfo(sk);
     return one ? [one] : [];
+  }
+
+  private restored(): Record<string, number> {
+    return Object.fromEntries(Object.entries(this.engine.restored).map(([what, n]) => [`restored_${what}`, n]));
   }
 
   private async loadSysctls(): Promise<void> {

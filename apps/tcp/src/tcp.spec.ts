@@ -34,6 +34,12 @@ beforeEach(async () => {
     return pb.RegisterReply.encode({ errno: wanted ? 0 : 22 }).finish();
   });
   running = await start();
+  // the socket layer that it asks has nothing to give back
+  await initcall('tcp_init');
+  await settle();
+  const { hello } = lists.flatMap((l) => l.evts)[0]!;
+  await command({ sk: 0, opSeq: 0, restoreEnd: hello! });
+  lists = [];
 });
 
 afterEach(async () => {

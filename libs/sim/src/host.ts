@@ -158,7 +158,10 @@ export class Host implements Wiring {
     const replay = keptOf(this, layer);
     this.makeEngine(layer);
     replay();
-    if (layer === 'tcp') shell.run((now) => this.tcp.askForRestore(now));
+    if (layer === 'tcp') {
+      this.tcp.startRestoring();
+      shell.run((now) => this.tcp.askForRestore(now));
+    }
     if (layer === 'tcp' || layer === 'udp') this.seams[layer].hello('transport');
     if (layer === 'socket') for (const proto of ['tcp', 'udp'] as const) this.seams[proto].hello('socket');
   }

@@ -157,7 +157,8 @@ export class SocketLayer {
   }
 
   onTcpEvent(evt: SkEvt, now: Millis): void {
-    if (evt.sk === 0) return this.restorer.onHello(evt.hello ?? 0, now);
+    if (evt.hello) this.restorer.onHello(evt.hello, now);
+    if (evt.sk === 0) return;
     if (evt.record && (evt.record.keepMs || evt.record.data.length === 0)) return this.onLoose(evt.sk, evt.record, now);
     let sock = this.socks.get(evt.sk);
     if (sock === undefined && evt.child && !evt.unknown) sock = this.newChild(evt);

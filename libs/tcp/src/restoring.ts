@@ -20,22 +20,30 @@ export interface Restoring {
   held: SkCmd[];
 }
 
-export const startRestoring = (now: Millis): Restoring => ({
-  untilMs: now + SILENCE_MS,
-  helloMs: now,
-  held: [],
-});
+export const startRestoring = (): Restoring => ({ untilMs: NEVER, helloMs: NEVER, held: [] });
+
+/** The socket layer hears of us, now and until it answers. */
+export function askForRestore(cx: TcpContext): void {
+  if (cx.restoring === undefined) return;
+  cx.hello ||= cx.env.rng.u32() || 1;
+  cx.restoring.untilMs = cx.now + SILENCE_MS;
+  sayHello(cx, cx.restoring);
+}
 
 export const restoringTimeout = (r: Restoring | undefined): Millis =>
   r === undefined ? NEVER : Math.min(r.untilMs, r.helloMs);
 
-/** An event about no socket asks for what is ours; its list tells that this is another TCP than before. */
+/** An event about no socket asks for what is ours. */
+function sayHello(cx: TcpContext, r: Restoring): void {
+  r.helloMs = cx.now + HELLO_MS;
+  cx.emit({ sk: 0, opAck: 0, opErrno: 0, hello: cx.hello });
+}
+
 export function restoringTimer(cx: TcpContext, r: Restoring, run: (cmd: SkCmd) => void): void {
   if (r.untilMs <= cx.now) {
     endRestoring(cx, run);
   } else if (r.helloMs <= cx.now) {
-    r.helloMs = cx.now + HELLO_MS;
-    cx.emit({ sk: 0, opAck: 0, opErrno: 0, hello: cx.hello });
+    sayHello(cx, r);
   }
 }
 

@@ -23,7 +23,7 @@ import { keepaliveTimer } from './keepalive.ts';
 import { pacingTimer } from './pacing.ts';
 import { RequestSock } from './request.ts';
 import { requestTimer } from './reqsk-queue.ts';
-import { restoringTimeout, restoringTimer, startRestoring } from './restoring.ts';
+import { askForRestore, restoringTimeout, restoringTimer, startRestoring } from './restoring.ts';
 import { writeTimer } from './write-timer.ts';
 import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
@@ -132,12 +132,17 @@ export class TcpStack {
   }
 
   /**
-   * This instance may have been started in the place of another one: it asks the socket layer for the connections of that one,
-   * and denies nobody anything until it has them. Call before anything else.
+   * This instance may have been started in the place of another one: it denies nobody anything until it has the connections of
+   * that one. Call before anything else.
    */
+  startRestoring(): void {
+    this.cx.restoring = startRestoring();
+  }
+
+  /** Asks the socket layer for them, unless that is over. */
   askForRestore(now: Millis): void {
-    this.cx.hello = this.cx.env.rng.u32() || 1;
-    this.cx.restoring = startRestoring(now);
+    this.cx.now = now;
+    askForRestore(this.cx);
   }
 
   /** How much of an earlier instance's was given back. */
