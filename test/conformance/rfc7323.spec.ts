@@ -63,6 +63,22 @@ describe('window scale (RFC 7323 2)', () => {
     expect(p.tcp.tcpInfo(child)!.sndWscale).toBe(14);
   });
 
+  test('2.3: our own shift is 14 at most, however large the buffer', () => {
+    expect(syn({ tcpRmem: [4096, 131_072, 0x7fffffff] }).sent()[0]!.opts.wscale).toBe(14);
+  });
+
+  test('2.3: any other window is shifted left on its way in, and right on its way out', () => {
+    const t = established({ mss: 1000, wscale: 4 });
+    t.sent();
+    t.inject('P.', 1, 1, { len: 10, win: 1000 });
+    readTo(t, 10);
+    t.wait(200);
+    const { sndWnd, rcvWnd } = t.tcp.tcpInfo(SK)!;
+    expect(sndWnd).toBe(16_000);
+    expect(rcvWnd).toBeGreaterThan(60_000);
+    expect(Math.abs(t.sent().at(-1)!.win * 128 - rcvWnd)).toBeLessThan(128);
+  });
+
   test('2.4: a window that seems to shrink by less than a unit of the scale loses nothing', () => {
     const t = established({ mss: 1000, wscale: 7 });
     t.cmd({ sk: SK, opSeq: 2, options: { rcvbuf: 131_072 } });
@@ -205,6 +221,17 @@ describe('PAWS (RFC 7323 5)', () => {
     expect(t.data(SK)).toHaveLength(1);
     expect(t.sent()).toMatchObject([{ ack: 11 }, { ack: 11 }]);
     expect(t.env.ledger.drops.get('TCP_RFC7323_PAWS')).toBe(2);
+  });
+
+  test('5.3: the timestamp is looked at before the sequence number', () => {
+    const t = established(TS);
+    t.inject('P.', 1, 1, { len: 10, opts: { tsVal: 1100, tsEcr: 0 } });
+    readTo(t, 10);
+    t.sent();
+    t.inject('P.', 1_000_000, 1, { len: 10, opts: { tsVal: 1050, tsEcr: 0 } });
+    expect(t.sent()).toMatchObject([{ ack: 11 }]);
+    expect(t.env.mib.get('TcpExtPAWSEstab')).toBe(1);
+    expect(t.env.ledger.drops.get('TCP_RFC7323_PAWS')).toBe(1);
   });
 
   test('5.3: what was early is judged when it arrives, not when its turn comes', () => {
