@@ -158,7 +158,6 @@ class Play {
     const p = await this.target.nextPacket(this.target.now() + ANSWER_US);
     if (p === undefined) throw new Error(`seed ${this.scenario.seed}: no SYN`);
     const tcp = parseTcp(p.bytes, IPV4_HLEN, p.bytes.length)!;
-    this.isn = tcp.seq;
     this.stackPort = tcp.sport;
     this.tsEcr = parseTcpOptions(p.bytes, IPV4_HLEN + TCP_HLEN, IPV4_HLEN + tcp.hlen).tsVal ?? 0;
     this.note(p.bytes, p.atUs);
@@ -179,6 +178,8 @@ class Play {
     const tcp = parseTcp(b, ip.hlen, b.length)!;
     const o = parseTcpOptions(b, ip.hlen + TCP_HLEN, ip.hlen + tcp.hlen);
     const relative = (n: number): number => (n - PEER_ISN) | 0;
+    // A SYN may open another connection, whose numbers count from it.
+    if (tcp.flags & TCP_SYN) this.isn = tcp.seq;
     this.epochs.at(-1)!.replies.push({
       atUs,
       flags: tcp.flags,
