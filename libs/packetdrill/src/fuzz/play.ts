@@ -159,7 +159,6 @@ class Play {
     if (p === undefined) throw new Error(`seed ${this.scenario.seed}: no SYN`);
     const tcp = parseTcp(p.bytes, IPV4_HLEN, p.bytes.length)!;
     this.stackPort = tcp.sport;
-    this.tsEcr = parseTcpOptions(p.bytes, IPV4_HLEN + TCP_HLEN, IPV4_HLEN + tcp.hlen).tsVal ?? 0;
     this.note(p.bytes, p.atUs);
   }
 
@@ -178,8 +177,11 @@ class Play {
     const tcp = parseTcp(b, ip.hlen, b.length)!;
     const o = parseTcpOptions(b, ip.hlen + TCP_HLEN, ip.hlen + tcp.hlen);
     const relative = (n: number): number => (n - PEER_ISN) | 0;
-    // A SYN may open another connection, whose numbers count from it.
-    if (tcp.flags & TCP_SYN) this.isn = tcp.seq;
+    // A SYN may open another connection, whose numbers and echoes count from it.
+    if (tcp.flags & TCP_SYN) {
+      this.isn = tcp.seq;
+      this.tsEcr = o.tsVal ?? 0;
+    }
     this.epochs.at(-1)!.replies.push({
       atUs,
       flags: tcp.flags,
