@@ -32,26 +32,23 @@ export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment, child?:
     synAgain(cx, req, seg);
     return undefined;
   }
-  // RFC 9293 3.10.7.4, fifth: an ACK of something else is answered with a reset, the request stays
-  if ((flags & TCP_ACK) !== 0 && child === undefined && seg.ack32 !== (req.iss32 + 1) >>> 0) return req.listener;
   const rcvNxt = child === undefined ? (req.irs32 + 1) >>> 0 : toWire(child.irs, child.rcvNxt);
   const end = (seg.seq32 + seg.len + (seg.syn ? 1 : 0) + (seg.fin ? 1 : 0)) >>> 0;
-  if (paws || !inWindow(seg.seq32, end, rcvNxt, (rcvNxt + req.rcvWnd) >>> 0)) {
-    outOfWindow(cx, req, seg, paws, child);
+  const inside = inWindow(seg.seq32, end, rcvNxt, (rcvNxt + req.rcvWnd) >>> 0);
+  if ((flags & TCP_RST) !== 0 && inside && !paws) {
+    rcvReset(cx, req, seg, flags, seg.seq32 === rcvNxt, child);
     return undefined;
   }
-  if ((flags & TCP_RST) !== 0 && seg.seq32 !== rcvNxt) {
-    // RFC 5961 3.2, which RFC 9293 3.10.7.4 asks for in SYN-RECEIVED, too: the number may be a guess
-    if (mayChallenge(cx, req)) requestAck(cx, req, seg, child);
-    env.drop(seg.skb, 'TCP_RESET');
+  // RFC 9293 3.10.7.4, fifth: an ACK of something else is answered with a reset, the request stays
+  if ((flags & TCP_ACK) !== 0 && child === undefined && seg.ack32 !== (req.iss32 + 1) >>> 0) return req.listener;
+  if (paws || !inside) {
+    outOfWindow(cx, req, seg, paws, child);
     return undefined;
   }
   if (seg.hasTs && req.tsOk && !after(seg.seq32, rcvNxt)) req.tsRecent = seg.tsVal;
   if (seg.seq32 === req.irs32) flags &= ~TCP_SYN; // the SYN is before the window
-  if ((flags & (TCP_RST | TCP_SYN)) !== 0) {
-    env.mib.inc('TcpAttemptFails');
-    if (child === undefined) embryonicReset(cx, req, seg, flags);
-    else childReset(cx, child, seg, flags);
+  if ((flags & TCP_SYN) !== 0) {
+    attemptFails(cx, req, seg, flags, child);
     return undefined;
   }
   if ((flags & TCP_ACK) === 0) {
@@ -103,6 +100,29 @@ function outOfWindow(cx: TcpContext, req: RequestSock, seg: Segment, paws: boole
   }
   if (paws) env.mib.inc('TcpExtPAWSEstab');
   env.drop(seg.skb, paws ? 'TCP_RFC7323_PAWS' : 'TCP_OVERWINDOW');
+}
+
+/** Second, check the RST bit: before the ACK, and by the number alone, which may be a guess (RFC 5961 3.2). */
+function rcvReset(
+  cx: TcpContext,
+  req: RequestSock,
+  seg: Segment,
+  flags: number,
+  exact: boolean,
+  child: TcpSock | undefined,
+): void {
+  if (exact) {
+    attemptFails(cx, req, seg, flags, child);
+    return;
+  }
+  if (mayChallenge(cx, req)) requestAck(cx, req, seg, child);
+  cx.env.drop(seg.skb, 'TCP_RESET');
+}
+
+function attemptFails(cx: TcpContext, req: RequestSock, seg: Segment, flags: number, child: TcpSock | undefined): void {
+  cx.env.mib.inc('TcpAttemptFails');
+  if (child === undefined) embryonicReset(cx, req, seg, flags);
+  else childReset(cx, child, seg, flags);
 }
 
 /** tcp_v4_reqsk_send_ack() */
