@@ -6,6 +6,8 @@ import { join } from 'node:path';
 
 export interface TestBroker {
   url: string;
+  /** Its store, and what `configure` wrote. */
+  dir: string;
   /** As if it had crashed. */
   kill(): Promise<void>;
   stop(): Promise<void>;
@@ -25,14 +27,16 @@ export function freePort(): Promise<number> {
 
 /**
  * A real nats-server with JetStream on a free loopback port and a store of its own, both gone after stop(); a store that is
- * given stays.
+ * given stays. `configure` writes a configuration file into the folder and returns its path.
  */
-export async function startBroker(at: { port?: number; store?: string } = {}): Promise<TestBroker> {
+export async function startBroker(
+  at: { port?: number; store?: string; configure?: (port: number, dir: string) => string } = {},
+): Promise<TestBroker> {
   const port = at.port ?? (await freePort());
   const dir = at.store ?? mkdtempSync(join(tmpdir(), 'skbus-nats-'));
-  const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const plain = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir];
+  const args = at.configure === undefined ? plain : ['-c', at.configure(port, dir)];
+  const child = spawn('nats-server', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   await ready(child);
   const end = (sig: NodeJS.Signals): Promise<void> =>
     new Promise((resolve) => {
@@ -41,6 +45,7 @@ export async function startBroker(at: { port?: number; store?: string } = {}): P
     });
   return {
     url: `nats://127.0.0.1:${port}`,
+    dir,
     kill: () => end('SIGKILL'),
     stop: async () => {
       await end('SIGTERM');

@@ -2,9 +2,6 @@ import type { Bus, KvStore } from '@skbus/bus';
 import { addrFromPb, buckets, devFromPb, pb, routeFromPb, type skbus } from '@skbus/contracts';
 import { formatIpv4, type IfAddr, type NetDevice, type Route } from '@skbus/skb';
 
-/** IP protocol → RegisterRequest: what inet_add_protocol() put into the table survives a restart of this service. */
-const protocolBucket = (netns: string): string => `skbus_${netns}_protocol`;
-
 /**
  * What must outlive this process, in the key-value store. Writes run one after the other, so the last state asked for is
  * the one that stays.
@@ -26,7 +23,9 @@ export class IpStore {
 
   static async open(bus: Bus, netns: string): Promise<IpStore> {
     const [addr, route, netdev, protocol, sysctl] = await Promise.all(
-      [buckets.addr, buckets.route, buckets.netdev, protocolBucket, buckets.sysctl].map((name) => bus.kv(name(netns))),
+      [buckets.addr, buckets.route, buckets.netdev, buckets.protocol, buckets.sysctl].map((name) =>
+        bus.kv(name(netns)),
+      ),
     );
     return new IpStore({ addr: addr!, route: route!, netdev: netdev!, protocol: protocol!, sysctl: sysctl! });
   }

@@ -1,18 +1,30 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MemoryHub, NatsBus, type Bus } from '@skbus/bus';
+import { credentialsFor, MemoryHub, NatsBus, type Bus } from '@skbus/bus';
+import type { Service } from '@skbus/contracts';
 import { SupervisedChild } from './child.ts';
+import { admitUsers, credentialsIn, ensureUsersIn, writeNatsConfig } from '@skbus/bus';
+import { isAlive } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
+
+/** A service of a stack. */
+export interface Client {
+  service: Service;
+  stack: string;
+  run: RunFolder;
+}
 
 /** The message bus of one or several stacks. */
 export interface Broker {
   /** '' for the one in memory. */
   readonly url: string;
   readonly child: SupervisedChild | undefined;
-  connect(name: string, onError: (e: unknown) => void): Promise<Bus>;
+  /** It asks who one is: each service has credentials in the run folder of its stack. */
+  readonly guarded: boolean;
+  connect(who: Client, onError: (e: unknown) => void): Promise<Bus>;
   stop(): Promise<void>;
 }
 
@@ -23,26 +35,68 @@ export class BrokerError extends Error {
 /** Everything in one process: nothing to start. */
 export function memoryBroker(onError: (e: unknown) => void): Broker {
   const hub = new MemoryHub({ onError });
-  return { url: '', child: undefined, connect: () => Promise.resolve(hub.bus()), stop: () => Promise.resolve() };
+  return {
+    url: '',
+    child: undefined,
+    guarded: false,
+    connect: () => Promise.resolve(hub.bus()),
+    stop: () => Promise.resolve(),
+  };
 }
 
-/** A broker that somebody else runs. */
-export function externalBroker(url: string): Broker {
+/** A broker that somebody else runs; `creds`: who we are there. */
+export function externalBroker(url: string, creds: string | undefined): Broker {
   return {
     url,
     child: undefined,
+    guarded: false,
     stop: () => Promise.resolve(),
-    connect: (name, onError) => NatsBus.connect({ url, name, onError }),
+    connect: (who, onError) => connectAs(url, who, creds, onError),
   };
+}
+
+/** The broker of another stack on this machine, whose run folder is `home`: it lets ours in, too. */
+export function sharedBroker(url: string, home: RunFolder, stack: string, run: RunFolder): Broker {
+  admitUsers(home.dir, stack, ensureUsersIn(stack, run.dir));
+  const nats = home.read()?.file.processes.nats;
+  if (nats === undefined || !isAlive(nats)) throw new BrokerError(`the broker of ${home.dir} does not run any more`);
+  process.kill(nats.pid, 'SIGHUP');
+  return guardedBroker(url, undefined);
+}
+
+function guardedBroker(url: string, child: SupervisedChild | undefined): Broker {
+  return {
+    url,
+    child,
+    guarded: true,
+    stop: () => child?.stop() ?? Promise.resolve(),
+    connect: (who, onError) => connectAs(url, who, credentialsIn(who.run.dir)(who.service), onError, 10_000),
+  };
+}
+
+function connectAs(
+  url: string,
+  { service, stack }: Client,
+  creds: string | undefined,
+  onError: (e: unknown) => void,
+  connectTimeoutMs?: number,
+): Promise<Bus> {
+  return NatsBus.connect({
+    url,
+    name: `${service}.${stack}`,
+    credentials: creds === undefined ? undefined : credentialsFor(creds, stack, service),
+    onError,
+    ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+  });
 }
 
 /** nats-server as a child of ours, with its store in the run folder. */
 export async function startNats(
-  run: RunFolder,
+  stacks: readonly { name: string; run: RunFolder }[],
   wantedPort: number,
-  stack: string,
   on: { died: (how: string) => void; change: () => void },
 ): Promise<Broker> {
+  const { run } = stacks[0]!;
   const bin = findNatsServer();
   if (!bin) {
     throw new BrokerError(
@@ -55,16 +109,8 @@ export async function startNats(
   // A port that was free a moment ago may be taken now; only one that was asked for must be that one.
   for (let attempt = 1; ; attempt++) {
     const port = wantedPort || (await freePort());
-    const child = await tryNats(bin, run, port, stack, on);
-    if (child) {
-      const url = `nats://127.0.0.1:${port}`;
-      return {
-        url,
-        child,
-        stop: () => child.stop(),
-        connect: (name, onError) => NatsBus.connect({ url, name, onError, connectTimeoutMs: 10_000 }),
-      };
-    }
+    const child = await tryNats(bin, stacks, port, on);
+    if (child) return guardedBroker(`nats://127.0.0.1:${port}`, child);
     if (attempt === 3 || wantedPort !== 0) {
       throw new BrokerError(`nats-server does not start; its log is ${run.log('nats')}: ${lastLine(run.log('nats'))}`);
     }
@@ -73,21 +119,26 @@ export async function startNats(
 
 async function tryNats(
   bin: string,
-  run: RunFolder,
+  stacks: readonly { name: string; run: RunFolder }[],
   port: number,
-  stack: string,
   on: { died: (how: string) => void; change: () => void },
 ): Promise<SupervisedChild | undefined> {
+  const { name, run } = stacks[0]!;
   const store = run.path('jetstream');
   // A start of the stack is a boot: nothing that was configured at run time outlives it, as in a kernel.
   rmSync(store, { recursive: true, force: true });
   rmSync(run.log('nats'), { force: true });
-  writeFileSync(run.path('nats.conf'), natsConfig(port, stack, store), { mode: 0o600 });
+  const conf = writeNatsConfig(run.dir, {
+    listen: `127.0.0.1:${port}`,
+    name: `skbus-${name}`,
+    storeDir: store,
+    users: stacks.flatMap((s) => ensureUsersIn(s.name, s.run.dir)),
+  });
   const seen = { ends: 0 };
   const child = new SupervisedChild({
     name: 'nats',
     command: bin,
-    args: ['-c', run.path('nats.conf')],
+    args: ['-c', conf],
     // Go's collector runs at every doubling of a heap that is a few megabytes of passing messages; at every tenfold growth
     // instead, four hops of 64 KiB carry 1.1 Gbit/s where they carried 0.65. The limit keeps a burst from staying.
     env: { PATH: process.env.PATH, GOGC: '1000', GOMEMLIMIT: '512MiB' },
@@ -110,21 +161,6 @@ async function tryNats(
   }
   await child.stop();
   return undefined;
-}
-
-function natsConfig(port: number, stack: string, store: string): string {
-  return `# Written by skbus up.
-server_name: "skbus-${stack}"
-listen: "127.0.0.1:${port}"
-max_payload: 8MB
-max_pending: 64MB
-write_deadline: "10s"
-jetstream {
-  store_dir: ${JSON.stringify(store)}
-  max_memory_store: 16MB
-  max_file_store: 256MB
-}
-`;
 }
 
 export function findNatsServer(): string | undefined {

@@ -21,6 +21,10 @@ const schema = z.object({
       .regex(/^(nats|tls):\/\//, 'must look like nats://127.0.0.1:4222')
       .optional(),
   ),
+  /** Our credentials for a broker that is already there; without a file it must not ask. */
+  SKBUS_NATS_CREDS: orUnset(z.string().optional()),
+  /** The run folder of the stack on this machine whose broker that is. */
+  SKBUS_NATS_HOME: orUnset(z.string().optional()),
   SKBUS_NATS_PORT: orUnset(port.default(0)),
   SKBUS_API_HOST: orUnset(z.string().default('127.0.0.1')),
   SKBUS_API_PORT: orUnset(port.default(7070)),
@@ -56,6 +60,8 @@ export interface OrchestratorConfig {
   runDir: string;
   spawn: SpawnMode;
   natsUrl: string | undefined;
+  natsCreds: string | undefined;
+  natsHome: string | undefined;
   natsPort: number;
   apiHost: string;
   apiPort: number;
@@ -93,6 +99,8 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
     runDir: isAbsolute(dir) ? dir : resolve(dir),
     spawn: c.SKBUS_SPAWN,
     natsUrl: c.SKBUS_NATS_URL,
+    natsCreds: c.SKBUS_NATS_CREDS,
+    natsHome: c.SKBUS_NATS_HOME,
     natsPort: c.SKBUS_NATS_PORT,
     apiHost: c.SKBUS_API_HOST,
     apiPort: c.SKBUS_API_PORT,

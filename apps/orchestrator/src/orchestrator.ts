@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import type { Layer } from '@skbus/contracts';
 import { ConfigError, type LayerDefinition } from '@skbus/nest-kit';
 import { serveApi, type Api } from './api/api.ts';
-import { externalBroker, freePort, memoryBroker, portIsFree, startNats, type Broker } from './broker.ts';
+import { externalBroker, freePort, memoryBroker, portIsFree, sharedBroker, startNats, type Broker } from './broker.ts';
 import { addressingOf, cmdlineOf, type Backend, type OrchestratorConfig } from './config.ts';
 import { RunFolder } from './run-folder.ts';
 import { kernelIfnameFor } from './stack-env.ts';
@@ -43,7 +43,8 @@ export class Orchestrator {
     const configs = this.choose(config);
     for (const c of configs) await this.take(c);
     await checkPorts(configs[0]!.config);
-    this.broker = await this.makeBroker(config);
+    const named = configs.map((c, i) => ({ name: c.config.stack, run: this.runs[i]! }));
+    this.broker = await this.makeBroker(config, named);
     for (const c of configs) this.stacks.push(await this.makeStack(c.config, c.backend, configs[0]!.config));
     // Side by side: two stacks come up in the time of one.
     await Promise.all(this.stacks.map((s) => s.start()));
@@ -96,14 +97,19 @@ export class Orchestrator {
     this.runs.push(run);
   }
 
-  private async makeBroker(config: OrchestratorConfig): Promise<Broker> {
-    if (config.natsUrl !== undefined) return externalBroker(config.natsUrl);
+  private async makeBroker(
+    config: OrchestratorConfig,
+    stacks: readonly { name: string; run: RunFolder }[],
+  ): Promise<Broker> {
+    const home = config.natsHome;
+    if (home !== undefined) return sharedBroker(config.natsUrl ?? '', new RunFolder(home), config.stack, this.runs[0]!);
+    if (config.natsUrl !== undefined) return externalBroker(config.natsUrl, config.natsCreds);
     const say = (text: string): void => {
       for (const s of this.stacks) s.say(text);
     };
     if (config.spawn === 'inproc')
       return memoryBroker((e) => say(`skbus: bus: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`));
-    return startNats(this.runs[0]!, config.natsPort, config.stack, {
+    return startNats(stacks, config.natsPort, {
       died: (how) => say(`skbus: nats-server: ${how}, starting it again`),
       change: () => {
         for (const s of this.stacks) s.writeStackFile();
@@ -137,6 +143,7 @@ export class Orchestrator {
         runDir: run.dir,
         sock: run.sock,
         natsUrl: this.broker!.url,
+        natsGuarded: this.broker!.guarded,
       },
     });
     const apiPort = partner && config.apiPort !== 0 ? await portNear(config.apiPort) : config.apiPort;

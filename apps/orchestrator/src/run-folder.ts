@@ -125,10 +125,18 @@ export class RunFolder {
 
   /** Logs stay for a look; what says that something runs goes. */
   unlock(): void {
-    for (const f of ['stack.json', 'stack.json.new', 'orchestrator.pid', 'skbus.sock', 'nstat.json', 'nats.conf']) {
+    for (const f of [
+      'stack.json',
+      'stack.json.new',
+      'orchestrator.pid',
+      'skbus.sock',
+      'nstat.json',
+      'nats.conf',
+      'nats.json',
+    ]) {
       rmSync(this.path(f), { force: true });
     }
-    rmSync(this.path('jetstream'), { recursive: true, force: true });
+    for (const d of ['jetstream', 'creds']) rmSync(this.path(d), { recursive: true, force: true });
     for (const f of this.list()) if (/\.(sock|pid)$/.test(f)) rmSync(this.path(f), { force: true });
   }
 

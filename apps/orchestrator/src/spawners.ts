@@ -223,7 +223,7 @@ export class InprocSpawner implements Spawner {
   async start(): Promise<void> {
     for (const layer of LAYERS) {
       const definition = await (this.ctx.load ?? ((l) => loadLayer(this.ctx.appsDir, l)))(layer);
-      const bus = await this.broker.connect(`${layer}.${this.netns}`, (e) =>
+      const bus = await this.broker.connect({ service: layer, stack: this.netns, run: this.ctx.run }, (e) =>
         this.ctx.say(`skbus: ${layer}: ${String(e)}`),
       );
       const config = readConfig({ ...inheritedEnv(), ...this.ctx.envOf(layer) });

@@ -1,6 +1,7 @@
 import type { Layer } from '@skbus/contracts';
 import { macFor, type Addressing, type Backend, type OrchestratorConfig } from './config.ts';
 import { netnsPath } from './iproute2.ts';
+import { credentialsIn } from '@skbus/bus';
 
 /** What is decided when a stack starts. */
 export interface StackPlan {
@@ -17,6 +18,8 @@ export interface StackPlan {
   runDir: string;
   sock: string;
   natsUrl: string;
+  /** The broker asks for credentials. */
+  natsGuarded: boolean;
 }
 
 /** The environment of one layer, as libs/nest-kit/README.md says. */
@@ -28,6 +31,7 @@ export function layerEnv(c: OrchestratorConfig, p: StackPlan, layer: Layer | 'de
     SKBUS_LOG_LEVEL: c.logLevel,
     SKBUS_HEALTH_PORT: '0',
   };
+  if (p.natsGuarded && layer !== 'demo') env.SKBUS_NATS_CREDS = credentialsIn(p.runDir)(layer);
   if (layer === 'nic') Object.assign(env, nicEnv(c, p));
   if (layer === 'socket') {
     env.SKBUS_SOCK = p.sock;

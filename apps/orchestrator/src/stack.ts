@@ -102,7 +102,9 @@ export class Stack {
   /** Everything up to and including the boot. Throws StackError, or what the parts throw; then call stop(). */
   async start(): Promise<void> {
     const { broker, plan, config } = this.opts;
-    this.bus = await broker.connect(`orchestrator.${this.netns}`, (e) => this.say(`skbus: bus: ${errorText(e)}`));
+    this.bus = await broker.connect({ service: 'orchestrator', stack: this.netns, run: this.opts.run }, (e) =>
+      this.say(`skbus: bus: ${errorText(e)}`),
+    );
     this.trace = new TraceViewers(this.bus, this.netns);
     this.faults = this.makeFaults();
     await this.faults.start(config.spawn !== 'none');
@@ -298,6 +300,8 @@ export class Stack {
         );
       }
       if (this.state !== 'starting') throw new StackError('stopped while starting');
+      // They have been welcomed by an orchestrator before us, if we alone were restarted.
+      if (forever) this.bus.publish(subjects.all(this.netns, 'who'), new Uint8Array());
       await Promise.race([new Promise<void>((resolve) => this.helloWaiters.push(resolve)), sleep(200)]);
     }
   }

@@ -47,13 +47,3 @@ export class BusError extends Error {
     this.code = code;
   }
 }
-
-/** Whether a subject fits a pattern of NATS. */
-export function subjectMatches(pattern: readonly string[], subject: readonly string[]): boolean {
-  for (let i = 0; i < pattern.length; i++) {
-    const p = pattern[i];
-    if (p === '>') return subject.length > i;
-    if (i >= subject.length || (p !== '*' && p !== subject[i])) return false;
-  }
-  return pattern.length === subject.length;
-}

@@ -1,12 +1,5 @@
-import {
-  BusError,
-  subjectMatches,
-  type Bus,
-  type BusStatus,
-  type KvStore,
-  type Responder,
-  type Unsubscribe,
-} from './bus.ts';
+import { subjectMatches } from '@skbus/contracts';
+import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
 
 interface Sub {
   pattern: string[];

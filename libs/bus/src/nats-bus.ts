@@ -1,6 +1,15 @@
-import { isDataSubject } from '@skbus/contracts';
+import { inboxOf, isDataSubject, type Service } from '@skbus/contracts';
 import { Kvm } from '@nats-io/kv';
-import { connect, errors, headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import {
+  connect,
+  errors,
+  headers,
+  nkeyAuthenticator,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node';
+import type { Credentials } from './credentials.ts';
 import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
 import { NatsKv } from './nats-kv.ts';
 import { Outage } from './outage.ts';
@@ -12,6 +21,8 @@ export interface NatsBusOptions {
   /** How long connect() keeps trying while the broker is not there yet. */
   connectTimeoutMs?: number;
   onError?: (error: unknown) => void;
+  /** Who we are to a broker that asks. */
+  credentials?: Credentials | undefined;
 }
 
 /**
@@ -55,12 +66,22 @@ export class NatsBus implements Bus {
       // A broker that hangs is noticed in seconds, not in the default four minutes.
       pingInterval: 5_000,
     };
+    const { credentials } = opts;
+    const auth =
+      credentials === undefined
+        ? {}
+        : {
+            authenticator: nkeyAuthenticator(credentials.seed),
+            inboxPrefix: inboxOf(credentials.netns, credentials.service as Service),
+          };
     const deadline = opts.connectTimeoutMs;
     const both = Promise.all([
-      connect({ ...common, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data` }),
-      connect({ ...common, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
+      connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data` }),
+      connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
     ]);
-    const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url));
+    const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url)).catch(
+      refusal(opts.url),
+    );
     return new NatsBus(data, control, opts.onError ?? ((e) => console.error(e)));
   }
 
@@ -199,6 +220,19 @@ function reconnectPause(): () => number {
     return now - since < SOON_MS ? RECONNECT_MS : RECONNECT_LATER_MS;
   };
 }
+
+const refusal =
+  (url: string) =>
+  (e: unknown): never => {
+    if (!(e instanceof errors.AuthorizationError)) throw e;
+    throw new BusError(
+      'CLOSED',
+      `the broker at ${url} refuses these credentials, or asks for some: see SKBUS_NATS_CREDS`,
+      {
+        cause: e,
+      },
+    );
+  };
 
 async function orTimeout<T>(p: Promise<T>, ms: number, url: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -69,6 +69,9 @@ export class Outage {
 function isOutage(e: unknown): boolean {
   if (e instanceof BusError) return e.code === 'CLOSED';
   for (let x = e; x instanceof Error; x = x.cause) {
+    if (/PermissionViolation/.test(x.constructor.name) || /permissions violation/i.test(x.message)) return false;
+  }
+  for (let x = e; x instanceof Error; x = x.cause) {
     if (/NoResponders|Timeout|ConnectionError|JetStreamNotEnabled|RequestError/.test(`${x.name} ${x.constructor.name}`))
       return true;
     if (/disconnected|no responders|jetstream not enabled|system temporarily unavailable/i.test(x.message)) return true;

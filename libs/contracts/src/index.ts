@@ -9,3 +9,4 @@ export * from './net-codec.ts';
 export * from './publisher-watch.ts';
 export * from './subjects.ts';
 export * from './layers.ts';
+export * from './permissions.ts';

@@ -76,6 +76,8 @@ export const buckets = {
   addr: (netns: string): string => `skbus_${netns}_addr`,
   /** `<table>.<dst>.<len>.<metric>.<tos>.<type>.<gateway>.<oif>` → Route, written by ip; only what a person added. */
   route: (netns: string): string => `skbus_${netns}_route`,
+  /** IP protocol → RegisterRequest, written and read by ip: what inet_add_protocol() put there survives its restart. */
+  protocol: (netns: string): string => `skbus_${netns}_protocol`,
   /** `<ifindex>.<addr>` → NeighEntry, permanent ones, written by neigh. */
   neigh: (netns: string): string => `skbus_${netns}_neigh`,
   /** port → `host:port`, written by socket: what `skbus expose` asked for survives its restart. */
@@ -87,3 +89,13 @@ export const buckets = {
   /** dotted sysctl name → text. */
   sysctl: (netns: string): string => `skbus_${netns}_sysctl`,
 } as const;
+
+/** Whether a subject fits a pattern of NATS. */
+export function subjectMatches(pattern: readonly string[], subject: readonly string[]): boolean {
+  for (let i = 0; i < pattern.length; i++) {
+    const p = pattern[i];
+    if (p === '>') return subject.length > i;
+    if (i >= subject.length || (p !== '*' && p !== subject[i])) return false;
+  }
+  return pattern.length === subject.length;
+}

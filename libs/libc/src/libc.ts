@@ -33,6 +33,11 @@ export const sys = {
     timeoutMs: number,
   ) => number,
   dup2: libc.func('int dup2(int from, int to)') as (from: number, to: number) => number,
+  socket: libc.func('int socket(int domain, int type, int protocol)') as (
+    domain: number,
+    type: number,
+    protocol: number,
+  ) => number,
   setns: libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
   eventfd: libc.func('int eventfd(unsigned int initial, int flags)') as (initial: number, flags: number) => number,
 };

@@ -12,6 +12,8 @@ const schema = z.object({
     .string()
     .regex(/^(nats|tls):\/\//, 'must look like nats://127.0.0.1:4222')
     .default('nats://127.0.0.1:4222'),
+  /** The file with this service's credentials for the broker; none: the broker does not ask. */
+  SKBUS_NATS_CREDS: z.string().optional(),
   /** Folder for sockets and pid files of this stack. */
   SKBUS_RUN_DIR: z.string().min(1).default('.run/a'),
   /** Port of the health endpoint on loopback; 0: none. */
@@ -23,6 +25,7 @@ const schema = z.object({
 export interface ServiceConfig {
   netns: string;
   natsUrl: string;
+  natsCreds: string | undefined;
   runDir: string;
   healthPort: number;
   healthHost: string;
@@ -46,6 +49,7 @@ export function readConfig(env: Record<string, string | undefined>): ServiceConf
   return {
     netns: c.SKBUS_NETNS,
     natsUrl: c.SKBUS_NATS_URL,
+    natsCreds: c.SKBUS_NATS_CREDS || undefined,
     runDir: c.SKBUS_RUN_DIR,
     healthPort: c.SKBUS_HEALTH_PORT,
     healthHost: c.SKBUS_HEALTH_HOST,

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { BusError, BusTransport, GatedBus, NatsBus, type Bus } from '@skbus/bus';
+import { BusError, BusTransport, CredentialsError, credentialsFor, GatedBus, NatsBus, type Bus } from '@skbus/bus';
 import { pb, subjects, type Layer } from '@skbus/contracts';
 import { ConfigError, readConfig, type ServiceConfig } from './config.ts';
 import { ControlController } from './control.controller.ts';
@@ -122,8 +122,11 @@ export async function runLayer(
     const config = readConfig(env);
     process.title = `skbus-${def.layer}[${config.netns}]`;
     const log = serviceLogger(def.layer, config.logLevel);
+    const { natsCreds, netns } = config;
+    const credentials = natsCreds === undefined ? undefined : credentialsFor(natsCreds, netns, def.layer);
     const bus = await NatsBus.connect({
       url: config.natsUrl,
+      credentials,
       name: `${def.layer}.${config.netns}`,
       onError: (e) => log.error(e instanceof Error ? (e.stack ?? e.message) : String(e)),
     });
@@ -144,7 +147,11 @@ export async function runLayer(
     }
   } catch (e) {
     const why =
-      e instanceof ConfigError || e instanceof BusError ? e.message : e instanceof Error ? e.stack : String(e);
+      e instanceof ConfigError || e instanceof BusError || e instanceof CredentialsError
+        ? e.message
+        : e instanceof Error
+          ? e.stack
+          : String(e);
     process.stderr.write(`skbus-${def.layer}: cannot start: ${why}\n`);
     process.exit(1);
   }
@@ -168,9 +175,15 @@ function sayHello(kit: LayerKit): () => void {
   kit.bus.onStatus((s) => {
     if (s === 'connected' && !stopped) void again();
   });
+  // An orchestrator that was restarted by itself asks who is there.
+  const deaf = kit.bus.subscribe(subjects.all(kit.netns, 'who'), () => {
+    clearTimeout(timer);
+    void again();
+  });
   void again();
   return () => {
     stopped = true;
+    deaf();
     clearTimeout(timer);
   };
 }

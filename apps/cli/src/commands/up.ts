@@ -95,9 +95,9 @@ export function upEnv(o: UpOptions): Record<string, string> {
   // A further stack on the wire joins the segment of those that are there: their broker carries it.
   const other =
     o.nic === 'wire' && stack !== 'a'
-      ? listStacks().find((s) => s.running && s.backend === 'wire' && s.nats !== '')
+      ? listStacks().find((s) => s.running && s.backend === 'wire' && existsSync(join(s.runDir, 'nats.json')))
       : undefined;
-  if (other) env.SKBUS_NATS_URL = other.nats;
+  if (other) Object.assign(env, { SKBUS_NATS_URL: other.nats, SKBUS_NATS_HOME: other.runDir });
   return env;
 }
 
