@@ -1,5 +1,5 @@
 # One image per service: docker build --target tcp .
-FROM node:20-bookworm-slim AS build
+FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /skbus
 COPY package.json package-lock.json .npmrc ./
 COPY apps ./apps
@@ -7,19 +7,28 @@ COPY libs ./libs
 COPY proto ./proto
 COPY tools ./tools
 COPY tsconfig.base.json tsconfig.engine.json nx.json ./
-RUN node tools/setup.mjs --no-system && npm prune --omit=dev --no-audit --no-fund
+RUN node tools/setup.mjs --no-system
+# Sources and the compiler stay here; swagger names a compiler as its peer, and works without.
+RUN npm prune --omit=dev --no-audit --no-fund \
+ && rm -rf node_modules/typescript node_modules/@typescript node_modules/.bin node_modules/.cache \
+ && find apps libs -name src -prune -exec rm -rf {} + \
+ && find apps libs \( -name '*.tsbuildinfo' -o -name '*.d.ts' -o -name tsconfig.json \) -exec rm -f {} +
 
-FROM node:20-bookworm-slim AS runtime
+FROM node:20.20.2-bookworm-slim AS runtime
 WORKDIR /skbus
 ENV NODE_ENV=production
 COPY --from=build /skbus/package.json ./
 COPY --from=build /skbus/node_modules ./node_modules
 COPY --from=build /skbus/libs ./libs
 COPY --from=build /skbus/apps ./apps
-COPY --from=build /skbus/tools ./tools
 # Where the door's Unix socket is shared between the socket service and programs.
 RUN mkdir -p /run/skbus && chown node:node /run/skbus
 USER node
+
+# As root only to give files to others; everything else is dropped by the compose file.
+FROM runtime AS keys
+USER root
+ENTRYPOINT ["node", "--enable-source-maps", "apps/orchestrator/dist/keys.js"]
 
 FROM runtime AS orchestrator
 EXPOSE 7070

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs the tests: first everything that may run side by side, then test/e2e one after the other, as those need the whole
+// Runs the tests: first everything that may run side by side, then test/e2e and test/compose one after the other, as those need the whole
 // machine. Arguments go to Jest. After a run of everything each test that docs/conformance.json names must have passed. The
 // last line sums up: `N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
@@ -17,8 +17,8 @@ const written = [];
 const sum = { passed: 0, failed: 0, skipped: 0 };
 let ok = true;
 
-jest('rest', [...workers, '--testPathIgnorePatterns', '/node_modules/', '/test/e2e/']);
-jest('e2e', ['--runInBand', '--testMatch', '**/test/e2e/**/*.spec.ts']);
+jest('rest', [...workers, '--testPathIgnorePatterns', '/node_modules/', '/test/e2e/', '/test/compose/']);
+jest('e2e', ['--runInBand', '--testMatch', '**/test/{e2e,compose}/**/*.spec.ts']);
 if (given.length === 0) ok &&= conformance();
 rmSync(dir, { recursive: true, force: true });
 process.stdout.write(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`);

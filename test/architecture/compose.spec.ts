@@ -17,11 +17,18 @@ interface Service {
   cap_add?: string[];
   devices?: string[];
   ports?: string[];
+  volumes?: string[];
   networks?: string[];
 }
 
 const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
-const { services } = parse(text, { merge: true }) as { services: Record<string, Service> };
+const { services, volumes } = parse(text, { merge: true }) as {
+  services: Record<string, Service>;
+  volumes: Record<string, unknown>;
+};
+const keyVolumes = Object.keys(volumes)
+  .filter((v) => v.startsWith('keys-'))
+  .sort();
 const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8');
 const stages = new Map([...dockerfile.matchAll(/^FROM (\S+) AS (\S+)$/gm)].map((m) => [m[2]!, m[1]!]));
 const dependsOn = (name: string): string[] => Object.keys(services[name]!.depends_on ?? {});
@@ -39,13 +46,15 @@ function before(name: string, seen = new Set<string>()): Set<string> {
 describe('docker-compose.yml and the boot table', () => {
   test('a service for each owner of an initcall, and one image stage for each service', () => {
     const owners = new Set(BOOT_TABLE.map((e) => e.owner));
-    expect(Object.keys(services).sort()).toEqual([...owners, 'nats', 'demo'].sort());
+    expect(Object.keys(services).sort()).toEqual([...owners, 'nats', 'keys', 'demo', 'peer'].sort());
     expect([...bootOrder()].sort()).toEqual([...LAYERS].sort());
     for (const [name, s] of Object.entries(services)) {
-      if (name === 'nats') continue;
+      if (s.image !== undefined) continue;
       expect(s.build?.target).toBe(name);
       expect(stages.get(name)).toBe('runtime');
-      expect(dockerfile).toContain(`"apps/${name}/dist/main.js"`);
+      expect(dockerfile).toContain(
+        name === 'keys' ? '"apps/orchestrator/dist/keys.js"' : `"apps/${name}/dist/main.js"`,
+      );
     }
     expect(dockerfile).not.toMatch(/^#\s*syntax=/m);
   });
@@ -56,7 +65,7 @@ describe('docker-compose.yml and the boot table', () => {
       const order: string[] = bootOrder();
       expect(dependsOn(layer)).toEqual(expect.arrayContaining(['nats', ...registersWith(layer)]));
       for (const d of before(layer)) {
-        if (d === 'nats') continue;
+        if (d === 'nats' || d === 'keys') continue;
         expect(order.indexOf(d)).toBeGreaterThanOrEqual(0);
         expect(order.indexOf(d)).toBeLessThan(order.indexOf(layer as BootLayer));
       }
@@ -78,30 +87,53 @@ describe('docker-compose.yml and the boot table', () => {
     expect(dependsOn('orchestrator').sort()).toEqual(['nats', ...LAYERS].sort());
     expect(dependsOn('demo')).toEqual(['orchestrator']);
     expect(services.orchestrator!.environment).toMatchObject({ SKBUS_SPAWN: 'none' });
-    for (const s of Object.values(services)) {
-      for (const d of Object.values(s.depends_on ?? {})) expect(d.condition).toBe('service_healthy');
-      expect(s.healthcheck?.test.length).toBeGreaterThan(1);
+    for (const [name, s] of Object.entries(services)) {
+      for (const [on, d] of Object.entries(s.depends_on ?? {}))
+        expect(d.condition).toBe(on === 'keys' ? 'service_completed_successfully' : 'service_healthy');
+      // No node is started to look after one: that would cost a second of CPU every two.
+      expect(name === 'keys' || name === 'peer' ? undefined : s.healthcheck!.test[1]).not.toBe('node');
+    }
+    for (const s of Object.entries(services).filter(([name]) => name !== 'keys' && name !== 'peer')) {
+      expect(s[1].healthcheck?.test.length).toBeGreaterThan(1);
     }
   });
 });
 
 describe('docker-compose.yml and least privilege', () => {
-  test.each(Object.entries(services))('%s can write nowhere and has no capability it does not need', (name, s) => {
-    expect(s.read_only).toBe(true);
-    expect(s.cap_drop).toEqual(['ALL']);
-    expect(s.cap_add).toEqual(name === 'nic' ? ['NET_ADMIN'] : undefined);
-    expect(s.devices).toEqual(name === 'nic' ? ['/dev/net/tun:/dev/net/tun'] : undefined);
-  });
+  const capabilities: Record<string, string[]> = { nic: ['NET_ADMIN'], keys: ['CHOWN', 'DAC_OVERRIDE'] };
+
+  test.each(Object.entries(services).filter(([name]) => name !== 'peer'))(
+    '%s can write nowhere and has no capability it does not need',
+    (name, s) => {
+      expect(s.read_only).toBe(true);
+      expect(s.cap_drop).toEqual(['ALL']);
+      expect(s.cap_add).toEqual(capabilities[name]);
+      expect(s.devices).toEqual(name === 'nic' ? ['/dev/net/tun:/dev/net/tun'] : undefined);
+    },
+  );
 
   test('published on this machine only: the control API and SOCKS5', () => {
     const published = Object.entries(services).flatMap(([name, s]) => (s.ports ?? []).map((p) => `${name} ${p}`));
-    expect(published.sort()).toEqual(['orchestrator 127.0.0.1:7070:7070', 'socket 127.0.0.1:1080:1080']);
+    expect(published.sort()).toEqual([
+      'orchestrator 127.0.0.1:${SKBUS_API_PORT:-7070}:7070',
+      'socket 127.0.0.1:${SKBUS_SOCKS_PORT:-1080}:1080',
+    ]);
+  });
+
+  test('each service sees its own credentials only; the images hold none', () => {
+    for (const [name, s] of Object.entries(services)) {
+      const keys = (s.volumes ?? []).filter((v) => v.startsWith('keys-'));
+      if (name === 'keys') expect(keys.map((v) => v.split(':')[0]).sort()).toEqual(keyVolumes);
+      else expect(keys).toEqual(['demo', 'peer'].includes(name) ? [] : [`keys-${name}:/keys:ro`]);
+    }
   });
 
   test('a layer that publishes its health says so where the check looks', () => {
     for (const layer of LAYERS) {
       const port = services[layer]!.environment!.SKBUS_HEALTH_PORT;
-      expect(services[layer]!.healthcheck!.test.join(' ')).toContain(`127.0.0.1:${port}/health/live`);
+      expect(services[layer]!.healthcheck!.test.join(' ')).toMatch(
+        new RegExp(`127\\.0\\.0\\.1/${port} .*GET /health/live`),
+      );
     }
   });
 });

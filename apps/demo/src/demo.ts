@@ -23,6 +23,8 @@ export class Demo {
   private stopped = false;
   private readonly timers = new Set<NodeJS.Timeout>();
   private said = '';
+  /** Ports that are served now. */
+  readonly serving = new Set<string>();
 
   constructor(options: DemoOptions = {}) {
     this.options = options;
@@ -32,7 +34,10 @@ export class Demo {
     if (this.stopped) return;
     const door = new UnixDoor(this.options.sockPath);
     this.door = door;
-    door.onClose(() => this.later(() => this.start()));
+    door.onClose(() => {
+      this.serving.clear();
+      this.later(() => this.start());
+    });
     door.opened().then(
       () => this.listen(door),
       (e: Error) => this.say(`waiting: ${e.message}`),
@@ -65,7 +70,10 @@ export class Demo {
   /** Tries until it listens: during the boot there is no AF_INET yet. */
   private keep(door: Door, name: string, open: () => Listener): void {
     const server = open();
-    server.once('listening', () => this.say(`${name} is there`));
+    server.once('listening', () => {
+      this.serving.add(name);
+      this.say(`${name} is there`);
+    });
     let failed = false;
     server.on('error', (e) => {
       if (failed || door.closed || this.stopped) return;

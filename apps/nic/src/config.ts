@@ -1,6 +1,6 @@
 import { macOfAddress } from '@skbus/dev';
 import { ConfigError } from '@skbus/nest-kit';
-import { parseMac, type MacAddr } from '@skbus/skb';
+import { parseCidr, parseMac, type MacAddr } from '@skbus/skb';
 import type { NicConfig } from './drivers/driver.ts';
 import { parseHostPort } from './drivers/hostport.ts';
 
@@ -21,6 +21,8 @@ export function readNicConfig(env: Record<string, string | undefined>, netns: st
   if (netnsPath !== undefined) config.netnsPath = netnsPath;
   const tapFd = get('TAP_FD');
   if (tapFd !== undefined) config.tapFd = fdOf(tapFd);
+  const uplink = get('UPLINK');
+  if (uplink !== undefined) config.uplink = uplinkOf(uplink);
   if (backend === 'udp') {
     config.udpLocal = checked('UDP_LOCAL', get('UDP_LOCAL'));
     config.udpPeer = checked('UDP_PEER', get('UDP_PEER'));
@@ -37,6 +39,11 @@ function oneOf<T extends string>(name: string, value: string, allowed: readonly 
 function ifname(name: string, value: string): string {
   if (/^[\w.-]{1,15}$/.test(value)) return value;
   throw new ConfigError(`SKBUS_NIC_${name} "${value}" is no interface name: up to 15 letters, digits, _ . -`);
+}
+
+function uplinkOf(value: string): string {
+  if (/^[\w.-]{1,15}$/.test(value) || parseCidr(value) !== undefined) return value;
+  throw new ConfigError(`SKBUS_NIC_UPLINK "${value}" is neither an interface (eth1) nor a subnet (10.77.0.0/24)`);
 }
 
 function macOf(text: string | undefined, netns: string): MacAddr {

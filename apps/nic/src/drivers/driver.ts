@@ -16,6 +16,8 @@ export interface NicConfig {
   netnsPath?: string;
   /** tap: a descriptor of /dev/net/tun that the orchestrator keeps open while there is no nic. */
   tapFd?: number;
+  /** tap: an interface, or the subnet of one, that the TAP is bridged with; absent: the TAP's kernel end is the peer. */
+  uplink?: string;
   /** udp: host:port to bind and to send to. */
   udpLocal?: string;
   udpPeer?: string;

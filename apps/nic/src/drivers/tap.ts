@@ -7,6 +7,7 @@ import { FRAME_MAX, FrameRing } from './frame-ring.ts';
 import { EAGAIN, EFD_CLOEXEC, EINTR, errno, eventfdSignal, sys } from '@skbus/libc';
 import type { ReaderData, ReaderMessage } from './tap-reader.ts';
 import { VNET_HDR_LEN } from './tun.ts';
+import { Uplink } from './uplink.ts';
 import { readVnetHdr, writeVnetHdr } from './vnet-hdr.ts';
 
 const RX_RING_BYTES = 8 * 1024 * 1024;
@@ -36,6 +37,7 @@ export class TapDriver implements NicDriver {
   private worker: Worker | undefined = undefined;
   private ended: Promise<void> = Promise.resolve();
   private sink: RxSink | undefined = undefined;
+  private uplink: Uplink | undefined = undefined;
   private stopFd = -1;
   private fd = -1;
   private hdrLen = 0;
@@ -69,6 +71,10 @@ export class TapDriver implements NicDriver {
     this.hdrLen = opened.vnetHdr ? VNET_HDR_LEN : 0;
     this.features = { csum: opened.csum, tso: opened.tso };
     for (const line of opened.notes) this.env.printk(line);
+    if (this.config.uplink !== undefined) {
+      this.uplink = new Uplink(ifname, this.config.uplink, (line) => this.env.printk(line));
+      this.uplink.start();
+    }
     worker.on('message', (m: ReaderMessage) => this.onMessage(m));
     worker.on('error', (e: Error) => this.fail(`the TAP reader failed: ${e.message}`));
     // A thread asleep in poll() would keep the process from ending.
@@ -95,6 +101,7 @@ export class TapDriver implements NicDriver {
   async stop(): Promise<void> {
     process.off('exit', this.onExit);
     clearTimeout(this.txRetry);
+    this.uplink?.stop();
     this.fd = -1;
     const { worker } = this;
     this.worker = undefined;

@@ -145,7 +145,7 @@ function attachError(ifname: string, code: number): Error {
 }
 
 /** struct ifreq (40 bytes) with the name set; longer, so that its memory is outside of the garbage collector's heap. */
-function ifreq(name: string): Uint8Array {
+export function ifreq(name: string): Uint8Array {
   if (!/^[\x21-\x7e]{1,15}$/.test(name) || name.includes('/'))
     throw new Error(`"${name}" is not a valid interface name`);
   const b = new Uint8Array(128);

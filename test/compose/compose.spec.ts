@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { demoSha256 } from '@skbus/app-demo';
+import { buckets, LAYERS, mayPublish, subjects } from '@skbus/contracts';
+import { HAND_OVERS } from '@skbus/skb';
+import { readFileSync } from 'node:fs';
+import { eventually } from '../support/stack.ts';
+import { Project, whyNoEngine } from './project.ts';
+
+const missing = whyNoEngine();
+if (missing !== undefined) process.stderr.write(`compose tests skipped: ${missing}\n`);
+const suite = missing === undefined ? describe : describe.skip;
+
+const MB = 1_000_000;
+const MINUTE = 60_000;
+const CABLE = 'skbus-test-cable';
+const A = '10.79.0.2';
+const B = '10.79.0.3';
+const zeros = (n: number): string => {
+  const h = createHash('sha256');
+  const block = new Uint8Array(MB);
+  for (let i = 0; i < n; i += MB) h.update(block);
+  return h.digest('hex');
+};
+
+suite('docker compose', () => {
+  const a = new Project('skbus-test-a', A);
+  const b = new Project('skbus-test-b', B);
+
+  beforeAll(async () => {
+    for (const p of [a, b]) await p.prepare(CABLE);
+    await a.compose('build');
+    await a.compose('--profile', 'peer', 'up', '-d', '--wait', '--wait-timeout', '120');
+  }, 10 * MINUTE);
+  afterAll(async () => {
+    for (const p of [b, a]) await p.tryCompose('--profile', 'peer', 'down', '-v', '--rmi', 'local', '-t', '2');
+  }, 2 * MINUTE);
+
+  const hash = async (command: string): Promise<string> =>
+    (await a.peer('bash', '-o', 'pipefail', '-c', `${command} | sha256sum`)).stdout.slice(0, 64);
+  const page = async (address: string): Promise<string> =>
+    (await a.peer('curl', '-sS', '-m', '10', `http://${address}/`)).stdout;
+
+  test(
+    'a plain Linux container on the cable pings the stack and fetches its page',
+    async () => {
+      const r = await a.peer('ping', '-c', '3', '-i', '0.3', A);
+      expect(r.stdout).toMatch(/ 0% packet loss/);
+      expect(await page(A)).toContain('This is skbus');
+    },
+    MINUTE,
+  );
+
+  test(
+    '100 MB down and up',
+    async () => {
+      expect(await hash(`curl -sS http://${A}/bytes/${100 * MB}`)).toBe(demoSha256(100 * MB));
+      const r = await a.peer('bash', '-c', `head -c ${100 * MB} /dev/zero | curl -sS -T - http://${A}/sink`);
+      expect(JSON.parse(r.stdout)).toEqual({ bytes: 100 * MB, sha256: zeros(100 * MB) });
+    },
+    5 * MINUTE,
+  );
+
+  test(
+    'the CLI works against the containers',
+    async () => {
+      const skbus = async (...args: string[]): Promise<string> => (await a.cli(...args)).stdout;
+      expect(JSON.parse(await skbus('status', '--json'))).toMatchObject({ spawn: 'none', address: A });
+      expect(await skbus('ip', 'route')).toContain(`10.79.0.0/24 dev skb0 proto kernel scope link src ${A}`);
+      expect(await skbus('ss', '-tl')).toMatch(/LISTEN .* 0\.0\.0\.0:80 /);
+      expect(await skbus('dmesg')).toContain('bridged with');
+      expect(await skbus('ping', '-c', '1', '10.79.0.1')).toContain('1 received');
+    },
+    MINUTE,
+  );
+
+  // What comes back by itself when its main process is killed from outside, as by the kernel's out-of-memory killer.
+  test.each(['nic', 'neigh', 'ip', 'udp', 'orchestrator', 'nats'])(
+    '%s is killed in the middle of 100 MB: it comes back, the transfer goes on',
+    async (service) => {
+      const before = await a.container(service);
+      let got = 0;
+      const h = createHash('sha256');
+      const done = a.stream(['curl', '-sS', '-m', '100', `http://${A}/bytes/${100 * MB}`], (d) => {
+        got += d.length;
+        h.update(d);
+      });
+      await eventually('the transfer to be under way', () => got > 10 * MB, MINUTE);
+      process.kill(before.pid, 'SIGKILL');
+      expect(await done).toBe(0);
+      expect(h.digest('hex')).toBe(demoSha256(100 * MB));
+      await eventually(
+        `${service} to be healthy again`,
+        async () => {
+          const c = await a.container(service);
+          return c.restarts > before.restarts && c.health === 'healthy';
+        },
+        MINUTE,
+      );
+    },
+    3 * MINUTE,
+  );
+
+  test.each(['nic', 'neigh', 'ip', 'tcp', 'socket'])(
+    '%s is paused for a while: nothing is lost',
+    async (service) => {
+      let got = 0;
+      const h = createHash('sha256');
+      const done = a.stream(['curl', '-sS', '-m', '100', `http://${A}/bytes/${50 * MB}`], (d) => {
+        got += d.length;
+        h.update(d);
+      });
+      await eventually('the transfer to be under way', () => got > 5 * MB, MINUTE);
+      // runc gives up freezing a busy machine's processes after a while.
+      await eventually(`a pause of ${service}`, async () => (await a.tryCompose('pause', service)).code === 0, MINUTE);
+      await a.compose('unpause', service);
+      expect(await done).toBe(0);
+      expect(h.digest('hex')).toBe(demoSha256(50 * MB));
+    },
+    3 * MINUTE,
+  );
+
+  test.each(['neigh', 'ip', 'tcp', 'socket'])(
+    '%s is cut off from the bus for a while: nothing is lost',
+    async (service) => {
+      const { id } = await a.container(service);
+      let got = 0;
+      const h = createHash('sha256');
+      const done = a.stream(['curl', '-sS', '-m', '100', `http://${A}/bytes/${50 * MB}`], (d) => {
+        got += d.length;
+        h.update(d);
+      });
+      await eventually('the transfer to be under way', () => got > 5 * MB, MINUTE);
+      const net = `${a.name}_bus`;
+      await a.docker('network', 'disconnect', net, id);
+      await a.docker('network', 'connect', net, id);
+      expect(await done).toBe(0);
+      expect(h.digest('hex')).toBe(demoSha256(50 * MB));
+    },
+    3 * MINUTE,
+  );
+
+  test(
+    'the cable of the nic is pulled out and plugged in again',
+    async () => {
+      const { id } = await a.container('nic');
+      await a.docker('network', 'disconnect', CABLE, id);
+      expect((await a.peer('ping', '-c', '1', '-W', '1', A)).code).not.toBe(0);
+      await a.docker('network', 'connect', CABLE, id);
+      await eventually('the page', async () => (await page(A)).includes('This is skbus'), MINUTE);
+    },
+    2 * MINUTE,
+  );
+
+  test(
+    'two projects on one cable are two hosts',
+    async () => {
+      await b.compose('up', '-d', '--wait', '--wait-timeout', '120');
+      expect(await page(B)).toContain('This is skbus');
+      const ping = await fetch(`${a.api}/ping`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ address: B, timeoutMs: 5_000 }),
+      });
+      expect(await ping.json()).toMatchObject({ errno: 0, type: 0, from: B });
+    },
+    4 * MINUTE,
+  );
+
+  test(
+    'what a service publishes where it has no business is refused',
+    async () => {
+      const script = readFileSync(new URL('wrong-publish.mjs', import.meta.url), 'utf8');
+      const catalog = [
+        ...HAND_OVERS.map((to) => subjects.skb(a.name, to, 2)),
+        ...LAYERS.flatMap((l) => ['register', 'initcall', 'sysctl'].map((v) => subjects.ctl(a.name, l, v))),
+        ...(['tcp', 'udp'] as const).flatMap((t) => [subjects.skCmd(a.name, t), subjects.skEvt(a.name, t)]),
+        ...LAYERS.flatMap((l) => [subjects.log(a.name, l), subjects.trace(a.name, l)]),
+        `$KV.${buckets.secret(a.name)}.x`,
+        `$KV.${buckets.route(a.name)}.x`,
+      ];
+      for (const l of LAYERS) {
+        const foreign = catalog.filter((c) => !mayPublish(a.name, l, c));
+        const r = await a.tryCompose(
+          'exec',
+          '-T',
+          l,
+          'node',
+          '--input-type=module',
+          '-e',
+          script,
+          'x',
+          JSON.stringify(foreign),
+        );
+        expect([l, r.stderr, (JSON.parse(r.stdout || '[]') as string[]).sort()]).toEqual([l, '', foreign.sort()]);
+        expect(foreign.length).toBeGreaterThan(20);
+      }
+    },
+    3 * MINUTE,
+  );
+
+  test(
+    'with another’s credentials a service says so and ends',
+    async () => {
+      const r = await a.docker(
+        ...['run', '--rm', '--network', `${a.name}_bus`, '-v', `${a.name}_keys-nic:/keys:ro`, '--user', '0'],
+        ...[
+          '-e',
+          `SKBUS_NETNS=${a.name}`,
+          '-e',
+          'SKBUS_NATS_URL=nats://nats:4222',
+          '-e',
+          'SKBUS_NATS_CREDS=/keys/creds',
+        ],
+        `${a.name}-tcp`,
+      );
+      expect(r.code).toBe(1);
+      expect(r.stderr).toBe(
+        `skbus-tcp: cannot start: /keys/creds holds the bus credentials of nic of stack ${a.name}, not of tcp of stack ${a.name}\n`,
+      );
+    },
+    MINUTE,
+  );
+
+  test(
+    'down leaves nothing',
+    async () => {
+      for (const p of [b, a]) await p.compose('--profile', 'peer', 'down', '-v', '-t', '5');
+      for (const kind of ['container', 'volume', 'network']) {
+        const { stdout } = await a.docker(
+          kind,
+          'ls',
+          '-q',
+          '--filter',
+          'label=com.docker.compose.project',
+          ...(kind === 'container' ? ['-a'] : []),
+        );
+        const names = stdout.split('\n').filter((n) => n.includes('skbus-test'));
+        expect([kind, names]).toEqual([kind, []]);
+      }
+      expect((await a.docker('network', 'ls', '-q', '--filter', `name=${CABLE}`)).stdout).toBe('');
+      expect((await a.docker('ps', '-aq', '--filter', 'name=skbus-test')).stdout).toBe('');
+      expect((await a.docker('volume', 'ls', '-q', '--filter', 'name=skbus-test')).stdout).toBe('');
+    },
+    2 * MINUTE,
+  );
+});

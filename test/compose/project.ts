@@ -1,0 +1,108 @@
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/nats-server.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Why there are no compose tests on this machine; undefined: there are. */
+export function whyNoEngine(): string | undefined {
+  try {
+    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 });
+    execFileSync('docker', ['compose', 'version'], { stdio: 'ignore', timeout: 10_000 });
+    return undefined;
+  } catch {
+    return 'no container engine answers (test/compose/engine.mjs up makes one)';
+  }
+}
+
+export interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** One compose project: a stack, each layer in a container. */
+export class Project {
+  readonly name: string;
+  readonly address: string;
+  api = '';
+  private env: Record<string, string> = {};
+
+  constructor(name: string, address: string) {
+    this.name = name;
+    this.address = address;
+  }
+
+  async prepare(cable: string): Promise<void> {
+    const [api, socks] = [await freePort(), await freePort()];
+    this.api = `http://127.0.0.1:${api}`;
+    this.env = {
+      SKBUS_STACK: this.name,
+      SKBUS_ADDRESS: this.address,
+      SKBUS_API_PORT: String(api),
+      SKBUS_SOCKS_PORT: String(socks),
+      SKBUS_CABLE: cable,
+      SKBUS_CABLE_SUBNET: '10.79.0.0/24',
+      SKBUS_CABLE_RANGE: '10.79.0.128/25',
+      SKBUS_GATEWAY: '10.79.0.1',
+      SKBUS_PEER_IMAGE: 'skbus-test-peer',
+    };
+  }
+
+  /** `docker compose -p NAME …`; rejects when it fails. */
+  async compose(...args: string[]): Promise<Result> {
+    const r = await this.tryCompose(...args);
+    if (r.code !== 0) throw new Error(`docker compose ${args.join(' ')}: ${r.stderr || r.stdout}`);
+    return r;
+  }
+
+  tryCompose(...args: string[]): Promise<Result> {
+    return this.run('docker', ['compose', '-p', this.name, ...args]);
+  }
+
+  /** A command in the plain Linux on the cable. */
+  peer(...args: string[]): Promise<Result> {
+    return this.tryCompose('exec', '-T', 'peer', ...args);
+  }
+
+  /** What it prints goes to `onData`; resolves with its exit code. */
+  stream(args: readonly string[], onData: (d: Buffer) => void): Promise<number> {
+    const child = spawn('docker', ['compose', '-p', this.name, 'exec', '-T', 'peer', ...args], {
+      cwd: root,
+      env: { ...process.env, ...this.env },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    child.stdout.on('data', onData);
+    return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? -1)));
+  }
+
+  async container(service: string): Promise<{ id: string; pid: number; restarts: number; health: string }> {
+    const id = (await this.compose('ps', '-a', '-q', service)).stdout.trim();
+    const r = await this.run('docker', ['inspect', '-f', '{{json .}}', id]);
+    const c = JSON.parse(r.stdout) as {
+      RestartCount: number;
+      State: { Pid: number; Health?: { Status: string } };
+    };
+    return { id, pid: c.State.Pid, restarts: c.RestartCount, health: c.State.Health?.Status ?? '' };
+  }
+
+  /** `skbus …` against this project's control API. */
+  cli(...args: string[]): Promise<Result> {
+    return this.run(process.execPath, ['tools/skbus.mjs', ...args], { SKBUS_API: this.api });
+  }
+
+  docker(...args: string[]): Promise<Result> {
+    return this.run('docker', args);
+  }
+
+  private run(command: string, args: string[], more: Record<string, string> = {}): Promise<Result> {
+    return new Promise((resolve) => {
+      execFile(
+        command,
+        args,
+        { cwd: root, env: { ...process.env, ...this.env, ...more }, maxBuffer: 1 << 26 },
+        (e, stdout, stderr) => resolve({ code: e ? ((e.code as unknown as number) ?? -1) : 0, stdout, stderr }),
+      );
+    });
+  }
+}
