@@ -4,6 +4,8 @@ const swc = JSON.parse(readFileSync(new URL('./.swcrc', import.meta.url), 'utf8'
 
 /** One Jest for everything; `node tools/test.mjs` picks what runs. */
 export default {
+  // A busy machine is no failure; what hangs is found all the same.
+  testTimeout: 30_000,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', { ...swc, swcrc: false }] },
