@@ -232,7 +232,9 @@ suite('processes', () => {
 
   test('what a killed orchestrator leaves goes with down', async () => {
     expect((await up('s4')).code).toBe(0);
-    const { processes, orchestrator } = stackFile('s4');
+    const { orchestrator, processes: all } = stackFile('s4');
+    // The spare has no use without one.
+    const processes = Object.fromEntries(Object.entries(all).filter(([name]) => name !== 'spare'));
     process.kill(orchestrator.pid, 'SIGKILL');
     await eventually('the orchestrator is gone', () => isGone(orchestrator.pid));
     // The data path does not need it.
@@ -240,8 +242,17 @@ suite('processes', () => {
     expect((await skbus(['status'])).stderr).toContain(
       'the orchestrator of stack s4 was killed; "skbus down" removes what it has left',
     );
-    expect((await skbus(['down'])).code).toBe(0);
+    // A new start sweeps and says so.
+    const again = await up('s4');
+    expect(again).toMatchObject({ code: 0 });
+    expect(again.stderr).toMatch(/removed what an earlier run left: .*process ip \(pid \d+\)/);
     for (const { pid } of Object.values(processes)) expect(isGone(pid)).toBe(true);
+
+    const second = stackFile('s4');
+    process.kill(second.orchestrator.pid, 'SIGKILL');
+    await eventually('the second one is gone, too', () => isGone(second.orchestrator.pid));
+    expect((await skbus(['down'])).code).toBe(0);
+    for (const { pid } of Object.values(second.processes)) expect(isGone(pid)).toBe(true);
   }, 60_000);
 
   test('an initcall that fails: which one, why, exit code 1, nothing left', async () => {

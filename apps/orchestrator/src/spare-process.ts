@@ -23,8 +23,9 @@ export interface Go {
 /** The descriptor at which nic and spare find the TAP that the orchestrator keeps open. */
 export const TAP_FD = 3;
 
-/** Below everything that moves packets. */
-const NICE = 10;
+/** A spare that loads is below everything that moves packets; one that becomes a layer is above, as all wait for it. */
+const NICE_LOADING = 10;
+const NICE_BECOMING = -5;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
 
@@ -95,7 +96,7 @@ export class SpareProcess {
     });
     if (child.pid !== undefined) {
       this.mark = markOf(child.pid);
-      if (this.mayRenice) renice(child.pid, NICE);
+      if (this.mayRenice) renice(child.pid, NICE_LOADING);
     }
     this.opts.onChange();
   }
@@ -107,7 +108,7 @@ export class SpareProcess {
     child.removeAllListeners();
     // The channel may break while we write; then its end is seen as the layer's.
     child.on('error', () => {});
-    if (this.mayRenice) renice(child.pid, 0);
+    if (this.mayRenice) renice(child.pid, NICE_BECOMING);
     child.send(what, () => {});
     this.forget();
     return child;

@@ -7,6 +7,7 @@ import { monotonicMs, readConfig, startLayer, type LayerDefinition, type Running
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
 import { loadLayer, mainOf, requireBuilt, SpawnError } from './load-layer.ts';
+import { canRenice, renice } from './priority.ts';
 import { stopAll, type ProcessMark } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
 import { SpareProcess, TAP_FD, type Become, type Go } from './spare-process.ts';
@@ -95,7 +96,11 @@ export class ProcessSpawner implements Spawner {
   running(layer: Layer, pid: number): void {
     const c = this.children.get(layer)!;
     // The hello of one that has died since says nothing of the one that is starting.
-    if (c.pid === pid) c.running();
+    if (c.pid === pid && c.state !== 'running') {
+      c.running();
+      // It had the right of way while it was a spare that becomes a layer.
+      if (this.spare !== undefined && canRenice()) renice(pid, 0);
+    }
     // The next one, once the work of this restart is done.
     if ([...this.children.values()].every((x) => x.state === 'running')) this.spare?.start();
   }
