@@ -33,6 +33,7 @@ export interface SpareOptions {
   main: string;
   appsDir: string;
   stack: string;
+  natsUrl: string;
   cwd: string;
   logFile: string;
   env: Record<string, string>;
@@ -75,11 +76,11 @@ export class SpareProcess {
   start(): void {
     if (this.child !== undefined || this.stopped) return;
     clearTimeout(this.retry);
-    const { main, appsDir, stack, cwd, logFile, env, tapFd } = this.opts;
+    const { main, appsDir, stack, natsUrl, cwd, logFile, env, tapFd } = this.opts;
     const fd = openSync(logFile, 'a', 0o600);
     const child = spawn(
       process.execPath,
-      ['--enable-source-maps', main, appsDir, stack, tapFd === undefined ? 'none' : 'tap'],
+      ['--enable-source-maps', main, appsDir, stack, natsUrl, tapFd === undefined ? 'none' : 'tap'],
       { cwd, env, stdio: ['ignore', fd, fd, tapFd ?? 'ignore', 'ipc'], detached: true },
     );
     closeSync(fd);

@@ -4,12 +4,13 @@ import { LAYERS, type Layer } from '@skbus/contracts';
 import { redirectOutput } from '@skbus/libc';
 import { runLayer, type LayerDefinition, type Standby } from '@skbus/nest-kit';
 import { loadLayer } from './load-layer.ts';
+import { warmUp } from './warm-up.ts';
 import { TAP_FD, type Become, type Go } from './spare-process.ts';
 
-// `node spare.js APPS_DIR STACK tap|none`: a process that has loaded every layer and is none yet. The orchestrator tells it by
+// `node spare.js APPS_DIR STACK NATS_URL tap|none`: a process that has loaded every layer and is none yet. The orchestrator tells it by
 // the IPC channel which one to become; without an orchestrator it has no use.
 
-const [appsDir, stack, tap] = process.argv.slice(2) as [string, string, string];
+const [appsDir, stack, natsUrl, tap] = process.argv.slice(2) as [string, string, string, string];
 process.title = `skbus-spare[${stack}]`;
 
 const useless = (): void => process.exit(0);
@@ -29,6 +30,7 @@ for (const layer of LAYERS) {
   if (told !== undefined) break;
   definitions.set(layer, await loadLayer(appsDir, layer));
 }
+if (told === undefined) await warmUp(definitions.values(), natsUrl, stack);
 process.send!('ready');
 
 const { layer, env, logFile, beside } = await asked;

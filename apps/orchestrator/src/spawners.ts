@@ -54,6 +54,7 @@ export interface Spawner {
 export interface SpawnContext {
   appsDir: string;
   stack: string;
+  natsUrl: string;
   /** A warm process in reserve. */
   spare: boolean;
   /** Of /dev/net/tun, for the nic. */
@@ -176,6 +177,7 @@ export class ProcessSpawner implements Spawner {
       main: join(import.meta.dirname, 'spare.js'),
       appsDir: ctx.appsDir,
       stack: ctx.stack,
+      natsUrl: ctx.natsUrl,
       cwd: ctx.run.dir,
       logFile: ctx.run.log('spare'),
       env: inheritedEnv(),

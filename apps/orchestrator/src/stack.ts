@@ -321,6 +321,7 @@ export class Stack {
     const ctx = {
       appsDir,
       stack: plan.stack,
+      natsUrl: plan.natsUrl,
       spare: config.spare,
       tapFd: this.tapFd,
       run,
