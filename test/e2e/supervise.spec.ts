@@ -187,7 +187,7 @@ suite('processes', () => {
     await running('s8', 'ip', 1);
     expect((await services('s8')).map((s) => s.name)).not.toContain('spare');
     expect((await skbus(['down'])).code).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   test('upgrade puts a new process beside the old one and retires that; a layer that hangs is replaced', async () => {
     expect((await up('s9', ['--hang-kill', '3'])).code).toBe(0);
@@ -212,7 +212,7 @@ suite('processes', () => {
     await running('s9', 'neigh', 1);
     expect((await skbus(['dmesg', '--stack', 's9'])).stdout).toContain('skbus: neigh: no answer for 3 s, killing it');
     expect((await skbus(['down'])).code).toBe(0);
-  }, 90_000);
+  }, 120_000);
 
   test('a second one is refused, a port in use is named', async () => {
     expect((await up('s2')).code).toBe(0);
