@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, afterEach, expect, test } from '@jest/globals';
@@ -89,4 +90,44 @@ test('a store is as it was, operations wait for it, and a watch sees what was ch
   await until(() => seen.length >= 5, 'one more change');
   expect(seen[4]).toEqual(['z', 3]);
   off();
+});
+
+test('one that is cut off alone comes back, whether its connections end or stand still', async () => {
+  const pairs = new Set<[Socket, Socket]>();
+  const proxy = createServer((near) => {
+    const far = connect(Number(new URL(broker.url).port), '127.0.0.1');
+    const pair: [Socket, Socket] = [near, far];
+    pairs.add(pair);
+    near.pipe(far).pipe(near);
+    for (const s of pair) {
+      s.on('error', () => {});
+      s.on('close', () => {
+        pairs.delete(pair);
+        near.destroy();
+        far.destroy();
+      });
+    }
+  });
+  await new Promise<void>((listening) => proxy.listen(0, '127.0.0.1', listening));
+  const url = `nats://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const cut = await NatsBus.connect({ url, name: 'cut', onError: () => {} });
+  const got: number[] = [];
+  cut.subscribe('skb.v1.t.ip_rcv', (d) => got.push(d[0]!));
+  await cut.flush();
+
+  for (const [s] of pairs) s.pause().unpipe();
+  for (const [, s] of pairs) s.pause().unpipe();
+  a.publish('skb.v1.t.ip_rcv', bytes(1));
+  await a.flush();
+  expect(got).toEqual([]);
+  for (const [near, far] of pairs) near.pipe(far).pipe(near);
+  await until(() => got.length === 1, 'what was held up');
+
+  for (const [near] of pairs) near.destroy();
+  await until(() => {
+    a.publish('skb.v1.t.ip_rcv', bytes(2));
+    return got.includes(2);
+  }, 'a message over a new connection');
+  await cut.close();
+  proxy.close();
 });
