@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import {
   AF_INET,
   ERRNO,
+  MSG_DONTWAIT,
   SOCK_STREAM,
   type SkCmd,
   type SkEvt,
@@ -140,6 +141,24 @@ describe('commands', () => {
     while (got < 500_000) got += b.sys(recv(s)).result;
     expect(got).toBe(500_000);
   });
+});
+
+test('bytes that were lost are sent again though the program goes on to write, and to hear', () => {
+  const b = new Bench();
+  const { c, s } = connected(b);
+  b.run(1_000);
+  b.faults.loss = 1;
+  b.sys(send(c, 100));
+  b.faults.loss = 0;
+  let got = 0;
+  for (let i = 0; i < 100 && got < 100; i++) {
+    b.sys(send(c, 10));
+    b.sys(send(s, 10));
+    b.run(10);
+    got += Math.max(0, b.sys({ call: 'recvfrom', fd: s, len: 100_000, flags: MSG_DONTWAIT }).result);
+  }
+  expect(b.now).toBeLessThan(1_000 + 300);
+  expect(got).toBeGreaterThanOrEqual(100);
 });
 
 describe('a transport that lost its memory', () => {

@@ -67,23 +67,18 @@ export class SendSide {
     this.got = this.sent = this.sentMax = this.queue.end;
   }
 
-  /** Hands out what TCP takes now, piece by piece; true if some of it was never sent before. */
-  emit(send: (data: SkData) => void): boolean {
+  /** Hands out what TCP takes now, piece by piece. */
+  emit(send: (data: SkData) => void): void {
     const to = Math.min(this.queue.end, this.limit);
-    let fresh = false;
     while (this.sent < to) {
       const data = this.queue.view(this.sent, Math.min(DATA_MAX, to - this.sent));
       if (data === undefined) break;
       const offset = this.sent;
       this.sent += data.length;
-      if (this.sent > this.sentMax) {
-        this.sentMax = this.sent;
-        fresh = true;
-      }
+      this.sentMax = Math.max(this.sentMax, this.sent);
       send(this.more && this.sent === this.queue.end ? { offset, data, more: true } : { offset, data });
       if (this.probing) break;
     }
-    return fresh;
   }
 
   /** Nothing moved for a while: what TCP has not confirmed may be lost. */

@@ -109,8 +109,13 @@ export abstract class Sock implements Timed {
   /** The transport says nothing new: it lacks something of ours. Answered, but ever more seldom. */
   private nudgedAt: Millis = 0;
   private nudgeMs: Millis = REPEAT_MIN_MS;
-  /** Something was sent or confirmed since the timer was last set. */
+  /**
+   * Something was confirmed since the timer was last set. That more is sent is none: a program that never stops to write
+   * would put off for ever what was lost before.
+   */
   protected progress = false;
+  /** Something was unconfirmed when the timer was last set. */
+  private owed = false;
 
   timerAt: Millis = NEVER;
   heapAt: Millis = NEVER;
@@ -169,7 +174,6 @@ export abstract class Sock implements Timed {
 
   pushOp(body: OpBody, done?: OpDone): number {
     const seq = this.ops.push(body, done);
-    this.progress = true;
     this.host.markDirty(this);
     return seq;
   }
@@ -217,7 +221,6 @@ export abstract class Sock implements Timed {
     if (!this.isChild && this.ops.last === 0) this.pushOp({ options: {} });
     const queries = (this.queries ??= new QueryQueue());
     const id = queries.ask(level, name, reply);
-    this.progress = true;
     this.host.markDirty(this);
     return {
       on: [this.askers],
@@ -323,13 +326,16 @@ export abstract class Sock implements Timed {
 
   private setTimer(now: Millis): void {
     if (this.freed) return;
-    if (!this.ops.idle || this.unconfirmed || this.queries?.waiting === true || (this.viewTries > 0 && this.live)) {
+    const owed =
+      !this.ops.idle || this.unconfirmed || this.queries?.waiting === true || (this.viewTries > 0 && this.live);
+    if (owed) {
       if (this.progress) this.repeatMs = REPEAT_MIN_MS;
-      if (this.progress || this.repeatAt === NEVER) this.repeatAt = now + this.repeatMs;
+      if (this.progress || !this.owed || this.repeatAt === NEVER) this.repeatAt = now + this.repeatMs;
     } else {
       this.repeatMs = REPEAT_MIN_MS;
       this.repeatAt = this.orphan ? now + ORPHAN_PROBE_MS : NEVER;
     }
+    this.owed = owed;
     this.progress = false;
     const viewAt = this.viewDirty && this.live ? this.viewDueAt : NEVER;
     this.host.arm(this, Math.min(this.repeatAt, viewAt));

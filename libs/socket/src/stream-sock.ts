@@ -135,7 +135,6 @@ export class StreamSock extends Sock {
   write(data: Uint8Array, more: boolean, now: Millis): void {
     this.snd.write(data, more);
     this.answered(now);
-    this.progress = true;
     this.host.markDirty(this);
   }
 
@@ -351,7 +350,7 @@ export class StreamSock extends Sock {
 
   protected emitData(): void {
     const send = (data: SkData): void => this.command({ sk: this.id, opSeq: 0, view: this.view(), data });
-    if (this.snd.emit(send)) this.progress = true;
+    this.snd.emit(send);
   }
 
   protected get unconfirmed(): boolean {
@@ -422,7 +421,6 @@ export class StreamSock extends Sock {
     const fresh = skip === 0 ? d.data : d.data.subarray(skip);
     this.rcv.append(fresh);
     this.rcvGot += fresh.length;
-    this.progress = true;
     // TCP may acknowledge what we confirm. A segment or two can wait for the program's answer; a stream cannot.
     if (this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewForAnswer(now);
     else this.touchView(false);
