@@ -55,6 +55,9 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
       frame: (bytes, meta) => this.core.receive(bytes, SKB0, meta, this.kit.now()),
       // One batch: GRO's trains end, every list is encoded and published, and the driver may reuse the frames' memory.
       done: () => this.kit.run(() => {}),
+      sent: () => {
+        if (this.core.awaitsRing) this.kit.run(() => {});
+      },
     };
   }
 

@@ -8,7 +8,7 @@ import {
   type InitcallResult,
   type LayerKit,
 } from '@skbus/nest-kit';
-import { buckets } from '@skbus/contracts';
+import { buckets, decodeWfree, subjects } from '@skbus/contracts';
 import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
 import {
   availableCongestionControls,
@@ -22,6 +22,8 @@ import { loadSecret } from './tcp-secret.ts';
 
 /** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
 const PROBE_FLOOR_MS = 100;
+/** Small queues of about 8 ms, as wireless drivers want: the way down leads through processes. */
+const PACING_SHIFT = 7;
 
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
@@ -34,7 +36,13 @@ export class TcpService implements OnModuleInit {
     // Children of a service that came back must not meet those of the one before.
     const childIdBase = kit.epoch;
     const { emit, ask } = this.shell;
-    this.engine = new TcpStack(kit.env, { emit, ask, childIdBase, probeFloorMs: PROBE_FLOOR_MS });
+    this.engine = new TcpStack(kit.env, {
+      emit,
+      ask,
+      childIdBase,
+      probeFloorMs: PROBE_FLOOR_MS,
+      pacingShift: PACING_SHIFT,
+    });
   }
 
   async onModuleInit(): Promise<void> {
@@ -44,6 +52,7 @@ export class TcpService implements OnModuleInit {
     this.kit.bind(this, this.engine);
     this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions, ...this.restored() }));
     this.shell.bind(this.engine);
+    bus.subscribe(subjects.tcpWfree(netns), (message) => this.tcpWfree(message));
   }
 
   @HandOverTo('tcp_v4_rcv', 0)
@@ -54,6 +63,13 @@ export class TcpService implements OnModuleInit {
   @HandOverTo('tcp_v4_err', 0)
   tcpV4Err(skb: SkBuff, now: Millis): void {
     this.engine.onIcmpError(skb, now);
+  }
+
+  /** What has left in the layers below; a list that makes no sense is as good as lost. */
+  private tcpWfree(message: Uint8Array): void {
+    const list = decodeWfree(message);
+    if (list === undefined) return;
+    this.kit.run((now) => list.sk.forEach((sk, i) => this.engine.onWfree(sk, list.wmem[i]!, now)));
   }
 
   /** Nothing to set up: the tables live in the engine. In the kernel this makes the slab of struct tcp_sock. */

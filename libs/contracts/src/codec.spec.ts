@@ -1,7 +1,17 @@
 import { expect, test } from '@jest/globals';
 import { SkBuff, type SkCmd, type SkEvt } from '@skbus/skb';
 import fc from 'fast-check';
-import { decodeCmds, decodeEvts, decodeSkbList, encodeCmds, encodeEvts, encodeSkbList, pb } from './index.ts';
+import {
+  decodeCmds,
+  decodeEvts,
+  decodeSkbList,
+  decodeWfree,
+  encodeCmds,
+  encodeEvts,
+  encodeSkbList,
+  encodeWfree,
+  pb,
+} from './index.ts';
 
 test('an skb comes out as it went in, from its first header on', () => {
   const u = (bits: number) => fc.nat({ max: 2 ** bits - 1 });
@@ -41,6 +51,8 @@ test('an skb comes out as it went in, from its first header on', () => {
           gsoSegs: gso ? 3 : 0,
           gsoType: gso ? 1 : 0,
           nextHop: id,
+          sk: small > 0 ? id : 0,
+          wmem: small > 0 ? (id ^ 7) >>> 0 : 0,
         });
         if (withFlow)
           skb.flow = {
@@ -81,6 +93,8 @@ test('an skb comes out as it went in, from its first header on', () => {
           'nextHop',
           'rtMtu',
           'confirm',
+          'sk',
+          'wmem',
           'flow',
         ] as const) {
           expect([k, got[k]]).toEqual([k, skb[k]]);
@@ -88,6 +102,19 @@ test('an skb comes out as it went in, from its first header on', () => {
       },
     ),
   );
+});
+
+test('what has left: pairs, or nothing at all', () => {
+  const freed = new Map([
+    [2, 0],
+    [0xffff_ffff, 0xffff_fffe],
+  ]);
+  expect(decodeWfree(encodeWfree(freed))).toEqual({ sk: [...freed.keys()], wmem: [...freed.values()] });
+  const [one, two] = [new Map([[2, 1]]), new Map([[3, 1]])].map(encodeWfree);
+  // both at once make two pairs; half a pair is not one
+  expect(decodeWfree(Uint8Array.of(...one!, ...two!))!.sk).toEqual([2, 3]);
+  expect(decodeWfree(Uint8Array.of(...one!, 8, 3))).toBeUndefined();
+  expect(decodeWfree(Uint8Array.of(255, 255))).toBeUndefined();
 });
 
 test('commands and events round trip with their levels', () => {

@@ -1,4 +1,4 @@
-import { SkBuff } from '@skbus/skb';
+import { SkBuff, type Wfree } from '@skbus/skb';
 import { skbus } from '../gen/skbus.js';
 
 type SkbFields = Partial<Omit<skbus.v1.SkBuff, 'frags'>> & { frags?: { data: Uint8Array }[] };
@@ -76,6 +76,10 @@ function toFields(skb: SkBuff): SkbFields {
   if (skb.nextHop) f.nextHop = skb.nextHop;
   if (skb.rtMtu) f.rtMtu = skb.rtMtu;
   if (skb.confirm) f.confirm = true;
+  if (skb.sk) {
+    f.sk = skb.sk;
+    f.wmem = skb.wmem;
+  }
   if (skb.frags.length > 0) f.frags = skb.frags.map((data) => ({ data }));
   return f;
 }
@@ -110,7 +114,22 @@ function fromMessage(m: skbus.v1.SkBuff): SkBuff | undefined {
   skb.nextHop = m.nextHop;
   skb.rtMtu = m.rtMtu;
   skb.confirm = m.confirm;
+  skb.sk = m.sk;
+  skb.wmem = m.wmem;
   return skb;
+}
+
+export const encodeWfree = (freed: Wfree): Uint8Array =>
+  skbus.v1.WfreeList.encode({ sk: [...freed.keys()], wmem: [...freed.values()] } as skbus.v1.WfreeList).finish();
+
+/** `undefined`: the bytes are no WfreeList. */
+export function decodeWfree(message: Uint8Array): { sk: number[]; wmem: number[] } | undefined {
+  try {
+    const { sk, wmem } = skbus.v1.WfreeList.decode(plainBytes(message));
+    return sk.length === wmem.length ? { sk, wmem } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const EMPTY = new Uint8Array(0);

@@ -13,6 +13,8 @@ export const subjects = {
   skCmd: (netns: string, transport: 'tcp' | 'udp', shard = 0): string => `sk.v1.${netns}.${transport}.${shard}`,
   /** Transport → socket gateway. */
   skEvt: (netns: string, transport: 'tcp' | 'udp', gateway = 0): string => `sk.v1.${netns}.evt.${transport}.${gateway}`,
+  /** Any layer below TCP → TCP shard: what has left or was dropped. */
+  tcpWfree: (netns: string, shard = 0): string => `sk.v1.${netns}.tcp_wfree.${shard}`,
   /** Request/reply to one service: `ctl.v1.a.ip.route`. */
   ctl: (netns: string, service: Service, verb: string): string => `ctl.v1.${netns}.${service}.${verb}`,
   /** Told to everybody: `ctl.v1.a.all.trace_set`, `…all.rt_cache_flush`. */

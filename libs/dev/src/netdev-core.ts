@@ -17,6 +17,7 @@ import {
 } from '@skbus/skb';
 import { ETHERNET_HLEN } from '@skbus/wire';
 import { buildSkb, ethTypeTrans } from './eth.ts';
+import { TxRing } from './tx-ring.ts';
 import { Gro } from './gro.ts';
 import { checksumHelp, gsoSegment } from './gso.ts';
 import {
@@ -39,6 +40,7 @@ interface Port {
   features: Features;
   driver: NetdevDriver | undefined;
   stats: LinkStats;
+  ring: TxRing;
 }
 
 /**
@@ -70,7 +72,7 @@ export class NetdevCore {
     if (dev.ifindex < 1 || !isMtu(dev.mtu, dev.flags)) return ERRNO.EINVAL;
     const { features, ...plain } = dev;
     this.env.trace('register_netdevice');
-    this.ports.set(dev.ifindex, { dev: plain, features, driver, stats: newLinkStats() });
+    this.ports.set(dev.ifindex, { dev: plain, features, driver, stats: newLinkStats(), ring: new TxRing(this.env) });
     return 0;
   }
 
@@ -80,6 +82,7 @@ export class NetdevCore {
     if (p === undefined) return ERRNO.ENODEV;
     p.features = features;
     p.driver = driver;
+    p.ring.clear();
     return 0;
   }
 
@@ -89,6 +92,12 @@ export class NetdevCore {
 
   devices(): NetDevice[] {
     return Array.from(this.ports.values(), (p) => ({ ...p.dev }));
+  }
+
+  /** Sockets wait to hear when frames leave a driver's ring. */
+  get awaitsRing(): boolean {
+    for (const p of this.ports.values()) if (p.ring.waiting) return true;
+    return false;
   }
 
   stats(ifindex: number): LinkStats | undefined {
@@ -188,7 +197,11 @@ export class NetdevCore {
   flush(now: Millis): void {
     this.gro.flush();
     this.processBacklog(now);
-    for (const p of this.ports.values()) p.driver?.flush();
+    for (const p of this.ports.values()) {
+      if (p.driver === undefined) continue;
+      p.driver.flush();
+      p.ring.sent(p.driver.inRing);
+    }
   }
 
   /** validate_xmit_skb(): what the device cannot do is done here. */
@@ -220,6 +233,11 @@ export class NetdevCore {
       this.env.drop(skb, 'SKB_GSO_SEG');
       return;
     }
+    // skb_segment(): the socket waits for the last of them
+    const last = segs.at(-1)!;
+    last.sk = skb.sk;
+    last.wmem = skb.wmem;
+    skb.sk = 0;
     this.env.consume(skb);
     for (const seg of segs) this.toDevice(port, seg, now);
   }
@@ -253,12 +271,14 @@ export class NetdevCore {
     tx.packets++;
     tx.bytes += len;
     this.env.ledger.passed++;
+    port.ring.took(skb, port.driver.inRing);
   }
 
   /** drivers/net/loopback.c:loopback_xmit → netif_rx → enqueue_to_backlog. */
   private loopbackXmit(port: Port, skb: SkBuff): void {
     const { len } = skb;
     this.env.trace('loopback_xmit', skb);
+    this.env.orphan(skb);
     this.env.trace('eth_type_trans', skb);
     ethTypeTrans(skb, port.dev.mac);
     if (skb.ipSummed === CHECKSUM_PARTIAL) skb.ipSummed = CHECKSUM_UNNECESSARY;

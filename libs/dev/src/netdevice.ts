@@ -20,6 +20,8 @@ export interface NetdevDriver {
    * skb. False: the ring is full (NETDEV_TX_BUSY).
    */
   xmit(skb: SkBuff): boolean;
+  /** Frames taken and not sent yet, oldest first; what sends them calls `NetdevCore.flush` some time later. */
+  readonly inRing: number;
   /** No more frames for now (netdev_xmit_more() is false): send what was collected. */
   flush(): void;
 }

@@ -1,6 +1,6 @@
 import type { Bus } from '@skbus/bus';
-import { firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
-import { LayerEnv, NEVER, type HandOver, type Millis, type SkBuff } from '@skbus/skb';
+import { encodeWfree, firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
+import { LayerEnv, NEVER, WfreeList, type HandOver, type Millis, type SkBuff } from '@skbus/skb';
 import { TraceRing } from '@skbus/trace';
 import { monotonicMs } from './clock.ts';
 import type { ServiceConfig } from './config.ts';
@@ -45,6 +45,7 @@ export class LayerKit {
   readonly config: ServiceConfig;
   private readonly faultBus: FaultBus;
   private readonly pump: SkbPump;
+  private readonly wfree = new WfreeList();
   private machine: LayerMachine | undefined;
   private readonly batchEnds: ((now: Millis) => void)[] = [];
   private readonly initcalls = new Map<string, (call: InitcallContext) => InitcallResult | Promise<InitcallResult>>();
@@ -77,6 +78,7 @@ export class LayerKit {
       // Ids of a restarted service must not repeat those of packets still on their way.
       firstId: firstSkbId(layer) + (rng.u32() & 0x07ff_ffff),
     });
+    this.env.wfree = this.wfree.add;
     this.ring = new TraceRing(this.env, monotonicMs);
     this.faults = new KitFaults(this.env, {
       bus,
@@ -153,6 +155,8 @@ export class LayerKit {
       for (const end of this.batchEnds) end(now);
       this.pump.flush();
       this.faults.publish();
+      const freed = this.wfree.take();
+      if (freed !== undefined) this.bus.publish(subjects.tcpWfree(this.netns), encodeWfree(freed));
       this.inBatch = false;
       this.arm(now);
     }

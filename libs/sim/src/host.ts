@@ -1,10 +1,9 @@
-import { firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
-import { macOfAddress, NetdevCore, type NetdevDriver, type RxMeta } from '@skbus/dev';
 import type { FaultDecision } from '@skbus/fault';
+import { decodeWfree, encodeWfree, firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
+import { macOfAddress, NetdevCore } from '@skbus/dev';
 import { IpStack, type IpSysctl } from '@skbus/ip';
 import { NeighTable, type NeighSysctl } from '@skbus/neigh';
 import {
-  CHECKSUM_PARTIAL,
   ETH_P_ARP,
   ETH_P_IP,
   IFF_BROADCAST,
@@ -31,6 +30,7 @@ import {
   type NetDevice,
   type RouteQuery,
   type SkBuff,
+  type Wfree,
 } from '@skbus/skb';
 import { SocketLayer } from '@skbus/socket';
 import { SECRET_BYTES, TcpStack, type TcpSysctl } from '@skbus/tcp';
@@ -41,6 +41,7 @@ import { keptOf, type Device } from './kept.ts';
 import { LayerShell, type TraceHit, type Wiring } from './layer-shell.ts';
 import type { Link } from './link.ts';
 import { SeamWire } from './seam-wire.ts';
+import { SimDriver } from './sim-driver.ts';
 
 export interface HostOptions {
   /** Encode and decode every message between layers as the bus would; default true. */
@@ -180,6 +181,11 @@ export class Host implements Wiring {
     shell.post(take, { skbs: skbs.length });
   }
 
+  wfree(freed: Wfree): void {
+    const list = this.codec ? decodeWfree(encodeWfree(freed))! : { sk: [...freed.keys()], wmem: [...freed.values()] };
+    this.shells.tcp.post((now) => list.sk.forEach((sk, i) => this.tcp.onWfree(sk, list.wmem[i]!, now)));
+  }
+
   onTrace(hit: TraceHit): void {
     this.hits.push(hit);
   }
@@ -222,12 +228,14 @@ export class Host implements Wiring {
     };
     const { nic } = this.shells;
     const offload = this.opts.offload ?? false;
-    const send = link.attach({
+    const end = link.attach({
       frame: (bytes, meta) => nic.alive && this.nic.receive(bytes, ifindex, meta, nic.now),
       done: () => nic.alive && nic.run(() => {}),
       mayLie: () => this.faults.lies,
+      sent: () => nic.alive && this.nic.awaitsRing && nic.run(() => {}),
     });
-    this.addDevice({ dev, features: { csum: offload, tso: offload }, driver: this.driver(send) });
+    const driver = new SimDriver(end, () => void this.framesOut++);
+    this.addDevice({ dev, features: { csum: offload, tso: offload }, driver });
     this.must(
       this.ip.addAddr({
         ifindex,
@@ -381,18 +389,6 @@ export class Host implements Wiring {
     this.shells.neigh.run((now) => this.neigh.setLocalAddrs(this.ip.addrs(), now));
   }
 
-  private driver(send: (bytes: Uint8Array, meta: RxMeta) => void): NetdevDriver {
-    return {
-      ndoStartXmit: 'tun_net_xmit',
-      xmit: (skb) => {
-        this.framesOut++;
-        send(skb.bytes(), metaOf(skb));
-        return true;
-      },
-      flush: () => {},
-    };
-  }
-
   /** ip_route_output_flow() over the control plane. */
   private ask(proto: 'tcp' | 'udp', q: RouteQuery): void {
     this.ctl(proto, 'ip', 'route_query', (now) => {
@@ -413,11 +409,4 @@ export class Host implements Wiring {
   private must(errno: number): void {
     if (errno !== 0) throw new Error(`${this.name}: configuration failed with errno ${errno}`);
   }
-}
-
-/** What a driver with offloads passes on beside the frame (virtio_net_hdr). */
-function metaOf(skb: SkBuff): RxMeta {
-  const gso = skb.gsoSize > 0 ? { gsoSize: skb.gsoSize, gsoType: skb.gsoType } : {};
-  if (skb.ipSummed !== CHECKSUM_PARTIAL) return { csum: 'none', ...gso };
-  return { csum: 'partial', csumStart: skb.csumStart - skb.data, csumOffset: skb.csumOffset, ...gso };
 }

@@ -12,12 +12,14 @@ import {
   LayerEnv,
   NEVER,
   SeededRng,
+  WfreeList,
   type HandOver,
   type Millis,
   type SkbOut,
   type SkBuff,
   type Tracepoint,
   type TraceDetail,
+  type Wfree,
 } from '@skbus/skb';
 import type { VirtualClock } from './clock.ts';
 
@@ -38,6 +40,8 @@ export interface Wiring {
   /** Messages are encoded and decoded as on the bus; else the skbs themselves are handed over. */
   readonly codec: boolean;
   deliver(to: HandOver, instance: number, skbs: readonly SkBuff[]): void;
+  /** What has left or was dropped in a layer, as its destructors say. */
+  wfree(freed: Wfree): void;
   onTrace(hit: TraceHit): void;
 }
 
@@ -75,6 +79,7 @@ export class LayerShell implements SkbOut {
   private readonly wiring: Wiring;
   private readonly out = new Map<string, Outbound>();
   private dirty: Outbound[] = [];
+  private readonly wfree = new WfreeList();
   private readonly batchEnds: (() => void)[] = [];
   private machine: Machine | undefined = undefined;
   private armedMs: Millis = NEVER;
@@ -91,6 +96,7 @@ export class LayerShell implements SkbOut {
     this.seed = opts.seed;
     this.env = new LayerEnv({ layer, rng: new SeededRng(opts.seed), out: this, firstId: opts.firstId });
     this.faults = this.injector();
+    this.env.wfree = this.wfree.add;
   }
 
   bind(machine: Machine): void {
@@ -113,6 +119,7 @@ export class LayerShell implements SkbOut {
     if (this.dead) return;
     this.dead = true;
     this.machine = undefined;
+    this.wfree.take();
     this.armedMs = NEVER;
     this.env.ledger.bury('LAYER_DIED');
   }
@@ -125,6 +132,7 @@ export class LayerShell implements SkbOut {
     this.restarts++;
     const rng = new SeededRng(this.seed + this.restarts * 0x1_0001);
     this.env = new LayerEnv({ layer: this.layer, rng, out: this, firstId, ledger });
+    this.env.wfree = this.wfree.add;
     this.setTracing(this.tracing);
     const { faults } = this;
     const before = faults.status();
@@ -165,6 +173,8 @@ export class LayerShell implements SkbOut {
     this.machine?.flush?.(now);
     for (const end of this.batchEnds) end();
     this.publish();
+    const freed = this.wfree.take();
+    if (freed !== undefined) this.wiring.wfree(freed);
     this.inBatch = false;
     this.arm();
     return result;

@@ -36,6 +36,14 @@ export interface Port {
   done: () => void;
   /** A fault rule lets this end send frames that no stack may send. */
   mayLie?: () => boolean;
+  /** A frame that had to wait for its turn is on the wire. */
+  sent?: () => void;
+}
+
+/** What an end sends by; `queued`: frames that wait while the rate holds them back. */
+export interface LinkEnd {
+  send(bytes: Uint8Array, meta: RxMeta): void;
+  readonly queued: number;
 }
 
 interface Attached extends Port {
@@ -68,11 +76,15 @@ export class Link {
     Object.assign(this.model, model);
   }
 
-  /** Returns what sends from this end. */
-  attach(port: Port): (bytes: Uint8Array, meta: RxMeta) => void {
+  attach(port: Port): LinkEnd {
     const end: Attached = { ...port, freeAt: 0, queued: 0, arrived: [] };
     this.ports.push(end);
-    return (bytes, meta) => this.send(end, bytes, meta);
+    return {
+      send: (bytes, meta) => this.send(end, bytes, meta),
+      get queued() {
+        return end.queued;
+      },
+    };
   }
 
   private send(from: Attached, bytes: Uint8Array, meta: RxMeta): void {
@@ -93,7 +105,10 @@ export class Link {
     }
     from.freeAt = Math.max(from.freeAt, this.clock.now) + (bytes * 8_000) / bitsPerSecond;
     from.queued++;
-    this.clock.schedule(from.freeAt, 'frame', () => void from.queued--);
+    this.clock.schedule(from.freeAt, 'frame', () => {
+      from.queued--;
+      from.sent?.();
+    });
     return from.freeAt;
   }
 

@@ -57,6 +57,11 @@ export class LayerEnv {
   /** The same between a device and its driver. */
   wireRxGate: SkbGate | undefined = undefined;
   wireTxGate: SkbGate | undefined = undefined;
+  /**
+   * The destructor of skbs that their socket waits for (tcp_wfree); the shell of each layer sets it. It hears of an skb
+   * that ends here, whether it was sent or dropped.
+   */
+  wfree: ((sk: number, wmem: number) => void) | undefined = undefined;
   private sink: TraceSink | undefined = undefined;
   private lastId: number;
   readonly layer: string;
@@ -124,15 +129,25 @@ export class LayerEnv {
     this.out.pass(to, skb, instance);
   }
 
+  /** skb_orphan(): as far as its socket is concerned, the skb is gone. */
+  orphan(skb: SkBuff): void {
+    if (skb.sk === 0) return;
+    const { sk } = skb;
+    skb.sk = 0;
+    this.wfree?.(sk, skb.wmem);
+  }
+
   /** The good end of an skb (net/core/skbuff.c:consume_skb). */
   consume(skb: SkBuff): void {
     this.ledger.consumed++;
+    if (skb.sk !== 0) this.orphan(skb);
     this.trace('consume_skb', skb);
   }
 
   /** The other end (net/core/skbuff.c:sk_skb_reason_drop, shown as kfree_skb). */
   drop(skb: SkBuff, reason: DropReason): void {
     this.ledger.dropped(reason);
+    if (skb.sk !== 0) this.orphan(skb);
     if (this.sink !== undefined) this.sink({ point: 'kfree_skb', skb, detail: { reason } });
   }
 }

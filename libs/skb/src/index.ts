@@ -14,3 +14,4 @@ export * from './skbuff.ts';
 export * from './time.ts';
 export * from './tracepoints.ts';
 export * from './uapi.ts';
+export * from './wfree.ts';

@@ -64,6 +64,10 @@ export class SkBuff {
   nextHop: Ipv4Addr = 0;
   /** Set by IP on local delivery: MTU of the route back to the sender, so that a listener need not ask. */
   rtMtu = 0;
+  /** The TCP socket that waits to hear when this skb has left (skb->sk with its destructor), 0: nobody does. */
+  sk = 0;
+  /** Where this skb ends in all that its socket ever sent, modulo 2^32 (sk_wmem_alloc as a running sum). */
+  wmem = 0;
   /** Set by a transport that has just heard from the peer (sk_dst_confirm): the neighbour is reachable. */
   confirm = false;
   macHeader = -1;

@@ -185,6 +185,7 @@ export const TRACEPOINTS = {
   // TCP, send
   tcp_push: { file: 'net/ipv4/tcp.c', sym: 'tcp_push' },
   __tcp_push_pending_frames: { file: 'net/ipv4/tcp_output.c', sym: '__tcp_push_pending_frames' },
+  tcp_tsq_handler: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_tsq_handler' },
   tcp_write_xmit: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_write_xmit' },
   tcp_transmit_skb: { file: 'net/ipv4/tcp_output.c', sym: '__tcp_transmit_skb' },
   tcp_event_new_data_sent: { file: 'net/ipv4/tcp_output.c', sym: 'tcp_event_new_data_sent' },

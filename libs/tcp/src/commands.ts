@@ -11,10 +11,11 @@ import { answerQuery } from './getsockopt.ts';
 import { applyOptions } from './options.ts';
 import { restore } from './restore.ts';
 import { endRestoring, holdWhileRestoring } from './restoring.ts';
+import { shouldAutocork } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { rateCheckAppLimited } from './rate.ts';
 import { leaveBacklog } from './state.ts';
-import { confirmData, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
+import { confirmData, opAck, opErrno, sizeGoal, viewChanged, viewSoon } from './views.ts';
 import { rcvSpaceAdjust } from './rcv-space.ts';
 
 /** A command that tells us nothing new is answered with our view, but not more often than this. */
@@ -189,7 +190,7 @@ function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): 
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
   cx.env.trace('tcp_push');
   viewSoon(cx, sk);
-  cx.touch(sk);
+  if (!shouldAutocork(cx, sk, sizeGoal(sk))) cx.touch(sk);
   return true;
 }
 

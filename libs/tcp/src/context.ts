@@ -12,7 +12,14 @@ import { PortTable } from './port-table.ts';
 import type { Restoring } from './restoring.ts';
 import { Segment } from './segment.ts';
 import { TcpSock } from './sock.ts';
-import { TCP_RTO_MAX_MS, TCP_RTO_MIN_MS, TABLE_PERTURB_SIZE, TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
+import {
+  SK_PACING_SHIFT,
+  TCP_RTO_MAX_MS,
+  TCP_RTO_MIN_MS,
+  TABLE_PERTURB_SIZE,
+  TCP_SYSCTL_DEFAULTS,
+  type TcpSysctl,
+} from './sysctl.ts';
 import { TimerHeap } from './timers.ts';
 
 /** What one TCP instance shares between its socks (struct net, inet_hashinfo). Engine modules take it as `cx`. */
@@ -21,6 +28,10 @@ export class TcpContext {
   readonly emit: (evt: SkEvt) => void;
   readonly sysctl: TcpSysctl;
   readonly probeFloorMs: Millis;
+  /** sk_pacing_shift */
+  readonly pacingShift: number;
+  /** Where the running sums of what was sent start on the wire: a service that came back starts elsewhere. */
+  readonly wmemBase: number;
   readonly routes: RouteCache;
   readonly secrets: Secrets;
   readonly ehash: Ehash;
@@ -67,12 +78,15 @@ export class TcpContext {
       sysctl?: Partial<TcpSysctl> | undefined;
       probeFloorMs?: Millis | undefined;
       childIdBase?: number | undefined;
+      pacingShift?: number | undefined;
     },
   ) {
     this.env = env;
     this.emit = opts.emit;
     this.sysctl = { ...TCP_SYSCTL_DEFAULTS, ...opts.sysctl };
     this.probeFloorMs = opts.probeFloorMs ?? 0;
+    this.pacingShift = opts.pacingShift ?? SK_PACING_SHIFT;
+    this.wmemBase = opts.childIdBase ?? 0;
     this.routes = new RouteCache(opts.ask);
     this.secrets = new Secrets(env.rng, opts.secret);
     this.ehash = new Ehash(this.secrets);

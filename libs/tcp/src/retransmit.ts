@@ -10,6 +10,7 @@ import { tryCollapse } from './retrans-collapse.ts';
 import { armXmit, Pending } from './rto-arm.ts';
 import { payloadLen, segsOf, type TxRec } from './rtx-queue.ts';
 import { recount, splitRec, trimHead } from './scoreboard.ts';
+import { smallQueueFull } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { currentMss, transmit } from './transmit.ts';
@@ -29,7 +30,7 @@ export function retransmitLost(cx: TcpContext, sk: TcpSock): void {
     if (!r.lost || r.retrans || r.sacked) continue;
     if (pacingCheck(cx, sk)) break;
     const quota = sk.cwnd - sk.inFlight;
-    if (quota <= 0 || !retransmit(cx, sk, i, quota)) break;
+    if (quota <= 0 || smallQueueFull(cx, sk, payloadLen(r), true) || !retransmit(cx, sk, i, quota)) break;
     cx.env.mib.inc(mib, r.segs);
     if (inCwndReduction(sk)) sk.prrOut += r.segs;
     if (i === 0 && sk.pending !== Pending.ReoTimeout) rearm = true;

@@ -16,6 +16,7 @@ import { RttEstimator } from './rtt.ts';
 import { RtxQueue } from './rtx-queue.ts';
 import type { SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
+import type { SmallQueue } from './small-queue.ts';
 import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
 import { TimerTable } from './timers.ts';
 import { UnconfirmedQueue } from './unconfirmed.ts';
@@ -172,6 +173,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   sndWscale = 0;
   readonly sendQueue = new SendQueue();
   readonly rtx = new RtxQueue();
+  /** What of it is below TCP; made when the first data is sent. */
+  smallQueue: SmallQueue | undefined = undefined;
   /** Segments (tp->packets_out …). */
   packetsOut = 0;
   sackedOut = 0;

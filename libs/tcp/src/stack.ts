@@ -22,9 +22,11 @@ import { tcpRcv } from './input.ts';
 import { keepaliveTimer } from './keepalive.ts';
 import { pacingTimer } from './pacing.ts';
 import { RequestSock } from './request.ts';
+import { retransmitLost } from './retransmit.ts';
 import { requestTimer } from './reqsk-queue.ts';
 import { askForRestore, restoringTimeout, restoringTimer, startRestoring } from './restoring.ts';
 import { writeTimer } from './write-timer.ts';
+import { type SmallQueue, wfree } from './small-queue.ts';
 import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
 import { Timer } from './timers.ts';
@@ -46,6 +48,11 @@ export interface TcpStackOptions {
    * two round trips of the wire, and what it acknowledges would be sent again for nothing. Default: none, as in Linux.
    */
   probeFloorMs?: Millis | undefined;
+  /**
+   * The small queue holds what the pacing rate sends in 2^-this seconds (sk_pacing_shift_update). Default 10, about 1 ms; a
+   * way down that takes longer needs more to stay full, as a wireless driver does.
+   */
+  pacingShift?: number | undefined;
   /** Where the odd ids of children start. */
   childIdBase?: number | undefined;
 }
@@ -60,6 +67,8 @@ export class TcpStack {
 
   constructor(env: LayerEnv, opts: TcpStackOptions) {
     this.cx = new TcpContext(env, opts);
+    // what ends in this layer itself
+    env.wfree = (sk, wmem) => wfree(this.cx, sk, wmem);
   }
 
   /** tcp_v4_rcv(): skb.data at the TCP header, skb.networkHeader at the IPv4 header. Takes ownership. */
@@ -78,6 +87,12 @@ export class TcpStack {
   onCommand(cmd: SkCmd, now: Millis): void {
     this.cx.now = now;
     tcpCommand(this.cx, cmd);
+  }
+
+  /** tcp_wfree(), of the layers below: what `sk` sent up to the running sum `wmem` (SkBuff.wmem) has left or was dropped. */
+  onWfree(sk: number, wmem: number, now: Millis): void {
+    this.cx.now = now;
+    wfree(this.cx, sk, wmem);
   }
 
   onRouteReply(r: RouteReply, now: Millis): void {
@@ -192,8 +207,16 @@ export class TcpStack {
 
 function flushSock(cx: TcpContext, sk: TcpSock): void {
   if (sk.fastopen !== undefined && synAckPending(cx, sk)) return;
+  if (sk.smallQueue?.deferred === true) tsqHandler(cx, sk, sk.smallQueue);
   if (sk.hasUnsent && canTransmit(sk)) pushPending(cx, sk);
   if (sk.ackNow || sk.dupAcksOwed > 0) flushAcks(cx, sk);
+}
+
+/** tcp_tsq_handler(): there is room below TCP; retransmissions have the first of it. */
+function tsqHandler(cx: TcpContext, sk: TcpSock, q: SmallQueue): void {
+  cx.env.trace('tcp_tsq_handler');
+  q.deferred = false;
+  if (sk.cwnd > sk.inFlight) retransmitLost(cx, sk);
 }
 
 /** Data waits for the handshake, unless that began with Fast Open; in every later state what is queued may go. */

@@ -98,6 +98,10 @@ export interface TcpSysctl {
   tcpTsoWinDivisor: number;
   /** The budget for a GSO skb halves with each 2^this µs of RTT. */
   tcpTsoRttLog: number;
+  /** Most bytes of a connection that are below TCP and have not left yet. */
+  tcpLimitOutputBytes: number;
+  /** Small writes wait for each other while others of the connection have not left yet. */
+  tcpAutocorking: boolean;
   /** Bytes not sent yet beyond which a socket is not writable. */
   tcpNotsentLowat: number;
   tcpCongestionControl: string;
@@ -186,6 +190,8 @@ export const TCP_SYSCTL_DEFAULTS: TcpSysctl = {
   tcpMinTsoSegs: 2,
   tcpTsoWinDivisor: 3,
   tcpTsoRttLog: 9,
+  tcpLimitOutputBytes: 1_048_576,
+  tcpAutocorking: true,
   tcpNotsentLowat: 4_294_967_295,
   tcpCongestionControl: 'cubic',
   tcpAllowedCongestionControl: ['reno', 'cubic'],
@@ -214,6 +220,8 @@ export const isRack = (s: TcpSysctl): boolean => (s.tcpRecovery & RACK_LOSS_DETE
 // include/net/tcp.h
 /** How many slots the perturbation of the port search has (INET_TABLE_PERTURB_SIZE). */
 export const TABLE_PERTURB_SIZE = 1 << 16;
+/** TCP small queues: a 1024th of what is sent in a second may be below (sk_pacing_shift). */
+export const SK_PACING_SHIFT = 10;
 export const TCP_INIT_CWND = 10;
 export const TCP_TIMEOUT_INIT_MS = 1000;
 /** RFC 6298 5.7: the RTO when the handshake gave no sample. */

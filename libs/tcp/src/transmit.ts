@@ -6,6 +6,7 @@ import type { TcpContext } from './context.ts';
 import { ecnSend } from './ecn.ts';
 import type { OutSegment } from './out-segment.ts';
 import { toWire } from './sequence.ts';
+import { chargeSent } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_ATO_MIN_MS } from './sysctl.ts';
 import { Timer } from './timers.ts';
@@ -59,6 +60,7 @@ export function transmit(
     eventDataSent(cx, sk);
     sk.dataSegsOut += segs;
     sk.bytesSent += len;
+    chargeSent(cx, sk, skb, len);
   }
   const end = seq + len + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
   if (end > sk.sndNxt || end === seq) env.mib.inc('TcpOutSegs', segs);

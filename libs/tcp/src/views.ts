@@ -178,7 +178,7 @@ export function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
 }
 
 /** tcp_xmit_size_goal(): whole segments of what one skb may hold, but no more than half of the peer's largest window. */
-function sizeGoal(sk: TcpSock): number {
+export function sizeGoal(sk: TcpSock): number {
   const { mssCache, maxWindow } = sk;
   const most = Math.min(GSO_PAYLOAD_MAX, maxWindow > 0 ? maxWindow >>> 1 : GSO_PAYLOAD_MAX);
   return Math.max(mssCache, most - (most % mssCache));

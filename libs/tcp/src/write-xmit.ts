@@ -9,6 +9,7 @@ import { pacingAfterSend, pacingCheck } from './pacing.ts';
 import { armProbe0 } from './probe0.ts';
 import { inCwndReduction } from './prr.ts';
 import { makeRec } from './rtx-queue.ts';
+import { smallQueueFull } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { Timer } from './timers.ts';
 import { scheduleLossProbe } from './tlp.ts';
@@ -69,7 +70,7 @@ function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolea
       quota = 1;
     }
     const len = chooseLength(cx, sk, Math.min(quota, run.maxSegs));
-    if (len < 0) break;
+    if (len < 0 || smallQueueFull(cx, sk, len, false)) break;
     sent += sendNew(cx, sk, len, run.mss);
     if (probe) break;
   }

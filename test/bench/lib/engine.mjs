@@ -51,7 +51,7 @@ export class Engine {
     this.env = new LayerEnv({
       layer: 'tcp',
       rng: new SeededRng(1),
-      out: { pass: (_to, skb) => this.onPacket(skb) },
+      out: { pass: (_to, skb) => this.#sent(skb) },
     });
     this.tcp = new TcpStack(this.env, {
       emit: (e) => this.#onEvent(e),
@@ -63,6 +63,12 @@ export class Engine {
     const listen = { bind: { addr: 0, port: PORT }, listen: { backlog: 4096 } };
     this.tcp.onCommand({ sk: LISTENER, opSeq: 1, options, ...listen }, this.now);
     this.tcp.flush(this.now);
+  }
+
+  /** The driver sends it at once. @param {SkBuff} skb */
+  #sent(skb) {
+    this.env.orphan(skb);
+    this.onPacket(skb);
   }
 
   /** The `i`th connection of a scripted peer. @param {number} i @returns {Conn} */

@@ -32,6 +32,8 @@ export interface RxSink {
   /** The bytes may change after `done` has returned: whoever keeps them copies them. */
   frame(bytes: Uint8Array, meta: RxMeta): void;
   done(): void;
+  /** Frames that had to wait have left the transmit ring. */
+  sent(): void;
 }
 
 /** A back end of skb0. Everything beneath the Ethernet header is its business. */

@@ -38,6 +38,12 @@ class Sink implements RxSink {
     this.inBatch = 0;
   }
 
+  /** How often the driver said that frames had left. */
+  sentCalls = 0;
+  sent(): void {
+    this.sentCalls++;
+  }
+
   async until(n: number): Promise<void> {
     while (this.frames.length < n) await new Promise((go) => setImmediate(go));
   }
@@ -186,6 +192,7 @@ describe('udp', () => {
     const long = Uint8Array.from({ length: 1514 }, (_, i) => i);
     expect(driver.xmit(skbOf(long))).toBe(true);
     expect(driver.xmit(skbOf(long.slice(0, 42)))).toBe(true);
+    expect(driver.inRing).toBe(2);
     const got: Uint8Array[] = [];
     while (got.length < 2) got.push(Uint8Array.from((await once(socket, 'message'))[0] as Uint8Array));
     expect(got[0]).toEqual(long);
@@ -193,6 +200,7 @@ describe('udp', () => {
     for (let i = 0; i < 5; i++) socket.send(long.subarray(0, 100 + i), own, '127.0.0.1');
     await sink.until(5);
     expect(sink.frames.map((f) => f.bytes.length).sort((x, y) => x - y)).toEqual([100, 101, 102, 103, 104]);
+    expect([driver.inRing, sink.sentCalls > 0]).toEqual([0, true]);
     await driver.stop();
     socket.close();
   });

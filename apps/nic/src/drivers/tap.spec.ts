@@ -94,6 +94,7 @@ class Host {
         this.core.flush(performance.now());
         this.waiting?.();
       },
+      sent: () => {},
     });
     const { features } = this.driver;
     this.core.registerNetdevice(
@@ -281,12 +282,16 @@ withKernel('a TAP device', () => {
       { ...config(true), kernelIfname: 'much-too-long-a-name' },
       { printk: () => {}, fatal: () => {} },
     );
-    await expect(bad.start({ frame: () => {}, done: () => {} })).rejects.toThrow('not a valid interface name');
+    await expect(bad.start({ frame: () => {}, done: () => {}, sent: () => {} })).rejects.toThrow(
+      'not a valid interface name',
+    );
     const gone = new TapDriver(
       { ...config(true), netnsPath: '/run/netns/no-such' },
       { printk: () => {}, fatal: () => {} },
     );
-    await expect(gone.start({ frame: () => {}, done: () => {} })).rejects.toThrow('/run/netns/no-such: No such file');
+    await expect(gone.start({ frame: () => {}, done: () => {}, sent: () => {} })).rejects.toThrow(
+      '/run/netns/no-such: No such file',
+    );
     removeTap({ ifname: 'skbtest0', netnsPath: `/run/netns/${NETNS}` });
   });
 
@@ -295,7 +300,7 @@ withKernel('a TAP device', () => {
     const fatal = new Promise<string>((done) => {
       const driver = new TapDriver(config(true), { printk: (l) => lines.push(l), fatal: done });
       void driver
-        .start({ frame: () => {}, done: () => {} })
+        .start({ frame: () => {}, done: () => {}, sent: () => {} })
         .then(() => sh('ip', '-n', NETNS, 'link', 'del', 'skbtest0'));
     });
     expect(await fatal).toContain('skbtest0: the TAP device is gone');

@@ -98,6 +98,10 @@ export class TapDriver implements NicDriver {
     }
   }
 
+  get inRing(): number {
+    return this.txRing.length;
+  }
+
   async stop(): Promise<void> {
     process.off('exit', this.onExit);
     clearTimeout(this.txRetry);
@@ -195,6 +199,7 @@ export class TapDriver implements NicDriver {
   private readonly retry = (): void => {
     this.txRetry = undefined;
     this.flush();
+    this.sink?.sent();
     if (this.txRing.length > 0) this.txRetry = setTimeout(this.retry, TX_RETRY_MS);
   };
 }

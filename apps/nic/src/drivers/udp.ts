@@ -28,7 +28,8 @@ export class UdpDriver implements NicDriver {
   private socket: Socket | undefined = undefined;
   private sink: RxSink | undefined = undefined;
   private pending: Uint8Array[] = [];
-  private inFlight = 0;
+  inRing = 0;
+  private told = false;
   private readonly stats = { rx_stranger: 0, rx_ring_full: 0, tx_ring_full: 0, tx_errors: 0 };
 
   constructor(config: NicConfig, env: DriverEnv) {
@@ -59,7 +60,7 @@ export class UdpDriver implements NicDriver {
   }
 
   xmit(skb: SkBuff): boolean {
-    if (this.inFlight >= TX_RING_MAX || this.socket === undefined) {
+    if (this.inRing >= TX_RING_MAX || this.socket === undefined) {
       this.stats.tx_ring_full++;
       return false;
     }
@@ -69,7 +70,7 @@ export class UdpDriver implements NicDriver {
       frame.set(part, at);
       at += part.length;
     }
-    this.inFlight++;
+    this.inRing++;
     this.socket.send(frame, this.peer.port, this.peer.host, this.sent);
     return true;
   }
@@ -84,12 +85,21 @@ export class UdpDriver implements NicDriver {
   }
 
   counters(): Record<string, number> {
-    return { ...this.stats, tx_queued: this.inFlight, rx_queued: this.pending.length };
+    return { ...this.stats, tx_queued: this.inRing, rx_queued: this.pending.length };
   }
 
   private readonly sent = (e: Error | null): void => {
-    this.inFlight--;
+    this.inRing--;
     if (e) this.stats.tx_errors++;
+    if (this.told) return;
+    this.told = true;
+    setImmediate(this.tellSent);
+  };
+
+  /** Once for all that left in one turn of the event loop. */
+  private readonly tellSent = (): void => {
+    this.told = false;
+    this.sink?.sent();
   };
 
   /** The cable is whoever sends from this machine, from whatever port, or from the configured host. */

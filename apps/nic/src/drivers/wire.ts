@@ -72,6 +72,9 @@ export class WireDriver implements NicDriver {
     return true;
   }
 
+  /** A batch is on the cable by the end of the stack's own. */
+  readonly inRing = 0;
+
   flush(): void {
     if (this.batch.length === 0) return;
     const frames = this.batch;

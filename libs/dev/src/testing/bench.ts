@@ -115,6 +115,7 @@ export class Bench {
   readonly core: NetdevCore;
   room = Number.POSITIVE_INFINITY;
   flushes = 0;
+  inRing = 0;
   now = 1;
 
   constructor(features: Features = NONE, opts: { backlogMax?: number } = {}) {
@@ -133,8 +134,12 @@ export class Bench {
   }
 
   driver(): NetdevDriver {
+    const ringOf = (): number => this.inRing;
     return {
       ndoStartXmit: 'tun_net_xmit',
+      get inRing() {
+        return ringOf();
+      },
       xmit: (skb) => {
         if (this.sent.length >= this.room) return false;
         this.sent.push(skb.bytes());

@@ -7,8 +7,7 @@ import { ipRoute } from './ip-route.ts';
 import { ScriptWire } from './script-wire.ts';
 
 /** What Linux caches, and how much memory and which queues it uses: not seen in the segments of this stack. */
-const WITHOUT_EFFECT =
-  /^net\.ipv4\.(?:tcp_(?:fack|no_metrics_save|mem|early_demux|limit_output_bytes)|conf\.\w+\.forwarding)$/;
+const WITHOUT_EFFECT = /^net\.ipv4\.(?:tcp_(?:fack|no_metrics_save|mem|early_demux)|conf\.\w+\.forwarding)$/;
 
 interface Machine {
   net: Net;

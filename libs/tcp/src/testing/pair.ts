@@ -141,6 +141,7 @@ export class Pair {
   transmit(from: Host, to: HandOver, skb: SkBuff): void {
     if (to !== 'ip_queue_xmit') throw new Error(`unexpected hand-over ${to}`);
     from.sent++;
+    from.env.orphan(skb);
     if (from.tap !== undefined && !from.tap(skb)) return;
     const peer = from === this.a ? this.b : this.a;
     const ect = (skb.flow!.tos & 3) !== 0;

@@ -89,9 +89,19 @@ export class Scripted {
   theirPort = 40_000;
   /** What the FIB says. */
   routeErrno = 0;
+  /** What goes down has left at once; else the test says so (env.orphan). */
+  driverSends = true;
   private sawSyn = false;
 
-  constructor(opts: { sysctl?: TcpStackOptions['sysctl']; isn?: number; theirIsn?: number; seed?: number } = {}) {
+  constructor(
+    opts: {
+      sysctl?: TcpStackOptions['sysctl'];
+      isn?: number;
+      theirIsn?: number;
+      seed?: number;
+      childIdBase?: number;
+    } = {},
+  ) {
     this.theirIsn = opts.theirIsn ?? 0;
     this.env = new LayerEnv({
       layer: 'tcp',
@@ -102,6 +112,7 @@ export class Scripted {
       emit: (e) => this.events.push(e),
       ask: (q) => this.route(q),
       sysctl: opts.sysctl,
+      childIdBase: opts.childIdBase,
     });
     if (opts.isn !== undefined) pinIsn(this.tcp, opts.isn);
   }
@@ -216,6 +227,7 @@ export class Scripted {
   }
 
   private capture(skb: SkBuff): void {
+    if (this.driverSends) this.env.orphan(skb);
     const b = skb.bytes();
     const h = parseTcp(b, 0, b.length)!;
     if ((h.flags & TCP_SYN) !== 0 && !this.sawSyn) {
