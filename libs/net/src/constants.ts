@@ -17,6 +17,7 @@ export {
   IP_TOS,
   IP_TTL,
   MSG_DONTWAIT,
+  MSG_EOR,
   MSG_MORE,
   MSG_NOSIGNAL,
   MSG_OOB,

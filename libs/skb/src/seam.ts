@@ -207,6 +207,8 @@ export interface SkData {
   data: Uint8Array;
   /** The last of these bytes were written with MSG_MORE: a segment that is not full waits for what comes next. */
   more?: boolean;
+  /** The last of these bytes ends a record (MSG_EOR): no segment holds bytes from before and after it. */
+  eor?: boolean;
 }
 
 /** Socket layer → transport. */

@@ -4,6 +4,7 @@ import {
   FIONBIO,
   FIONREAD,
   MSG_DONTWAIT,
+  MSG_EOR,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
@@ -170,6 +171,30 @@ describe('recv() and send()', () => {
       [2, true],
       [2, false],
       [3000, true],
+    ]);
+  });
+
+  test('MSG_EOR: TCP hears where each record ends', () => {
+    const b = new Bench();
+    const { c } = connected(b);
+    const before = b.tcpCmds.length;
+    const data = ['ab', 'c'].map((s) => new TextEncoder().encode(s));
+    const sends = [
+      b.start(send(c, 'ab')),
+      b.start({ call: 'sendto', fd: c, data, flags: MSG_EOR, to: undefined }),
+      b.start(send(c, 'def', MSG_EOR)),
+      b.start(send(c, 'gh')),
+    ];
+    b.run(1);
+    expect(sends.map((x) => name(x.reply))).toEqual([2, 3, 3, 2]);
+    const said = b.tcpCmds
+      .slice(before)
+      .flatMap((x) => (x.data ? [[x.data.offset, x.data.data.length, x.data.eor]] : []));
+    expect(said).toEqual([
+      [0, 2, undefined],
+      [2, 3, true],
+      [5, 3, true],
+      [8, 2, undefined],
     ]);
   });
 

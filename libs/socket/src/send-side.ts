@@ -17,6 +17,8 @@ export class SendSide {
   noSpace = false;
   /** The last write had MSG_MORE: TCP holds back a segment that is not full. */
   more = false;
+  /** Where records end that are not acknowledged yet (MSG_EOR). */
+  private eors: number[] = [];
   /** As TCP confirmed, as sent to it, and as it allows. */
   private got = 0;
   private sent = 0;
@@ -61,6 +63,11 @@ export class SendSide {
     this.more = more;
   }
 
+  /** What was written so far is a record: TCP adds nothing to its last segment. */
+  endRecord(): void {
+    if (this.queue.length > 0 && this.eors.at(-1) !== this.queue.end) this.eors.push(this.queue.end);
+  }
+
   /** The first bytes went with the SYN. */
   wroteWithSyn(data: Uint8Array): void {
     this.queue.append(data);
@@ -71,12 +78,19 @@ export class SendSide {
   emit(send: (data: SkData) => void): void {
     const to = Math.min(this.queue.end, this.limit);
     while (this.sent < to) {
-      const data = this.queue.view(this.sent, Math.min(DATA_MAX, to - this.sent));
+      const eor = this.eors.length > 0 ? this.eors.find((at) => at > this.sent) : undefined;
+      const data = this.queue.view(
+        this.sent,
+        Math.min(DATA_MAX, (eor === undefined || eor > to ? to : eor) - this.sent),
+      );
       if (data === undefined) break;
       const offset = this.sent;
       this.sent += data.length;
       this.sentMax = Math.max(this.sentMax, this.sent);
-      send(this.more && this.sent === this.queue.end ? { offset, data, more: true } : { offset, data });
+      const piece: SkData = { offset, data };
+      if (this.more && this.sent === this.queue.end) piece.more = true;
+      if (this.sent === eor) piece.eor = true;
+      send(piece);
       if (this.probing) break;
     }
   }
@@ -113,6 +127,7 @@ export class SendSide {
     this.goal = v.sndGoal ?? 0;
     if (v.sndGot === this.queue.end) this.burst = v.sndBurst ?? 0;
     const freed = v.sndUna <= this.sentMax && this.queue.free(v.sndUna);
+    while (this.eors.length > 0 && this.eors[0]! <= this.queue.una) this.eors.shift();
     return { moved: moved || freed, freed: freed || (this.lowat > 0 && moved) };
   }
 
@@ -120,6 +135,7 @@ export class SendSide {
   reset(): void {
     this.queue.clear();
     this.queue.una = this.queue.end = 0;
+    this.eors = [];
     this.got = this.sent = this.limit = this.sentMax = 0;
     this.probing = false;
     this.more = this.noSpace = false;

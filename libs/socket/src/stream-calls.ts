@@ -10,6 +10,7 @@ import {
   isMulticastIpv4,
   AF_UNSPEC,
   MSG_DONTWAIT,
+  MSG_EOR,
   MSG_MORE,
   MSG_OOB,
   SOMAXCONN,
@@ -198,6 +199,7 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
         offset = 0;
       }
     }
+    if ((flags & MSG_EOR) !== 0 && sent > 0) s.snd.endRecord();
     // the last byte is the urgent one (tcp_mark_urg)
     if (urgent && sent > 0) s.markUrgent();
     return ok(sent);

@@ -6,6 +6,7 @@ import { bind, connect, listen } from './connect.ts';
 import { dropRead } from './unread.ts';
 import { Chrono, chronoStart, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
+import { RecordEnds } from './eor.ts';
 import { confirmFin } from './fin.ts';
 import { answerQuery } from './getsockopt.ts';
 import { applyOptions } from './options.ts';
@@ -15,7 +16,8 @@ import { shouldAutocork } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { rateCheckAppLimited } from './rate.ts';
 import { leaveBacklog } from './state.ts';
-import { confirmData, opAck, opErrno, sizeGoal, viewChanged, viewSoon } from './views.ts';
+import { sizeGoal } from './tso.ts';
+import { confirmData, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
 import { rcvSpaceAdjust } from './rcv-space.ts';
 
 /** A command that tells us nothing new is answered with our view, but not more often than this. */
@@ -177,7 +179,7 @@ function confirm(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
 }
 
 /** Takes what continues the stream; says so soon. A gap means that a message was lost. */
-function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): boolean {
+function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more, eor }: SkData): boolean {
   const q = sk.sendQueue;
   const skip = q.end - offset;
   if (skip < 0 || skip >= data.length) return false;
@@ -187,10 +189,11 @@ function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more }: SkData): 
   sk.nonaglePush = false;
   chronoStop(cx, sk, Chrono.SndbufLimited);
   q.append(skip === 0 ? data : data.subarray(skip));
+  if (eor === true) (sk.recordEnds ??= new RecordEnds()).add(sk.sndTail);
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
   cx.env.trace('tcp_push');
   viewSoon(cx, sk);
-  if (!shouldAutocork(cx, sk, sizeGoal(sk))) cx.touch(sk);
+  if (!shouldAutocork(cx, sk, sizeGoal(sk, sk.mssCache))) cx.touch(sk);
   return true;
 }
 

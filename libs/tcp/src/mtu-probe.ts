@@ -72,6 +72,7 @@ export function mtuProbeSize(cx: TcpContext, sk: TcpSock, p: MtuProbe): number {
     checkReprobe(cx, sk, p);
     return -1;
   }
+  if ((sk.recordEnds?.after(sk.sndNxt) ?? sk.sndTail) < sk.sndNxt + size) return -1; // tcp_can_coalesce_send_queue_head()
   if (sk.sndTail - sk.sndNxt < needed || sk.sndWnd < needed) return -1;
   if (sk.sndNxt + needed > sk.sndWndEnd) return 0;
   if (sk.inFlight + 2 > sk.cwnd) return sk.inFlight === 0 ? -1 : 0;

@@ -16,7 +16,7 @@ export function tryCollapse(cx: TcpContext, sk: TcpSock, i: number, space: numbe
   while (i + 1 < rtx.length) {
     const from = rtx.at(i + 1);
     left -= payloadLen(from);
-    if (!canCollapse(from) || left < 0 || (to.flags & 1) !== 0 || from.end > sk.sndWndEnd) return;
+    if (to.eor || !canCollapse(from) || left < 0 || (to.flags & 1) !== 0 || from.end > sk.sndWndEnd) return;
     collapse(sk, i, to, from);
   }
 }
@@ -28,6 +28,7 @@ const canCollapse = (r: TxRec): boolean => r.segs === 1 && !r.sacked && (r.flags
 function collapse(sk: TcpSock, i: number, to: TxRec, from: TxRec): void {
   to.end = from.end;
   to.flags |= from.flags;
+  to.eor = from.eor;
   to.everRetrans ||= from.everRetrans;
   sk.packetsOut -= from.segs;
   if (from.lost) sk.lostOut -= from.segs;

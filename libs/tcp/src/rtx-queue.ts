@@ -30,6 +30,8 @@ export interface TxRec {
   sacked: boolean;
   /** TCPCB_LOST */
   lost: boolean;
+  /** It ends a record (MSG_EOR): nothing joins it from behind. */
+  eor: boolean;
   /** Neighbours in the list by time of sending; `older` undefined and not `oldest`: not in it. */
   older: TxRec | undefined;
   newer: TxRec | undefined;
@@ -52,6 +54,7 @@ export function makeRec(seq: number, end: number, flags: number, mss: number): T
     retrans: false,
     sacked: false,
     lost: false,
+    eor: false,
     older: undefined,
     newer: undefined,
   };
@@ -125,6 +128,7 @@ export class RtxQueue {
     const b: TxRec = { ...a, seq: at, flags: a.flags & ~TCP_SYN };
     a.end = at;
     a.flags &= ~(TCP_FIN | TCP_PSH);
+    a.eor = false;
     a.segs = segsOf(a);
     b.segs = segsOf(b);
     this.insert(i + 1, b);

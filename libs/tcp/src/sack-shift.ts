@@ -31,7 +31,7 @@ export function shiftSacked(
   if (!dup && r.retrans && !r.lost) return fallback(cx);
   if (i === 0 || payloadLen(r) === 0 || (r.flags & TCP_SYN) !== 0 || r.end <= sk.sndUna) return fallback(cx);
   const prev = rtx.at(i - 1);
-  if (!isJustSacked(prev)) return fallback(cx);
+  if (!isJustSacked(prev) || prev.eor) return fallback(cx);
   let len = payloadLen(r);
   let { segs } = r;
   if (start > r.seq || end < r.end) {

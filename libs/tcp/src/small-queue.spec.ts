@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { SkBuff, SkOptions } from '@skbus/skb';
-import { SKB_OVERHEAD } from './small-queue.ts';
 import { activeOpen, Scripted, SK } from './testing/peer.ts';
 
 const MSS = 1000;

@@ -3,7 +3,7 @@ import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 
 /** What an skb takes beside its bytes (truesize of an empty one, as a 64-bit Linux has it). */
-export const SKB_OVERHEAD = 832;
+const SKB_OVERHEAD = 832;
 
 const truesize = (len: number): number => SKB_OVERHEAD + len;
 
@@ -91,6 +91,7 @@ export function shouldAutocork(cx: TcpContext, sk: TcpSock, goal: number): boole
   const q = sk.smallQueue;
   if (q === undefined || q.asked <= q.freed || !cx.sysctl.tcpAutocorking || sk.rtx.length === 0) return false;
   const unsent = sk.sndTail - sk.sndNxt;
+  if (sk.recordEnds?.isAt(sk.sndTail) === true) return false;
   if (unsent >= goal || wmemAlloc(sk) <= truesize(unsent)) return false;
   if (!q.throttled) {
     cx.env.mib.inc('TcpExtTCPAutoCorking');

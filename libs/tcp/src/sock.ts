@@ -5,6 +5,7 @@ import type { CeEcho } from './ce-echo.ts';
 import type { ChronoState } from './chrono.ts';
 import { Conn } from './conn.ts';
 import { LossState } from './loss-state.ts';
+import type { RecordEnds } from './eor.ts';
 import type { FastOpen } from './fastopen.ts';
 import { OfoQueue } from './ofo-queue.ts';
 import type { BindOwner } from './port-table.ts';
@@ -172,6 +173,8 @@ export class TcpSock extends Conn implements BindOwner, CongestionState {
   nonaglePush = false;
   sndWscale = 0;
   readonly sendQueue = new SendQueue();
+  /** Of what is in it and was not sent yet; made with the first record. */
+  recordEnds: RecordEnds | undefined = undefined;
   readonly rtx = new RtxQueue();
   /** What of it is below TCP; made when the first data is sent. */
   smallQueue: SmallQueue | undefined = undefined;

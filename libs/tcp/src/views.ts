@@ -18,6 +18,7 @@ import type { TcpSock } from './sock.ts';
 import { keepUnread, unreadPieces } from './unread.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { Timer } from './timers.ts';
+import { sizeGoal } from './tso.ts';
 
 const VIEW_SOON_MS = 40;
 /** What is not confirmed is said again after this, and then ever more rarely. */
@@ -165,7 +166,7 @@ export function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     finRcvd,
     finAcked: sk.finAcked,
     sndbuf: sk.sndbuf,
-    sndGoal: sizeGoal(sk),
+    sndGoal: sizeGoal(sk, sk.mssCache),
     sndBurst: Math.max(0, (sk.cwnd - sk.inFlight) * sk.mssCache - (sk.sndTail - sk.sndNxt)),
     err: sk.err,
     softErr: sk.softErr,
@@ -175,13 +176,6 @@ export function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     view.urgByte = sk.urgent.byte + 1;
   }
   return view;
-}
-
-/** tcp_xmit_size_goal(): whole segments of what one skb may hold, but no more than half of the peer's largest window. */
-export function sizeGoal(sk: TcpSock): number {
-  const { mssCache, maxWindow } = sk;
-  const most = Math.min(GSO_PAYLOAD_MAX, maxWindow > 0 ? maxWindow >>> 1 : GSO_PAYLOAD_MAX);
-  return Math.max(mssCache, most - (most % mssCache));
 }
 
 /** One skb more than the buffer holds may be begun. */

@@ -101,16 +101,18 @@ function mtuProbe(cx: TcpContext, sk: TcpSock, p: MtuProbe): number {
  */
 function chooseLength(cx: TcpContext, sk: TcpSock, quota: number): number {
   const { mss, nagleOff } = run;
-  const avail = sk.sndTail - sk.sndNxt;
-  const fin = sk.finReady && !sk.finSent;
+  const end = sk.recordEnds?.after(sk.sndNxt) ?? sk.sndTail;
+  const more = end < sk.sndTail;
+  const avail = end - sk.sndNxt;
+  const fin = sk.finReady && !sk.finSent && !more;
   const room = sk.sndWndEnd - sk.sndNxt;
   if (Math.min(avail, mss) + (fin && avail === 0 ? 1 : 0) > room) {
     run.rwnd = true;
     return -1;
   }
-  if (avail <= mss) return avail === mss || nagleOff || nagleTest(sk, fin) ? avail : -1;
+  if (avail <= mss) return avail === mss || more || nagleOff || nagleTest(sk, fin) ? avail : -1;
   const queued = Math.min(avail, sizeGoal(sk, mss));
-  if (!run.probe && tsoShouldDefer(cx, sk, queued, queued === avail, run.maxSegs, run)) return -1;
+  if (!run.probe && tsoShouldDefer(cx, sk, queued, !more && queued === avail, run.maxSegs, run)) return -1;
   if (inUrgentMode(sk)) return mss;
   const most = quota * mss;
   const needed = Math.min(queued, room);
@@ -124,13 +126,15 @@ function sendNew(cx: TcpContext, sk: TcpSock, len: number, mss: number): number 
   const seq = sk.sndNxt;
   const last = seq + len === sk.sndTail;
   const fin = last && sk.finReady && seq + len < sk.sndWndEnd;
+  const eor = sk.recordEnds?.after(seq) === seq + len;
   let flags = TCP_ACK;
-  if (len > 0 && ((last && !sk.wroteMore) || forcedPush(sk, seq + len))) {
+  if (len > 0 && (eor || (last && !sk.wroteMore) || forcedPush(sk, seq + len))) {
     flags |= TCP_PSH;
     sk.pushedSeq = seq + len;
   }
   if (fin) flags |= TCP_FIN;
   const rec = makeRec(seq, seq + len + (fin ? 1 : 0), flags, mss);
+  rec.eor = eor;
   transmit(cx, sk, seq, len, flags, mss);
   pacingAfterSend(cx, sk, len);
   if (len < rec.segs * mss) sk.sndSml = rec.end; // tcp_minshall_update()
