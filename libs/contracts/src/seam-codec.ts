@@ -41,7 +41,8 @@ export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEv
     const list = skbus.v1.SkEvtList.decode(plainBytes(message));
     for (const e of list.evts as skbus.v1.SkEvt[]) {
       const v = e.view;
-      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt, v.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
+      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt, v.urgAt, v.sndNxt].every((n) => isOffset(n ?? 0)))
+        return undefined;
       if (e.data && !isOffset(e.data.offset ?? 0)) return undefined;
       if (e.dgram && !isOffset(e.dgram.offset ?? 0)) return undefined;
       if (e.sent && !isOffset(e.sent.offset ?? 0)) return undefined;

@@ -266,6 +266,8 @@ export interface ProtoView {
   /** How large an skb a write fills (tcp_xmit_size_goal), and what of it would leave at once; absent: not known. */
   sndGoal?: number;
   sndBurst?: number;
+  /** Sent stream: all bytes below have been sent at least once; for TCP_NOTSENT_LOWAT. */
+  sndNxt?: number;
   /** sk->sk_err: a hard error (ECONNRESET, ETIMEDOUT …), 0: none. */
   err: number;
   /** sk->sk_err_soft: the last ICMP error that did not kill the connection. */

@@ -11,7 +11,7 @@ export class SendSide {
   bufBytes = TCP_SNDBUF;
   /** SO_SNDBUF was set: no growth (SOCK_SNDBUF_LOCK). */
   bufLocked = false;
-  /** TCP_NOTSENT_LOWAT: TCP's limit is the program's, too; 0: not set. */
+  /** TCP_NOTSENT_LOWAT; 0: not set. */
   lowat = 0;
   /** Somebody found no room and waits for some (SOCK_NOSPACE). */
   noSpace = false;
@@ -25,6 +25,8 @@ export class SendSide {
   private limit = 0;
   /** The most that TCP was ever given. */
   sentMax = 0;
+  /** As TCP has sent it. */
+  private nxt = 0;
   /** Only one piece at a time until TCP shows that it takes them again. */
   private probing = false;
 
@@ -33,14 +35,17 @@ export class SendSide {
   private burst = 0;
 
   /**
-   * Room in the send buffer; with TCP_NOTSENT_LOWAT no more than TCP would take. A write goes on as long as there is room for a
-   * byte, and fills the skb that it began (tcp_sendmsg_locked).
+   * Room in the send buffer. A write goes on as long as there is room for a byte and less than TCP_NOTSENT_LOWAT is unsent, and
+   * fills the skb that it began (tcp_sendmsg_locked).
    */
   space(): number {
     let space = this.bufBytes - this.queue.length;
     if (space > 0 && this.goal > 0 && space > this.burst)
       space = this.burst + Math.ceil((space - this.burst) / this.goal) * this.goal;
-    return this.lowat > 0 ? Math.min(space, this.limit - this.queue.end) : space;
+    if (this.lowat === 0) return space;
+    const skb = Math.max(1, this.goal);
+    const filled = Math.ceil(Math.max(this.notsent, this.lowat) / skb) * skb;
+    return Math.min(space, this.burst + filled - this.notsent);
   }
 
   /**
@@ -48,8 +53,12 @@ export class SendSide {
    * TCP_NOTSENT_LOWAT is unsent (tcp_stream_memory_free with wake).
    */
   get writable(): boolean {
-    if (this.lowat > 0 && this.limit - this.queue.end <= Math.min(this.lowat, this.bufBytes) / 2) return false;
+    if (this.lowat > 0 && this.notsent * 2 >= this.lowat) return false;
     return this.bufBytes - this.queue.length >= this.queue.length / 2;
+  }
+
+  private get notsent(): number {
+    return this.queue.end - this.nxt;
   }
 
   /** Unacknowledged, and not yet with TCP (SIOCOUTQ, SIOCOUTQNSD). */
@@ -122,6 +131,11 @@ export class SendSide {
       this.limit = v.sndLimit;
       moved = true;
     }
+    const nxt = Math.min(v.sndNxt ?? v.sndGot, this.sentMax);
+    if (nxt > this.nxt) {
+      this.nxt = nxt;
+      moved = true;
+    }
     // as large as TCP finds that the path needs (tcp_sndbuf_expand)
     if (!this.bufLocked && (v.sndbuf ?? 0) > this.bufBytes) this.bufBytes = v.sndbuf!;
     this.goal = v.sndGoal ?? 0;
@@ -136,7 +150,7 @@ export class SendSide {
     this.queue.clear();
     this.queue.una = this.queue.end = 0;
     this.eors = [];
-    this.got = this.sent = this.limit = this.sentMax = 0;
+    this.got = this.sent = this.limit = this.sentMax = this.nxt = 0;
     this.probing = false;
     this.more = this.noSpace = false;
   }

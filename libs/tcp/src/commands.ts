@@ -192,7 +192,9 @@ function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more, eor }: SkDa
   if (eor === true) (sk.recordEnds ??= new RecordEnds()).add(sk.sndTail);
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
   cx.env.trace('tcp_push');
-  viewSoon(cx, sk);
+  // who looks at what is not sent yet looks at it now
+  if (sk.notsentLowat > 0) viewChanged(cx, sk);
+  else viewSoon(cx, sk);
   if (!shouldAutocork(cx, sk, sizeGoal(sk, sk.mssCache))) cx.touch(sk);
   return true;
 }

@@ -3,6 +3,7 @@ import { rateSkbSent } from './rate.ts';
 import { Pending, rearmRto } from './rto-arm.ts';
 import type { TxRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
+import { viewChanged } from './views.ts';
 
 /** tcp_event_new_data_sent() */
 export function eventNewDataSent(cx: TcpContext, sk: TcpSock, rec: TxRec): void {
@@ -14,5 +15,6 @@ export function eventNewDataSent(cx: TcpContext, sk: TcpSock, rec: TxRec): void 
   sk.rtx.push(rec);
   sk.sndNxt = rec.end;
   sk.packetsOut += rec.segs;
+  if (sk.notsentLowat > 0) viewChanged(cx, sk);
   if (first || sk.pending === Pending.LossProbe) rearmRto(cx, sk);
 }

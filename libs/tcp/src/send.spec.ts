@@ -248,8 +248,14 @@ describe('the send buffer', () => {
     expect(sndGoal! % MSS).toBe(0);
   });
 
-  test('TCP_NOTSENT_LOWAT: no more is taken than that beyond what is sent', () => {
+  test('TCP_NOTSENT_LOWAT: the socket layer hears at once what was sent', () => {
     const t = established(RTT, {}, { notsentLowat: 5000 });
+    write(t, 15 * MSS);
+    expect(t.lastView(SK)).toMatchObject({ sndGot: 15 * MSS, sndNxt: 10 * MSS });
+  });
+
+  test('tcp_notsent_lowat: no more is taken than that beyond what is sent', () => {
+    const t = established(RTT, { sysctl: { tcpNotsentLowat: 5000 } });
     expect(t.lastView(SK).sndLimit).toBe(5000);
     write(t, 5000);
     t.wait(50);

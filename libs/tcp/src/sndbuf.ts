@@ -23,5 +23,6 @@ export function newSpace(cx: TcpContext, sk: TcpSock): void {
   if (sk.inFlight < sk.cwnd) sndbufExpand(cx, sk);
 }
 
-/** tcp_notsent_lowat(): TCP_NOTSENT_LOWAT, else the sysctl. */
-export const notsentLowat = (cx: TcpContext, sk: TcpSock): number => sk.notsentLowat || cx.sysctl.tcpNotsentLowat;
+/** tcp_notsent_lowat() as far as TCP keeps it: the sysctl. TCP_NOTSENT_LOWAT of a socket is the socket layer's own. */
+export const notsentLowat = (cx: TcpContext, sk: TcpSock): number =>
+  sk.notsentLowat > 0 ? Number.POSITIVE_INFINITY : cx.sysctl.tcpNotsentLowat;

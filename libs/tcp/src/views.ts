@@ -168,6 +168,7 @@ export function makeView(cx: TcpContext, sk: TcpSock): ProtoView {
     sndbuf: sk.sndbuf,
     sndGoal: sizeGoal(sk, sk.mssCache),
     sndBurst: Math.max(0, (sk.cwnd - sk.inFlight) * sk.mssCache - (sk.sndTail - sk.sndNxt)),
+    sndNxt: Math.min(Math.max(sk.sndNxt - 1, 0), sk.sendQueue.end),
     err: sk.err,
     softErr: sk.softErr,
   };
