@@ -22,8 +22,12 @@ import { loadSecret } from './tcp-secret.ts';
 
 /** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
 const PROBE_FLOOR_MS = 100;
-/** Small queues of about 8 ms, as wireless drivers want: the way down leads through processes. */
-const PACING_SHIFT = 7;
+/**
+ * Small queues: the way down leads through processes, so they hold more than Linux 6.12's: what is sent in 32 ms (there 1 ms), up to
+ * 4 MiB (as Linux since 6.18; there 1 MiB).
+ */
+const PACING_SHIFT = 5;
+const LIMIT_OUTPUT_BYTES = 4 << 20;
 
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
@@ -42,6 +46,7 @@ export class TcpService implements OnModuleInit {
       childIdBase,
       probeFloorMs: PROBE_FLOOR_MS,
       pacingShift: PACING_SHIFT,
+      sysctl: { tcpLimitOutputBytes: LIMIT_OUTPUT_BYTES },
     });
   }
 

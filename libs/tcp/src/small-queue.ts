@@ -16,6 +16,8 @@ export class SmallQueue {
   asked = 0;
   /** Something waits for that answer (TSQ_THROTTLED). */
   throttled = false;
+  /** An answer after which more than this is below wakes nobody: a queue that is refilled a bit at a time makes small messages. */
+  wakeAt = 0;
   /** It came: flush() sends on (TCP_TSQ_DEFERRED). */
   deferred = false;
 }
@@ -45,6 +47,7 @@ export function smallQueueFull(cx: TcpContext, sk: TcpSock, len: number, retrans
   if (q === undefined || q.asked <= q.freed || sk.rtx.length <= 1) return false;
   const limit = limitOf(cx, sk, len);
   if (wmemAlloc(sk) <= (retrans ? 2 * limit : limit)) return false;
+  q.wakeAt = q.throttled ? Math.max(q.wakeAt, limit / 2) : limit / 2;
   q.throttled = true;
   return true;
 }
@@ -77,7 +80,7 @@ export function wfree(cx: TcpContext, id: number, wmem: number): void {
   const n = (wmem - cx.wmemBase - q.freed) >>> 0;
   if (n > q.queued - q.freed) return;
   q.freed += n;
-  if (!q.throttled) return;
+  if (!q.throttled || q.queued - q.freed > q.wakeAt) return;
   q.throttled = false;
   q.deferred = true;
   cx.touch(sk);
@@ -97,5 +100,6 @@ export function shouldAutocork(cx: TcpContext, sk: TcpSock, goal: number): boole
     cx.env.mib.inc('TcpExtTCPAutoCorking');
     q.throttled = true;
   }
+  q.wakeAt = Number.POSITIVE_INFINITY;
   return true;
 }
