@@ -19,11 +19,10 @@ const NEVER_COUNTED: Readonly<Record<string, string>> = {
   TCPWqueueTooBig: 'records of what was sent hold no data, so cutting them costs no send buffer',
   TCPRcvCoalesce: 'bytes go up as they come: there is no receive queue of skbs to join them in',
   TCPRetransFail: 'handing a segment down cannot fail',
-  TCPSpuriousRtxHostQueues: 'what lies in the layers below is not accounted to the socket',
+  TCPSpuriousRtxHostQueues: 'known is how many bytes lie in the layers below, not whether a given skb does',
   TcpTimeoutRehash: 'there is no flow label and no hash over several paths to change',
   TcpDuplicateDataRehash: 'as before',
   TCPPLBRehash: 'as before',
-  TCPAutoCorking: 'what a batch of calls wrote leaves together at its end; nothing is known of the queues below',
   TCPMinTTLDrop: 'IP_MINTTL is refused',
   ArpFilter: 'arp_filter needs more than one link in a network',
   // features that are off, or refused
