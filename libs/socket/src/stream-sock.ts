@@ -30,7 +30,7 @@ import { Sock, type SockHost } from './sock.ts';
 import { pollMask } from './stream-poll.ts';
 import { isBefore, isOver, rankOf } from './tcp-states.ts';
 import { fail, type SocketInfo } from './types.ts';
-import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, TCP_RCVBUF } from './uapi.ts';
+import { RCV_SHUTDOWN, SHUTDOWN_MASK, TCP_RCVBUF } from './uapi.ts';
 import { WaitQueue } from './wait.ts';
 
 /** Received and unread bytes the layer holds per socket whatever the transport thinks of its window. */
