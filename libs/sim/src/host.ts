@@ -83,6 +83,8 @@ export class Host implements Wiring {
   conflicts = 0;
   /** Frames given to links. */
   framesOut = 0;
+  /** Told of each segment that the TCP engine hands to IP, as it does. */
+  onSegment: ((skb: SkBuff) => void) | undefined = undefined;
   readonly devices: Device[] = [];
   /** Trace points passed while tracing. */
   readonly hits: TraceHit[] = [];
@@ -289,7 +291,18 @@ export class Host implements Wiring {
   }
 
   /** A fresh engine in its shell, with nothing in its tables. */
+  /** Before the fault rules see it, which may well send it twice, late or not at all. */
+  private watchSegments(): void {
+    const { env } = this.shells.tcp;
+    const pass = env.pass.bind(env);
+    env.pass = (to, skb, instance) => {
+      this.onSegment?.(skb);
+      pass(to, skb, instance);
+    };
+  }
+
   private makeEngine(layer: Layer): void {
+    if (layer === 'tcp') this.watchSegments();
     const { shells, opts } = this;
     const { env } = shells[layer];
     switch (layer) {

@@ -9,3 +9,6 @@ export * from './program.ts';
 export * from './seam-wire.ts';
 export * from './topologies.ts';
 export * from './transfer.ts';
+export * from './scenario/plan.ts';
+export * from './scenario/run.ts';
+export * from './scenario/shrink.ts';

@@ -86,11 +86,20 @@ export class Program {
   }
 
   /** Writes `total` bytes of the pattern, as fast as the socket takes them, then closes its side of the stream. */
-  writeAll(fd: number, total: number, salt = 0, chunk = 16_384): { sent: number; errno: number; done: boolean } {
+  writeAll(
+    fd: number,
+    total: number,
+    salt = 0,
+    chunk = 16_384,
+    onEnd?: () => void,
+  ): { sent: number; errno: number; done: boolean } {
     const progress = { sent: 0, errno: 0, done: false };
-    const next = (): void => {
+    const next = loop(() => {
       if (progress.sent >= total) {
-        this.call({ call: 'shutdown', fd, how: SHUT_WR }, () => (progress.done = true));
+        this.call({ call: 'shutdown', fd, how: SHUT_WR }, () => {
+          progress.done = true;
+          onEnd?.();
+        });
         return;
       }
       const data = [pattern(progress.sent, Math.min(chunk, total - progress.sent), salt)];
@@ -98,12 +107,13 @@ export class Program {
         progress.errno = r.errno;
         if (r.errno !== 0) {
           progress.done = true;
+          onEnd?.();
           return;
         }
         progress.sent += r.result;
         next();
       });
-    };
+    });
     next();
     return progress;
   }
@@ -112,17 +122,25 @@ export class Program {
    * Reads to the end of the stream, checking every byte. `pauseMs`: waits that long after each read of at most `chunk`
    * bytes.
    */
-  readAll(fd: number, salt = 0, opts: { chunk?: number; pauseMs?: Millis } = {}): ReadProgress {
+  readAll(
+    fd: number,
+    salt = 0,
+    opts: { chunk?: number; pauseMs?: Millis; onEnd?: (p: ReadProgress) => void } = {},
+  ): ReadProgress {
     const progress: ReadProgress = { got: 0, errno: 0, done: false, wrongAt: -1 };
-    const next = (): void =>
+    const next = loop(() =>
       this.call({ call: 'recvfrom', fd, len: opts.chunk ?? 65_536, flags: 0 }, (r) => {
         progress.errno = r.errno;
         progress.done = r.errno !== 0 || r.result === 0;
-        if (progress.done) return;
+        if (progress.done) {
+          opts.onEnd?.(progress);
+          return;
+        }
         for (const part of r.data ?? []) take(progress, part, salt);
         if (opts.pauseMs === undefined) next();
         else this.net.after(opts.pauseMs, next);
-      });
+      }),
+    );
     next();
     return progress;
   }
@@ -130,6 +148,15 @@ export class Program {
   close(fd: number): void {
     this.call({ call: 'close', fd }, () => {});
   }
+}
+
+/** A step that may ask for the next one before it is over: they run one after the other, not one in the other. */
+function loop(step: () => void): () => void {
+  let due = 0;
+  return () => {
+    if (due++ > 0) return;
+    for (; due > 0; due--) step();
+  };
 }
 
 export interface ReadProgress {
