@@ -39,6 +39,7 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
   }
 
   onModuleDestroy(): void {
+    this.sockets.leaving = true;
     this.exposer.close();
     for (const p of this.proxies) p.close();
     this.local.close();

@@ -15,6 +15,7 @@ import {
 import {
   SocketLayer,
   type CallHandle,
+  type FileNews,
   type ProcId,
   type SocketInfo,
   type SysReply,
@@ -44,6 +45,7 @@ export class SocketService implements OnModuleInit, Gateway {
     udp: { cmds: [], bytes: 0 },
   };
   doors: DoorHooks | undefined = undefined;
+  leaving = false;
   private readonly publishers = { tcp: new PublisherWatch(), udp: new PublisherWatch() };
   private malformed = 0;
   private readonly cmdPoint: FaultPoint;
@@ -73,10 +75,13 @@ export class SocketService implements OnModuleInit, Gateway {
     for (const t of TRANSPORTS) bus.subscribe(subjects.skEvt(netns, t), (m) => this.onEvents(t, m));
   }
 
-  /** sock_init() mounts sockfs; here the doors open. */
+  /**
+   * sock_init() mounts sockfs; here the doors open. After a restart they wait for inet_register_protosw: programs that knock
+   * already are to find all as it was.
+   */
   @Initcall('sock_init')
-  sockInit(_call: InitcallContext): InitcallResult | Promise<InitcallResult> {
-    return this.doors?.open();
+  sockInit(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
+    if (!call.replay) return this.doors?.open();
   }
 
   @Initcall('proto_init')
@@ -90,14 +95,16 @@ export class SocketService implements OnModuleInit, Gateway {
   }
 
   @Initcall('inet_register_protosw')
-  inetRegisterProtosw(call: InitcallContext): InitcallResult | Promise<InitcallResult> {
+  async inetRegisterProtosw(call: InitcallContext): Promise<InitcallResult> {
     const { kit } = this;
     kit.env.trace('inet_register_protosw');
     this.layer.inetRegisterProtosw(SOCK_STREAM, IPPROTO_TCP);
     this.layer.inetRegisterProtosw(SOCK_DGRAM, IPPROTO_UDP);
-    // A list without commands: by its publisher the transports see that the sockets of a service before this one are gone.
+    // A list without commands: by its publisher the transports see that the service before this one is gone.
     for (const t of TRANSPORTS) kit.bus.publish(subjects.skCmd(kit.netns, t), encodeCmds(kit.epoch, []));
-    return this.doors?.restore(call.replay);
+    const opened = call.replay ? await this.doors?.open() : undefined;
+    if (opened && opened.errno !== 0) return opened;
+    await this.doors?.restore(call.replay);
   }
 
   sockets(): SocketInfo[] {
@@ -120,6 +127,10 @@ export class SocketService implements OnModuleInit, Gateway {
 
   closeProcess(p: ProcId, now: Millis): void {
     this.layer.closeProcess(p, now);
+  }
+
+  openSession(p: ProcId, owner: number, tell: (news: readonly FileNews[]) => void): void {
+    this.layer.openSession(p, owner, tell);
   }
 
   call(p: ProcId, req: SysRequest, now: Millis, done: (reply: SysReply) => void): CallHandle {

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { AF_INET, SOCK_STREAM, SOL_SOCKET, SO_REUSEADDR, formatIpv4 } from '@skbus/skb';
 import { type AddressInfo, checkPort, fromDoorAddr, literal, toDoorAddr } from './address.ts';
-import { type Door, type DoorReply, defaultDoor } from './door.ts';
+import { defaultDoor } from './default-door.ts';
+import type { Door, DoorReply } from './door.ts';
 import { argError, sysError } from './errors.ts';
 import { HandleRef } from './handle-ref.ts';
 import { Socket } from './socket.ts';

@@ -12,7 +12,8 @@ import {
   formatIpv4,
 } from '@skbus/skb';
 import { type AddressInfo, type Lookup, checkPort, fromDoorAddr, literal, resolve, toDoorAddr } from './address.ts';
-import { type Door, type DoorReply, defaultDoor } from './door.ts';
+import { defaultDoor } from './default-door.ts';
+import type { Door, DoorReply } from './door.ts';
 import { argError, sysError } from './errors.ts';
 import { HandleRef } from './handle-ref.ts';
 import { IdleTimer } from './idle-timer.ts';

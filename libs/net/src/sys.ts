@@ -1,7 +1,8 @@
 import { type Ipv4Addr, POLLNVAL } from '@skbus/skb';
 import type { skbus } from '@skbus/contracts';
 import { type AddressInfo, fromDoorAddr, literal, toDoorAddr } from './address.ts';
-import { type Door, type DoorCall, type DoorReply, defaultDoor } from './door.ts';
+import { defaultDoor } from './default-door.ts';
+import type { Door, DoorCall, DoorReply } from './door.ts';
 import { argError, sysError } from './errors.ts';
 import { FRAME_DATA_MAX } from './frame.ts';
 

@@ -34,13 +34,24 @@ import { StreamSock } from './stream-sock.ts';
 import { atMark, readable } from './oob.ts';
 import * as stream from './stream-calls.ts';
 import { recv } from './stream-recv.ts';
-import { type PollFd, type SockAddr, type SysReply, type SysRequest, fail, ok, okLocal } from './types.ts';
+import {
+  type PollFd,
+  type SessionFile,
+  type SockAddr,
+  type SysReply,
+  type SysRequest,
+  fail,
+  ok,
+  okLocal,
+} from './types.ts';
 import { type Park, type WaitQueue, nothingDone } from './wait.ts';
 
 /** What calls need from the layer besides the sockets. */
 export interface CallHost {
   readonly congestion: readonly string[];
   socket(p: Process, domain: number, type: number, protocol: number): SysReply;
+  resume(p: Process, files: readonly SessionFile[], last: boolean): SysReply | Park;
+  refill(p: Process, sk: number, offset: number, data: readonly Uint8Array[]): SysReply;
 }
 
 type AnySock = StreamSock | DgramSock;
@@ -52,6 +63,8 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
   if (req.call === 'poll') return poll(p, req.fds, req.timeoutMs);
   if (req.call === 'epoll_create') return epollCreate(p);
   if (req.call === 'epoll_wait') return p.epoll(req.epfd)?.wait(req.max, req.timeoutMs) ?? noEpoll(p, req.epfd);
+  if (req.call === 'resume') return host.resume(p, req.files, req.last);
+  if (req.call === 'refill') return host.refill(p, req.sk, req.offset, req.data);
   const s = p.get(req.fd) as AnySock | undefined;
   if (req.call === 'epoll_ctl') {
     if (s === undefined) return fail(p.epoll(req.fd) === undefined ? E.EBADF : E.EINVAL);
@@ -121,6 +134,10 @@ function bind(s: AnySock, to: SockAddr): SysReply | Park {
   if (to.family !== AF_INET && !(to.family === AF_UNSPEC && to.addr === INADDR_ANY)) return fail(E.EAFNOSUPPORT);
   if (to.port < 0 || to.port > 65535) return fail(E.EINVAL);
   if (s.proto === 'udp') return s.hasPort ? fail(E.EINVAL) : s.bindOp(to.addr, to.port);
+  if (s.resumed && s.boundTo === undefined && s.lport !== 0 && (to.port === 0 || to.port === s.lport)) {
+    s.boundTo = { addr: to.addr, port: to.port };
+    return okLocal(s);
+  }
   if (s.state !== TCP_CLOSE || s.boundTo !== undefined || s.lport !== 0) return fail(E.EINVAL);
   s.boundTo = { addr: to.addr, port: to.port };
   let answer: number | undefined;
@@ -167,7 +184,7 @@ function close(p: Process, s: AnySock, now: Millis): SysReply | Park {
     s.connectors.stopAll(E.EBADF);
     return stream.close(s, now);
   }
-  s.close();
+  s.close(now);
   return ok();
 }
 

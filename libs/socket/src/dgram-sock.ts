@@ -5,6 +5,7 @@ import {
   type Millis,
   NEVER,
   type ProtoDgram,
+  type SkAdopt,
   type SkEvt,
   type SkId,
   type SkView,
@@ -27,7 +28,7 @@ import {
 } from '@skbus/skb';
 import { OpQueue } from './op-queue.ts';
 import { Sock, type SockHost } from './sock.ts';
-import { type SockAddr, type SocketInfo, type SysReply, fail, ok, okLocal } from './types.ts';
+import { type SessionFile, type SockAddr, type SocketInfo, type SysReply, fail, ok, okLocal } from './types.ts';
 import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, UDP_BUF, UDP_MAX_DGRAM } from './uapi.ts';
 import { type Park, nothingDone } from './wait.ts';
 
@@ -154,6 +155,12 @@ export class DgramSock extends Sock {
 
   onEvent(evt: SkEvt, now: Millis): void {
     const v = evt.view;
+    if (this.adoption !== undefined) {
+      if (!evt.adopted) return;
+      const { over } = this.adoption;
+      this.adopted(evt, now);
+      over(now);
+    }
     if (v) this.applyAddrs(v);
     let news = this.ops.onAck(evt.opAck, evt.opErrno, now);
     if (news) {
@@ -162,7 +169,7 @@ export class DgramSock extends Sock {
       this.wakeAll(now);
     }
     if (this.orphan) {
-      if (this.ops.idle) this.free();
+      if (this.ops.idle) this.free(now);
       return;
     }
     if (evt.dgram) {
@@ -178,15 +185,29 @@ export class DgramSock extends Sock {
   }
 
   onUnknown(now: Millis): void {
-    if (this.orphan) return this.free();
-    if (this.live) this.reincarnate(now);
+    const { adoption } = this;
+    this.adoption = undefined;
+    if (this.orphan || adoption?.closed === true) this.free(now);
+    else if (this.live || adoption !== undefined) this.reincarnate(now);
+    adoption?.over(now);
   }
 
-  close(): void {
+  override beginAdoption(file: SessionFile, ask: SkAdopt, over: (now: Millis) => void): void {
+    const { bound, peer } = file;
+    if (bound !== undefined) this.boundTo = { addr: bound.addr, port: bound.port };
+    if (peer !== undefined) {
+      this.connectedTo = { addr: peer.addr, port: peer.port };
+      this.boundTo ??= { addr: 0, port: 0 };
+    }
+    this.shutdownMask = file.shut;
+    super.beginAdoption(file, ask, over);
+  }
+
+  close(now: Millis): void {
     this.orphan = true;
     this.queue.length = 0;
     this.head = 0;
-    if (this.ops.last === 0) return this.free();
+    if (this.ops.last === 0) return this.free(now);
     this.pushOp({ close: { abort: false } });
   }
 
@@ -326,9 +347,23 @@ export class DgramSock extends Sock {
     this.rcvGot = this.readSure = this.readInsisted = this.readSent = this.errView = 0;
   }
 
-  private free(): void {
+  /** UDP has it: what it holds of datagrams follows. */
+  private adopted(evt: SkEvt, now: Millis): void {
+    const closed = this.adoption?.closed;
+    this.adoption = undefined;
+    this.ops.adopt(evt.opAck);
+    this.rcvGot = evt.adopted!.rcvFrom;
+    const v = evt.view!;
+    this.state = v.state;
+    if (v.lport !== 0) this.boundTo ??= { addr: 0, port: 0 };
+    if (closed === true) this.close(now);
+    else this.touchView(true);
+  }
+
+  private free(now: Millis): void {
     this.freed = true;
     this.host.free(this);
+    this.session?.report(this, now);
   }
 }
 

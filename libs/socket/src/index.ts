@@ -1,10 +1,12 @@
 export { SocketLayer, type CallHandle, type SocketLayerOptions } from './layer.ts';
 export type {
   EpollEvent,
+  FileNews,
   Linger,
   OptValue,
   PollFd,
   ProcId,
+  SessionFile,
   SockAddr,
   SocketInfo,
   SysReply,

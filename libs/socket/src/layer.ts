@@ -25,11 +25,13 @@ import { inherit } from './inherit.ts';
 import { LooseRecords } from './loose-records.ts';
 import { Process } from './process.ts';
 import { Restorer } from './restorer.ts';
+import { refill, resume, type ResumeHost } from './resume.ts';
+import { Session } from './session.ts';
 import type { Sock, SockHost } from './sock.ts';
 import { StreamSock } from './stream-sock.ts';
 import { StrayIds } from './stray-ids.ts';
 import { TimerHeap } from './timer-heap.ts';
-import { type ProcId, type SocketInfo, type SysReply, type SysRequest, fail } from './types.ts';
+import { type FileNews, type ProcId, type SocketInfo, type SysReply, type SysRequest, fail } from './types.ts';
 import { type Park, Wait } from './wait.ts';
 
 /** A call that sleeps; hand it to `cancel`. Undefined where a call was answered at once. */
@@ -100,6 +102,8 @@ export class SocketLayer {
     this.callHost = {
       congestion: opts.congestion ?? ['cubic', 'reno', 'dctcp'],
       socket: (p, domain, type, protocol) => this.socket(p, domain, type, protocol),
+      resume: (p, files, last) => resume(this.resumeHost(), p, files, last),
+      refill: (p, sk, offset, data) => refill(this.resumeHost(), p, sk, offset, data),
     };
     if (opts.booted !== false) {
       this.sockRegister(AF_INET);
@@ -124,15 +128,26 @@ export class SocketLayer {
     return id;
   }
 
+  /**
+   * The program can outlive this service: under `owner` the transports keep its sockets for the next one, and `tell` says to it
+   * what it need not keep any more.
+   */
+  openSession(p: ProcId, owner: number, tell: (news: readonly FileNews[]) => void): void {
+    const proc = this.procs.get(p);
+    if (proc !== undefined) proc.session = new Session(owner, (t, at) => this.timers.arm(t, at), tell);
+  }
+
   /** The program is gone: its calls have nobody to answer to, its fds are closed. Never lingers (PF_EXITING). */
   closeProcess(p: ProcId, now: Millis): void {
     const proc = this.procs.get(p);
     if (proc === undefined) return;
     this.procs.delete(p);
+    proc.session?.end();
     for (const w of proc.waits) w.abandon();
     for (const s of proc.sockets()) {
       proc.remove(s);
-      s.close(now);
+      if (s.adoption?.file === undefined) s.close(now);
+      else s.adoption.closed = true;
     }
   }
 
@@ -195,8 +210,11 @@ export class SocketLayer {
   /** Hands what the last batch of calls and events made to the transports. */
   flush(now: Millis): void {
     if (this.dirty.size === 0) return;
-    for (const s of this.dirty) if (!s.freed) s.flush(now);
-    this.dirty.clear();
+    for (const s of this.dirty) {
+      // it may have more to say right afterwards
+      this.dirty.delete(s);
+      if (!s.freed) s.flush(now);
+    }
   }
 
   sockets(): SocketInfo[] {
@@ -243,7 +261,8 @@ export class SocketLayer {
         : new DgramSock(this.host, this.allocId());
     sock.nonblock = (flags & SOCK_NONBLOCK) !== 0;
     this.socks.set(sock.id, sock);
-    return { errno: 0, result: proc.install(sock) };
+    const fd = proc.install(sock);
+    return proc.session === undefined ? { errno: 0, result: fd } : { errno: 0, result: fd, sk: sock.id };
   }
 
   /** A connection completed on a listener; a socket of its own, in no fd table until accepted. */
@@ -291,8 +310,19 @@ export class SocketLayer {
   private rekey(sock: Sock): void {
     this.socks.delete(sock.id);
     this.strays.closed(sock.id, Infinity, 0);
+    const old = sock.id;
     sock.id = this.allocId();
     this.socks.set(sock.id, sock);
+    sock.session?.rekeyed(old, sock);
+  }
+
+  private resumeHost(): ResumeHost {
+    return {
+      ...this.host,
+      congestion: this.callHost.congestion,
+      get: (id) => this.socks.get(id) as StreamSock | DgramSock | undefined,
+      allocId: () => this.allocId(),
+    };
   }
 
   private free(sock: Sock): void {

@@ -83,6 +83,11 @@ export class OpQueue {
     return true;
   }
 
+  /** The transport has run that many, for a socket layer before this one. */
+  adopt(opAck: number): void {
+    this.lastSeq = this.acked = this.sentSeq = opAck;
+  }
+
   /** Whoever waits for queued operations; these will not hear of them any more. */
   takeDone(): OpDone[] {
     const waiting: OpDone[] = [];

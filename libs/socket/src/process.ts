@@ -1,4 +1,5 @@
 import { Epoll } from './epoll.ts';
+import type { Session } from './session.ts';
 import type { Sock } from './sock.ts';
 import type { ProcId } from './types.ts';
 import type { Wait } from './wait.ts';
@@ -10,6 +11,8 @@ const FIRST_FD = 3;
 export class Process {
   readonly id: ProcId;
   readonly waits = new Set<Wait>();
+  /** It outlives this service; undefined: its sockets end with the door. */
+  session: Session | undefined = undefined;
   private readonly fds: (Sock | Epoll | undefined)[] = [];
   private lowest = 0;
   private open = 0;
@@ -39,9 +42,25 @@ export class Process {
   install(sock: Sock): number {
     const fd = this.add(sock);
     if (fd < 0) return fd;
+    this.own(sock, fd);
+    return fd;
+  }
+
+  /** Under the number it had with a service before this one; false: that is not free. */
+  installAt(fd: number, sock: Sock): boolean {
+    const i = fd - FIRST_FD;
+    if (i < 0 || i >= this.max || this.fds[i] !== undefined) return false;
+    while (this.fds.length < i) this.fds.push(undefined);
+    this.fds[i] = sock;
+    this.open++;
+    this.own(sock, fd);
+    return true;
+  }
+
+  private own(sock: Sock, fd: number): void {
     sock.proc = this.id;
     sock.fd = fd;
-    return fd;
+    sock.session = this.session;
   }
 
   /** The same for what is no socket. */

@@ -51,6 +51,12 @@ export class SendQueue {
     return c.bytes.subarray(from, Math.min(c.length, from + max));
   }
 
+  /** Begins at this offset instead of 0. */
+  startAt(offset: number): void {
+    this.clear();
+    this.una = this.end = offset;
+  }
+
   /** Frees all below `una`; true if that was any. */
   free(una: number): boolean {
     if (una <= this.una) return false;

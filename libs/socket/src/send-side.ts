@@ -19,6 +19,8 @@ export class SendSide {
   more = false;
   /** Where records end that are not acknowledged yet (MSG_EOR). */
   private eors: number[] = [];
+  /** Written up to here as far as the program knows; the bytes may be on their way from it again (refill). */
+  owed = 0;
   /** As TCP confirmed, as sent to it, and as it allows. */
   private got = 0;
   private sent = 0;
@@ -145,12 +147,47 @@ export class SendSide {
     return { moved: moved || freed, freed: freed || (this.lowat > 0 && moved) };
   }
 
+  /** All that the program has written. */
+  get writtenTo(): number {
+    return Math.max(this.queue.end, this.owed);
+  }
+
+  /** Bytes in flight, from TCP to a socket layer that takes over. */
+  regain({ offset, data }: SkData): void {
+    if (this.queue.length === 0) this.queue.startAt(offset);
+    if (offset === this.queue.end) this.queue.append(data);
+  }
+
+  /** TCP's offsets, when all in flight is here. `over`: nothing is, any more. False: some of it got lost on the way. */
+  adopt(v: ProtoView, over: boolean): boolean {
+    const { queue } = this;
+    if (over || v.sndUna === v.sndGot) queue.startAt(v.sndGot);
+    else if (queue.una !== v.sndUna || queue.end !== v.sndGot) {
+      queue.startAt(0);
+      return false;
+    }
+    this.got = this.sent = this.sentMax = v.sndGot;
+    this.nxt = Math.min(v.sndNxt ?? v.sndGot, v.sndGot);
+    this.limit = v.sndLimit;
+    return true;
+  }
+
+  /** Bytes from `offset` on that the program keeps for the case that TCP did not get them. */
+  refill(offset: number, data: Uint8Array): void {
+    const skip = this.queue.end - offset;
+    if (skip >= 0 && skip < data.length) this.queue.append(skip === 0 ? data : data.subarray(skip));
+  }
+
+  /** TCP has all bytes below. */
+  get gotTo(): number {
+    return this.got;
+  }
+
   /** A new connection starts at byte 0. */
   reset(): void {
-    this.queue.clear();
-    this.queue.una = this.queue.end = 0;
+    this.queue.startAt(0);
     this.eors = [];
-    this.got = this.sent = this.limit = this.sentMax = this.nxt = 0;
+    this.got = this.sent = this.limit = this.sentMax = this.nxt = this.owed = 0;
     this.probing = false;
     this.more = this.noSpace = false;
   }

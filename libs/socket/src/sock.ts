@@ -6,17 +6,21 @@ import {
   NEVER,
   type ProtoAnswer,
   type ProtoView,
+  type SkAdopt,
   type SkCmd,
   type SkEvt,
   type SkId,
   type SkOptions,
   type SkView,
+  TCP_CLOSE,
   type Tracepoint,
 } from '@skbus/skb';
+import type { Adoption } from './adoption.ts';
 import { type OpBody, type OpDone, OpQueue } from './op-queue.ts';
 import { QueryQueue } from './query-queue.ts';
+import type { Session } from './session.ts';
 import type { Timed } from './timer-heap.ts';
-import { fail, type Linger, type ProcId, type SocketInfo, type SysReply } from './types.ts';
+import { fail, type Linger, type ProcId, type SessionFile, type SocketInfo, type SysReply } from './types.ts';
 import { type Park, WaitQueue } from './wait.ts';
 
 /** What a socket needs from the layer it lives in. */
@@ -59,7 +63,12 @@ export abstract class Sock implements Timed {
   /** A transport that was started anew is being told of it: until it has it, it hears of nothing else. */
   restoring = false;
   /** The transport has forgotten it, and it was of a kind that cannot start anew. */
-  protected lost = false;
+  lost = false;
+  /** Its program outlives this service; and what that was last told of its bytes. */
+  session: Session | undefined = undefined;
+  sndGotTold = 0;
+  /** It is being taken over from a socket layer that died. */
+  adoption: Adoption | undefined = undefined;
 
   /** Set options only; absent ones are the transport's defaults. */
   readonly options: SkOptions = {};
@@ -129,7 +138,31 @@ export abstract class Sock implements Timed {
 
   /** Whether the transport knows this socket: views and data make sense. */
   get live(): boolean {
-    return !this.lost && (this.isChild || this.ops.acked > 0);
+    return !this.lost && this.adoption?.file === undefined && (this.isChild || this.ops.acked > 0);
+  }
+
+  /** Sent stream: TCP has all bytes below. */
+  get sndGot(): number {
+    return 0;
+  }
+
+  /** It was closed, and the program need not care any more what becomes of it. */
+  get settled(): boolean {
+    return this.freed || (this.orphan && this.ops.idle && this.adoption === undefined);
+  }
+
+  /** There is nothing behind it any more. */
+  die(errno: number): void {
+    this.lost = true;
+    this.state = TCP_CLOSE;
+    this.err = errno;
+  }
+
+  /** Asks the transport for what a socket layer before this one had; `over` is called when it has answered. */
+  beginAdoption(file: SessionFile | undefined, ask: SkAdopt, over: (now: Millis) => void): void {
+    this.adoption = { ask, unsent: true, file, closed: (file?.fd ?? 0) < 0, over };
+    this.progress = true;
+    this.host.markDirty(this);
   }
 
   abstract onEvent(evt: SkEvt, now: Millis): void;
@@ -181,6 +214,8 @@ export abstract class Sock implements Timed {
   /** Options reach the transport with the first operation, or by an operation of their own. */
   setOptions(set: SkOptions): void {
     Object.assign(this.options, set);
+    // the transport has them
+    if (this.adoption?.file !== undefined) return;
     if ((this.isChild || this.ops.last > 0) && !this.ops.mergeOptions(set)) {
       this.pushOp({ options: { ...set } });
     }
@@ -260,8 +295,12 @@ export abstract class Sock implements Timed {
         opSeq: op.seq,
         ...op.body,
         view: this.view(),
-        ...(first ? { options: { ...this.options, ...op.body.options } } : {}),
+        ...(first ? { options: { ...this.options, ...op.body.options }, owner: this.session?.owner ?? 0 } : {}),
       });
+    }
+    if (this.adoption?.unsent === true) {
+      this.adoption.unsent = false;
+      this.command({ sk: this.id, opSeq: 0, adopt: this.adoption.ask });
     }
     if (this.live) {
       this.emitData();
@@ -295,6 +334,7 @@ export abstract class Sock implements Timed {
       this.repeatMs = Math.min(this.repeatMs * 2, REPEAT_MAX_MS);
       if (!this.ops.idle) this.ops.unsent = true;
       if (this.queries?.waiting === true) this.queries.unsent = true;
+      if (this.adoption !== undefined) this.adoption.unsent = true;
       this.rewind();
       if (this.live) this.touchView(false);
     }
@@ -326,8 +366,8 @@ export abstract class Sock implements Timed {
 
   private setTimer(now: Millis): void {
     if (this.freed) return;
-    const owed =
-      !this.ops.idle || this.unconfirmed || this.queries?.waiting === true || (this.viewTries > 0 && this.live);
+    const asks = this.queries?.waiting === true || this.adoption !== undefined;
+    const owed = !this.ops.idle || this.unconfirmed || asks || (this.viewTries > 0 && this.live);
     if (owed) {
       if (this.progress) this.repeatMs = REPEAT_MIN_MS;
       if (this.progress || !this.owed || this.repeatAt === NEVER) this.repeatAt = now + this.repeatMs;

@@ -64,7 +64,8 @@ export function accept(s: StreamSock, install: (child: StreamSock) => number): S
       return fail(E.EMFILE);
     }
     child.markAccepted();
-    return { ...okLocal(child, fd), addr: { family: AF_INET, addr: child.raddr, port: child.rport } };
+    const reply = { ...okLocal(child, fd), addr: { family: AF_INET, addr: child.raddr, port: child.rport } };
+    return child.session === undefined ? reply : { ...reply, sk: child.id };
   };
   const now = attempt();
   if (now !== undefined) return now;
@@ -83,7 +84,9 @@ export function connect(s: StreamSock, to: SockAddr, now: Millis): SysReply | Pa
     case 'SS_DISCONNECTING':
       return fail(E.EINVAL);
     case 'SS_CONNECTING':
-      return awaitConnect(s, E.EALREADY, now);
+      if (!s.resumed) return awaitConnect(s, E.EALREADY, now);
+      s.resumed = false;
+      return awaitConnect(s, E.EINPROGRESS, now);
     default:
       return startConnect(s, to, s.opened.fastopenConnect ? { data: new Uint8Array(0), defer: true } : undefined);
   }
@@ -116,7 +119,6 @@ export function startConnect(s: StreamSock, to: SockAddr, fastopen?: SkFastOpen)
     s.wakeAll(now);
   });
   s.beginEpoch(seq, TCP_SYN_SENT);
-  s.ss = 'SS_CONNECTING';
   s.raddr = to.addr;
   s.rport = to.port;
   const attempt = (now: Millis): SysReply | undefined => {
@@ -183,7 +185,7 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
   const attempt = (at: Millis): SysReply | undefined => {
     if (s.opening && s.err === 0) return undefined;
     if (s.err !== 0 || s.shutdownMask & SEND_SHUTDOWN || !s.established)
-      return sent > 0 ? ok(sent) : fail(s.streamError());
+      return sent > 0 ? ok(sent) : fail(s.takeErr() || E.EPIPE);
     for (let room = s.snd.space(); part < data.length; room = s.snd.space()) {
       const d = data[part]!;
       const n = Math.min(room, d.length - offset);
@@ -201,7 +203,7 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
     }
     if ((flags & MSG_EOR) !== 0 && sent > 0) s.snd.endRecord();
     // the last byte is the urgent one (tcp_mark_urg)
-    if (urgent && sent > 0) s.markUrgent();
+    if (urgent && sent > 0) markUrgent(s);
     return ok(sent);
   };
   const stop = (errno: number): SysReply => (sent > 0 ? ok(sent) : fail(errno));
@@ -214,6 +216,12 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
     s.touchView(true);
   }
   return { on: [s.wr, s.connectors], attempt, timeoutMs: s.sndTimeoMs, stop, sends: true };
+}
+
+/** MSG_OOB: the last byte written is urgent. */
+function markUrgent(s: StreamSock): void {
+  s.urgTo = s.snd.queue.end;
+  s.touchView(true);
 }
 
 /** `drain`: behind the sends that still sleep, so that a program need not wait for them itself. */

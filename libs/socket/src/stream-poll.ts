@@ -11,6 +11,7 @@ import {
 } from '@skbus/skb';
 import { oobMask, readable } from './oob.ts';
 import type { StreamSock } from './stream-sock.ts';
+import type { SocketInfo } from './types.ts';
 import { RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK } from './uapi.ts';
 
 /** tcp_poll(). */
@@ -28,4 +29,21 @@ export function pollMask(s: StreamSock): number {
   if (s.opened.deferred !== undefined) mask |= POLLOUT | POLLWRNORM;
   if (s.err !== 0) mask |= POLLERR;
   return mask;
+}
+
+export function streamInfo(s: StreamSock): SocketInfo {
+  const listening = s.state === TCP_LISTEN;
+  return {
+    sk: s.id,
+    proto: 'tcp',
+    proc: s.proc,
+    fd: s.fd,
+    state: s.state,
+    laddr: s.laddr,
+    lport: s.lport,
+    raddr: s.raddr,
+    rport: s.rport,
+    recvQ: listening ? s.acceptQueue.length : s.rcv.length,
+    sendQ: listening ? s.backlog : s.snd.queue.length,
+  };
 }

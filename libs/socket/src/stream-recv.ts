@@ -20,6 +20,9 @@ const E = ERRNO;
 /** tcp_inq_hint(): the end of the stream counts as a byte, so that the program reads on. */
 const inqHint = (s: StreamSock): number => readable(s) || (s.done ? 1 : 0);
 
+/** Made here, where nothing else is in scope: it waits for the program longer than the data is to be kept. */
+const arrival = (s: StreamSock, to: number) => (): void => s.arrived(to);
+
 /** tcp_recvmsg_locked(). */
 export function recv(s: StreamSock, len: number, flags: number): SysReply | Park {
   s.trace('tcp_recvmsg');
@@ -31,12 +34,14 @@ export function recv(s: StreamSock, len: number, flags: number): SysReply | Park
   const target = flags & MSG_WAITALL ? Math.max(1, len) : Math.max(1, Math.min(s.rcvLowat, len));
   const parts: Uint8Array[] = [];
   let got = 0;
-  const result = (): SysReply => ({
-    errno: 0,
-    result: got,
-    data: flags & MSG_TRUNC ? [] : parts,
-    ...(s.wantsInq ? { inq: inqHint(s) } : {}),
-  });
+  const result = (): SysReply => {
+    const reply: SysReply = { errno: 0, result: got, data: flags & MSG_TRUNC ? [] : parts };
+    if (s.wantsInq) reply.inq = inqHint(s);
+    if (s.session === undefined || peek || got === 0) return reply;
+    reply.rcvTo = s.rcvRead;
+    reply.arrived = arrival(s, s.rcvRead);
+    return reply;
+  };
   const attempt = (): SysReply | undefined => {
     if (peek) {
       const seen = peekToMark(s, len);

@@ -20,6 +20,7 @@ import {
   POLLWRNORM,
   NEVER,
 } from '@skbus/skb';
+import { onAdoption } from './adoption.ts';
 import { Kept, restoreOf } from './kept.ts';
 import { type Oob, onUrgent } from './oob.ts';
 import { OpenState } from './open-state.ts';
@@ -27,7 +28,7 @@ import { OpQueue } from './op-queue.ts';
 import { RecvQueue } from './recv-queue.ts';
 import { SendSide } from './send-side.ts';
 import { Sock, type SockHost } from './sock.ts';
-import { pollMask } from './stream-poll.ts';
+import { pollMask, streamInfo } from './stream-poll.ts';
 import { isBefore, isOver, rankOf } from './tcp-states.ts';
 import { fail, type SocketInfo } from './types.ts';
 import { RCV_SHUTDOWN, SHUTDOWN_MASK, TCP_RCVBUF } from './uapi.ts';
@@ -37,6 +38,8 @@ import { WaitQueue } from './wait.ts';
 const RCV_HARD_MAX = 16 * 1024 * 1024;
 /** A window that opened by less is not worth a message of its own: two segments. */
 const OPENED_MIN = 2920;
+/** In a session the word comes a round trip after the read, and with more data on the way the next view takes it along. */
+const OPENED_FAR = 256 * 1024;
 /** Two full segments: what a receiver acknowledges at once (RFC 9293 3.8.6.3). */
 const CONFIRM_NOW = 2 * 1448;
 
@@ -57,6 +60,10 @@ export class StreamSock extends Sock {
   /** Received stream: here, and read. */
   rcvGot = 0;
   rcvRead = 0;
+  /** Read, and surely with the program; this is what TCP is told. */
+  rcvSafe = 0;
+  /** Taken over, and connect() or bind() may be called once more by a program that did not get the answer. */
+  resumed = false;
   finGot = false;
   /** The peer's urgent byte, until it is read past; SO_OOBINLINE; and where our newest one ends (MSG_OOB). */
   oob: Oob | undefined = undefined;
@@ -85,10 +92,10 @@ export class StreamSock extends Sock {
   private closeAborted = false;
   /** Where the peer's FIN stands; its bytes may come later than the news of it. */
   private finAt = NEVER;
-  /** rcvRead as TCP surely knows it, and as it was when that began to be insisted on. */
-  private readSure = 0;
-  private readInsisted = 0;
-  /** rcvRead of the last view. */
+  /** rcvSafe as TCP surely knows it, and as it was when that began to be insisted on. */
+  readSure = 0;
+  readInsisted = 0;
+  /** rcvSafe of the last view. */
   private readSent = 0;
   /** rcvGot of the last view that went out. */
   private gotSent = 0;
@@ -102,24 +109,14 @@ export class StreamSock extends Sock {
     super(host, id, isChild ? TCP_SYN_RECV : TCP_CLOSE, isChild);
   }
 
-  // --- what the calls need -------------------------------------------------------------------------------------------
-
+  /** A child is there before its handshake is done (RFC 7413): it reads and writes all the same. */
   get established(): boolean {
-    return this.state === TCP_ESTABLISHED || this.state === TCP_CLOSE_WAIT || this.fastOpened;
-  }
-
-  /** A child that is there before its handshake is done (RFC 7413): it reads and writes all the same. */
-  private get fastOpened(): boolean {
-    return this.isChild && this.state === TCP_SYN_RECV;
+    const { state } = this;
+    return state === TCP_ESTABLISHED || state === TCP_CLOSE_WAIT || (state === TCP_SYN_RECV && this.isChild);
   }
 
   get opening(): boolean {
-    return this.state === TCP_SYN_SENT || (this.state === TCP_SYN_RECV && !this.fastOpened);
-  }
-
-  /** sk_stream_error(): the pending error, else EPIPE. */
-  streamError(): number {
-    return this.takeErr() || ERRNO.EPIPE;
+    return this.state === TCP_SYN_SENT || (this.state === TCP_SYN_RECV && !this.isChild);
   }
 
   get sndbuf(): number {
@@ -138,17 +135,18 @@ export class StreamSock extends Sock {
     this.host.markDirty(this);
   }
 
-  /** MSG_OOB: the last byte written is urgent. */
-  markUrgent(): void {
-    this.urgTo = this.snd.queue.end;
-    this.touchView(true);
-  }
-
-  /** Bytes left the receive queue; TCP hears of it when it matters, one view per flush. */
+  /** Bytes left the receive queue; in a session they are not safe yet. */
   consumed(n: number): void {
     this.rcvRead += n;
-    const opened = this.rcvRead - this.readSent;
-    if (opened < Math.min(OPENED_MIN, this.rcvbuf / 4)) {
+    if (this.session === undefined) this.arrived(this.rcvRead);
+  }
+
+  /** The program has all below `to`; TCP hears of it when it matters, one view per flush. */
+  arrived(to: number): void {
+    if (to <= this.rcvSafe) return;
+    this.rcvSafe = to;
+    const opened = to - this.readSent;
+    if (opened < Math.min(this.session === undefined ? OPENED_MIN : OPENED_FAR, this.rcvbuf / 4)) {
       if (this.rcv.length === 0) this.touchViewSoon();
       return;
     }
@@ -160,6 +158,7 @@ export class StreamSock extends Sock {
   beginEpoch(seq: number, state: number): void {
     this.epochSeq = seq;
     this.state = state;
+    if (state === TCP_SYN_SENT) this.ss = 'SS_CONNECTING';
     this.errSeen = 0;
     this.shutdownMask = 0;
     this.done = false;
@@ -214,24 +213,39 @@ export class StreamSock extends Sock {
     g.abort();
   }
 
+  override get sndGot(): number {
+    return this.snd.gotTo;
+  }
+
+  override get settled(): boolean {
+    const { snd } = this;
+    return this.freed || (super.settled && (this.closeAborted || isOver(this.state) || snd.gotTo >= snd.writtenTo));
+  }
+
   override wakeAll(now: Millis): void {
     super.wakeAll(now);
     this.connectors.wake(now);
     this.closers.wake(now);
   }
 
-  // --- Sock ----------------------------------------------------------------------------------------------------------
-
   /** Gives it to a new TCP; false: there is nothing to give. */
   sendRestore(to: number): boolean {
     if (!this.live || this.freed) return false;
     const listens = this.state === TCP_LISTEN && this.epochSeq <= this.ops.acked;
     const restore = restoreOf(this, to, this.finAcked, listens);
-    this.command({ sk: this.id, opSeq: 0, options: { ...this.options }, view: this.view(), restore });
+    this.command({
+      sk: this.id,
+      opSeq: 0,
+      options: { ...this.options },
+      owner: this.session?.owner ?? 0,
+      view: this.view(),
+      restore,
+    });
     return true;
   }
 
   onEvent(evt: SkEvt, now: Millis): void {
+    if (this.adoption !== undefined && onAdoption(this, this.adoption, evt, now)) return;
     const v = evt.view;
     if (evt.restored === true && this.restoring) {
       this.snd.restart();
@@ -258,6 +272,7 @@ export class StreamSock extends Sock {
       this.touchView(false);
       news = true;
     }
+    if (this.orphan && this.settled) this.session?.report(this, now);
     if (this.orphan && this.reapable) this.free(now);
     else if (this.live) this.heard(news, now);
   }
@@ -266,8 +281,14 @@ export class StreamSock extends Sock {
     this.queries?.failAll(fail(ERRNO.ENOTCONN));
     this.askers.wake(now);
     this.restoring = false;
-    if (this.orphan) return this.free(now);
-    if (!this.live || this.lost) return;
+    const { adoption } = this;
+    this.adoption = undefined;
+    if (this.orphan || adoption?.closed === true) this.free(now);
+    else if (adoption?.file !== undefined || (this.live && !this.lost)) this.startAnew(now);
+    adoption?.over(now);
+  }
+
+  private startAnew(now: Millis): void {
     const wasListening = this.state === TCP_LISTEN;
     const withSyn = this.opening && this.snd.queue.length > 0;
     if (this.isChild || withSyn || (!wasListening && this.ss !== 'SS_UNCONNECTED' && !this.opening)) {
@@ -287,9 +308,9 @@ export class StreamSock extends Sock {
     this.beginEpoch(seq, wasListening ? TCP_LISTEN : TCP_SYN_SENT);
   }
 
-  close(now: Millis): void {
-    const aborting =
-      this.rcv.length > 0 || (this.linger.onoff !== 0 && this.linger.linger === 0 && this.state !== TCP_LISTEN);
+  close(now: Millis, abort = false): void {
+    const resets = this.linger.onoff !== 0 && this.linger.linger === 0 && this.state !== TCP_LISTEN;
+    const aborting = abort || resets || this.rcv.length > 0;
     this.orphan = true;
     this.shutdownMask = SHUTDOWN_MASK;
     this.rcv.clear();
@@ -316,29 +337,16 @@ export class StreamSock extends Sock {
   }
 
   info(): SocketInfo {
-    const listening = this.state === TCP_LISTEN;
-    return {
-      sk: this.id,
-      proto: 'tcp',
-      proc: this.proc,
-      fd: this.fd,
-      state: this.state,
-      laddr: this.laddr,
-      lport: this.lport,
-      raddr: this.raddr,
-      rport: this.rport,
-      recvQ: listening ? this.acceptQueue.length : this.rcv.length,
-      sendQ: listening ? this.backlog : this.snd.queue.length,
-    };
+    return streamInfo(this);
   }
 
   protected view(): SkView {
-    this.readSent = this.rcvRead;
+    this.readSent = this.rcvSafe;
     this.gotSent = this.rcvGot;
     return {
-      sndTo: this.snd.queue.end,
+      sndTo: this.snd.writtenTo,
       rcvGot: this.rcvGot,
-      rcvRead: this.rcvRead,
+      rcvRead: this.rcvSafe,
       finGot: this.finGot,
       haveChild: this.haveChild,
       accepted: this.accepted,
@@ -366,8 +374,8 @@ export class StreamSock extends Sock {
   /** Keeps on insisting while TCP may think that more than a quarter of the window is unread when it is not. */
   protected override viewSettled(): void {
     this.readSure = this.readInsisted;
-    if (this.rcvRead - this.readSure <= this.rcvbuf / 4) return;
-    this.readInsisted = this.rcvRead;
+    if (this.rcvSafe - this.readSure <= this.rcvbuf / 4) return;
+    this.readInsisted = this.rcvSafe;
     this.touchView(true);
   }
 
@@ -410,6 +418,7 @@ export class StreamSock extends Sock {
     if (moved) {
       this.progress = true;
       this.host.markDirty(this);
+      if (this.session !== undefined && this.sndGot > this.sndGotTold) this.session.report(this, now);
     }
     return moved;
   }
@@ -467,6 +476,7 @@ export class StreamSock extends Sock {
     this.freed = true;
     this.snd.queue.clear();
     this.host.free(this);
+    this.session?.report(this, now);
     this.closers.wake(now);
   }
 
@@ -474,7 +484,7 @@ export class StreamSock extends Sock {
     this.isChild = false;
     this.snd.reset();
     this.rcv.clear();
-    this.rcvGot = this.gotSent = this.rcvRead = this.readSent = this.readSure = this.readInsisted = 0;
+    this.rcvGot = this.gotSent = this.rcvRead = this.rcvSafe = this.readSent = this.readSure = this.readInsisted = 0;
     this.finGot = this.finAcked = this.closeAborted = false;
     this.finAt = NEVER;
     this.oob = undefined;

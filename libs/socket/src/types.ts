@@ -56,7 +56,34 @@ export type SysRequest =
   | { call: 'ioctl'; fd: number; request: number; arg: number }
   | { call: 'fcntl'; fd: number; cmd: number; arg: number }
   | { call: 'getsockname'; fd: number }
-  | { call: 'getpeername'; fd: number };
+  | { call: 'getpeername'; fd: number }
+  | { call: 'resume'; files: readonly SessionFile[]; last: boolean }
+  | { call: 'refill'; sk: SkId; offset: number; data: readonly Uint8Array[] };
+
+/** A socket as a session remembers it (DoorFile in door.proto). */
+export interface SessionFile {
+  /** Negative: closed. */
+  fd: number;
+  sk: SkId;
+  type: number;
+  phase: 'unconnected' | 'listening' | 'connecting' | 'connected';
+  nonblock: boolean;
+  bound: SockAddr | undefined;
+  peer: SockAddr | undefined;
+  backlog: number;
+  shut: number;
+  rcvTo: number;
+  sndTo: number;
+  options: readonly { level: number; name: number; value: OptValue }[];
+}
+
+/** What a session must know of a socket (DoorFileNews in door.proto). */
+export interface FileNews {
+  sk: SkId;
+  sndGot: number;
+  gone?: boolean;
+  newSk?: SkId;
+}
 
 /** What a system call came to. Absent fields do not apply to the call. */
 export interface SysReply {
@@ -79,6 +106,12 @@ export interface SysReply {
   revents?: readonly number[];
   /** epoll_wait: what is ready. */
   ready?: readonly EpollEvent[];
+  /** In a session. socket, accept: its number; recvfrom: the offset after what was received; resume. */
+  sk?: SkId;
+  rcvTo?: number;
+  files?: readonly FileNews[];
+  /** In a session, recvfrom: to be called when the bytes are surely with the program. */
+  arrived?: (now: Millis) => void;
 }
 
 /** One row for `ss`. */

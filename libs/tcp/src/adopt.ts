@@ -33,7 +33,8 @@ export function abandonDetached(cx: TcpContext): void {
   cx.adoptUntilMs = NEVER;
   for (const sk of Array.from(cx.socks.values())) {
     if (!sk.detached || sk.gone) continue;
-    sk.detached = false;
+    // an orphan ends as it would have, and nobody needs to hear of it
+    if (!sk.orphan) sk.detached = false;
     abandon(cx, sk);
   }
 }
@@ -53,14 +54,27 @@ export function adopt(cx: TcpContext, sk: TcpSock, a: SkAdopt): SkView | undefin
   }
   sk.detached = false;
   const { rcvRead } = a;
+  if (rcvRead < unreadFrom(sk)) {
+    // TCP died, too, and what the program had not read then was with the socket layer alone
+    abandon(cx, sk);
+    cx.emit({ sk: sk.id, opAck: 0, opErrno: 0, unknown: true });
+    return undefined;
+  }
   return { sndTo: 0, rcvGot: rcvRead, rcvRead, finGot: false, haveChild: true, accepted: true };
+}
+
+/** The first byte that is here, or would be if there were any that was not read. */
+function unreadFrom(sk: TcpSock): number {
+  if (sk.orphan) return 0;
+  const confirmed = sk.finConfirmed ? sk.finRcvdAt : sk.rcvAck;
+  return Math.max(0, sk.unread?.start ?? confirmed - 1);
 }
 
 /** The answer: all that a socket layer knows of a socket. */
 export function tellAdopter(cx: TcpContext, sk: TcpSock): void {
   const base = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk) };
   emitSent(cx, sk, base);
-  const rcvFrom = sk.rcvRead - 1;
+  const rcvFrom = Math.max(0, sk.rcvRead - 1);
   cx.emit({ ...base, view: makeView(cx, sk), adopted: { orphan: sk.orphan, rcvFrom } });
   regain(cx, sk);
 }

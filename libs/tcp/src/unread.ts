@@ -11,7 +11,11 @@ const PIECE_MAX = 256 * 1024;
 export function keepUnread(sk: TcpSock, { offset, data }: ProtoData, read: number): void {
   if (offset + data.length <= read) return;
   const q = (sk.unread ??= new SendQueue());
-  if (q.length === 0) q.start = q.end = offset;
+  if (q.end !== offset) {
+    // what lies between was read before it was confirmed
+    q.dropTo(q.end);
+    q.start = q.end = offset;
+  }
   const copy = data.length < COPY_BELOW && data.buffer.byteLength > 4 * data.length;
   q.append(copy ? data.slice() : data);
 }

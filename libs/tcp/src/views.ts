@@ -185,7 +185,8 @@ const sndSpace = (sk: TcpSock): number =>
 
 function awaitsAnswer(sk: TcpSock): boolean {
   if (sk.orphan) return false;
-  return sk.unconfirmed.length > 0 || (sk.finRcvdAt >= 0 && !sk.finConfirmed) || !sk.haveChild || owesRecord(sk);
+  const fin = sk.finRcvdAt >= 0 && !sk.finConfirmed;
+  return sk.unconfirmed.length > 0 || sk.regainTo > 0 || fin || !sk.haveChild || owesRecord(sk);
 }
 
 function armRepeats(cx: TcpContext, sk: TcpSock, view: ProtoView): void {

@@ -1,6 +1,6 @@
 import type { skbus } from '@skbus/contracts';
 import { FRAME_DATA_MAX, type DoorCall } from '@skbus/net';
-import type { OptValue, SockAddr, SysReply, SysRequest } from '@skbus/socket';
+import type { FileNews, OptValue, SessionFile, SockAddr, SysReply, SysRequest } from '@skbus/socket';
 
 type Reply = skbus.v1.DoorReply.$Properties;
 
@@ -19,7 +19,7 @@ export function toSysRequest(m: DoorCall, data: readonly Uint8Array[]): SysReque
       data,
       to: m.sendto.to ? addr(m.sendto.to) : undefined,
     };
-  return rareRequest(m);
+  return rareRequest(m) ?? sessionRequest(m, data);
 }
 
 /** The engine's answer → DoorReply, without its data. */
@@ -31,9 +31,42 @@ export function toDoorReply(id: number, r: SysReply): Reply {
   if (r.local !== undefined) m.local = r.local;
   if (r.msgFlags) m.msgFlags = r.msgFlags;
   if (r.inq !== undefined) m.inq = r.inq;
+  if (r.sk !== undefined) m.sk = r.sk;
+  if (r.rcvTo !== undefined) m.rcvTo = r.rcvTo;
+  if (r.files !== undefined) m.files = r.files.map(toFileNews);
   if (r.value !== undefined) m.value = toValue(r.value);
   if (r.revents !== undefined) m.revents = [...r.revents];
   return m;
+}
+
+export const toFileNews = (n: FileNews): skbus.v1.DoorFileNews.$Properties => ({ ...n });
+
+const PHASES = ['unconnected', 'listening', 'connecting', 'connected'] as const;
+
+function toFile(f: skbus.v1.DoorFile.$Properties): SessionFile {
+  return {
+    fd: f.fd ?? 0,
+    sk: f.sk ?? 0,
+    type: f.type ?? 0,
+    phase: PHASES[f.phase ?? 0] ?? 'unconnected',
+    nonblock: f.nonblock ?? false,
+    bound: f.bound ? addr(f.bound) : undefined,
+    peer: f.peer ? addr(f.peer) : undefined,
+    backlog: f.backlog ?? 0,
+    shut: (f.shut ?? 0) & 3,
+    rcvTo: offset(f.rcvTo),
+    sndTo: offset(f.sndTo),
+    options: (f.options ?? []).map((o) => ({ level: o.level ?? 0, name: o.name ?? 0, value: fromValue(o.value) })),
+  };
+}
+
+const offset = (n: number | null | undefined): number => (Number.isSafeInteger(n) && n! > 0 ? n! : 0);
+
+/** The messages of sessions. */
+function sessionRequest(m: DoorCall, data: readonly Uint8Array[]): SysRequest | undefined {
+  if (m.resume) return { call: 'resume', files: (m.resume.files ?? []).map(toFile), last: m.resume.last ?? false };
+  if (m.refill) return { call: 'refill', sk: m.refill.sk ?? 0, offset: offset(m.refill.offset), data };
+  return undefined;
 }
 
 function rareRequest(m: DoorCall): SysRequest | undefined {

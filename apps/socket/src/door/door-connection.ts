@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { Socket as UnixSocket } from 'node:net';
 import { pb as messages, type skbus } from '@skbus/contracts';
 import { FrameReader, frameHead } from '@skbus/net';
 import type { Millis } from '@skbus/skb';
 import type { CallHandle, ProcId, SysReply } from '@skbus/socket';
-import { toDoorReply, toSysRequest } from './door-codec.ts';
+import { toDoorReply, toFileNews, toSysRequest } from './door-codec.ts';
 import type { Gateway } from './gateway.ts';
 
 /** Calls one program may have open at once. */
@@ -12,6 +13,12 @@ const CALLS_MAX = 65_536;
 const BACKLOG_MAX = 8 * 1024 * 1024;
 /** Data this short is copied behind its head instead of becoming an entry of writev. */
 const SMALL = 2048;
+
+/** Bytes of a session's token. */
+const TOKEN_MIN = 16;
+
+/** What the transports know a session by: who has seen it there cannot make the token of it. */
+const ownerOf = (token: Uint8Array): number => createHash('sha256').update(token).digest().readUIntBE(0, 6) + 1;
 
 /** One program at the door: its process in the engine, the calls that are open, and replies of the running batch. */
 export class DoorConnection {
@@ -23,6 +30,10 @@ export class DoorConnection {
   private readonly markDirty: (c: DoorConnection) => void;
   private out: Uint8Array[] = [];
   private over = false;
+  private session = false;
+  /** Frames sent, and those the program has to have seen before what they carried counts as read. */
+  private frames = 0;
+  private unseen: { frame: number; arrived: (now: Millis) => void }[] = [];
   private now: Millis = 0;
 
   constructor(
@@ -41,7 +52,7 @@ export class DoorConnection {
     unix.on('error', () => {});
     unix.on('close', () => {
       this.over = true;
-      gateway.run((now) => gateway.closeProcess(this.proc, now));
+      if (!gateway.leaving) gateway.run((now) => gateway.closeProcess(this.proc, now));
       onEnd(this);
     });
   }
@@ -85,9 +96,12 @@ export class DoorConnection {
       this.gateway.cancel(this.calls.get(m.cancel.id ?? 0));
       return;
     }
+    if (m.seen) this.onSeen(m.seen);
     const { id } = m;
+    if (id === 0 && m.seen) return;
     if (id === 0 || this.calls.has(id)) return this.hangUp(`request id ${id} is ${id === 0 ? 'reserved' : 'in use'}`);
     if (this.calls.size >= CALLS_MAX) return this.hangUp(`more than ${CALLS_MAX} calls are open`);
+    if (m.hello) return this.onHello(id, m.hello.token ?? new Uint8Array(0));
     const request = toSysRequest(m, data);
     if (request === undefined) return this.hangUp(`request ${id} holds no call this door knows`);
     let answered = false;
@@ -99,12 +113,31 @@ export class DoorConnection {
     if (!answered) this.calls.set(id, handle);
   }
 
+  /** The sockets of this program are to outlive this service. */
+  private onHello(id: number, token: Uint8Array): void {
+    if (token.length < TOKEN_MIN || this.session) return this.hangUp('a hello wants 16 bytes of token, once');
+    this.session = true;
+    this.gateway.openSession(this.proc, ownerOf(token), (news) => this.say({ id: 0, files: news.map(toFileNews) }));
+    this.say({ id });
+  }
+
+  /** `n` frames have arrived. */
+  private onSeen(n: number): void {
+    const { unseen } = this;
+    let i = 0;
+    while (i < unseen.length && ((n - unseen[i]!.frame) | 0) >= 0) unseen[i++]!.arrived(this.now);
+    if (i > 0) unseen.splice(0, i);
+  }
+
   private reply(id: number, r: SysReply): void {
     if (this.over) return;
     this.say(toDoorReply(id, r), r.data);
+    if (r.arrived !== undefined) this.unseen.push({ frame: this.frames, arrived: r.arrived });
   }
 
   private say(m: skbus.v1.DoorReply.$Properties, data: readonly Uint8Array[] = []): void {
+    if (this.over) return;
+    this.frames = (this.frames + 1) >>> 0;
     if (this.out.length === 0) this.markDirty(this);
     let length = 0;
     for (const d of data) length += d.length;

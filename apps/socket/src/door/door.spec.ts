@@ -9,8 +9,7 @@ import {
   SOCK_DGRAM,
   SOCK_STREAM,
   Sys,
-  type UnixDoor,
-  connectDoor,
+  UnixDoor,
   connector,
   dgram,
   httpAgent,
@@ -32,7 +31,7 @@ beforeEach(async () => {
   stack = new LoopStack();
   server = new DoorServer(stack, join(dir, 'skbus.sock'));
   await server.listen();
-  door = await connectDoor(server.path);
+  door = await new UnixDoor(server.path, { reconnectMs: 200 }).opened();
 });
 
 afterEach(() => {
@@ -154,7 +153,7 @@ describe('net', () => {
     s.close();
   });
 
-  test('when the stack goes away, sockets and servers say so', async () => {
+  test('when the stack goes away and nobody comes, sockets and servers say so', async () => {
     const s = await echo(7);
     const c = net.connect({ port: 7, host: HERE, door });
     await once(c, 'connect');

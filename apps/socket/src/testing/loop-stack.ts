@@ -1,5 +1,12 @@
 import { LayerEnv, type Millis, NEVER, SeededRng, type SkCmd, type SkEvt } from '@skbus/skb';
-import { type CallHandle, type ProcId, SocketLayer, type SysReply, type SysRequest } from '@skbus/socket';
+import {
+  type CallHandle,
+  type FileNews,
+  type ProcId,
+  SocketLayer,
+  type SysReply,
+  type SysRequest,
+} from '@skbus/socket';
 import { ModelTcp, ModelUdp } from '@skbus/socket/testing';
 import type { Gateway } from '../door/gateway.ts';
 
@@ -57,6 +64,12 @@ export class LoopStack implements Gateway {
 
   closeProcess(p: ProcId, now: Millis): void {
     this.layer.closeProcess(p, now);
+  }
+
+  readonly leaving = false;
+
+  openSession(p: ProcId, owner: number, tell: (news: readonly FileNews[]) => void): void {
+    this.layer.openSession(p, owner, tell);
   }
 
   call(p: ProcId, req: SysRequest, now: Millis, done: (reply: SysReply) => void): CallHandle {
