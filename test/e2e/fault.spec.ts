@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { demoSha256 } from '@skbus/app-demo';
+import { stack as testing } from '@skbus/testing';
 import { expectConserved } from '../support/conservation.ts';
 import { eventually, run, Stack, whyNoTap } from '../support/stack.ts';
 
@@ -163,6 +164,15 @@ suite('fault rules in a running stack', () => {
       return (await rules()).find((r) => r.id === 'later')!.matched > 0;
     });
     expect((await rules()).find((r) => r.id === 'die')!.hits).toBe(1);
+  }, 60_000);
+
+  test('from a test of one’s own: @skbus/testing', async () => {
+    const broken = await testing(stack.api).fault('tcp').ingress().match('tcp.flags.syn == 1').drop().first(1);
+    expect((await get('-m', '20')).stdout).toMatch(/^200 [1-9]/);
+    expect(await broken.counters()).toEqual({ matched: expect.any(Number), hits: 1 });
+    await broken.remove();
+    expect(await rules()).toEqual([]);
+    await expect(testing(stack.api).fault('tcp').match('tcp.flags.sin == 1').drop()).rejects.toThrow('tcp.flags.sin');
   }, 60_000);
 
   test('what is wrong with a rule is said, with a caret', async () => {

@@ -12,7 +12,8 @@ export function initialize(data) {
 export async function load(url, context, next) {
   const loaded = await next(url, context);
   if (!url.endsWith(mutant.file)) return loaded;
-  let text = String(loaded.source);
+  const { source } = loaded;
+  let text = typeof source === 'string' ? source : new TextDecoder().decode(/** @type {ArrayBuffer} */ (source));
   for (const [find, put] of mutant.edits) {
     if (text.split(find).length !== 2) throw new Error(`${mutant.file} holds not exactly one "${find}"`);
     text = text.replace(find, put);

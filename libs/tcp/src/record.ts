@@ -8,7 +8,7 @@ import type { TimeWaitSock } from './timewait.ts';
 /**
  * The record of a connection (SkRecord.data): what another process needs to go on with it, besides the offsets that the
  * socket layer knows. It says what the handshake agreed on and changes only a few times in a life; nothing in it is written per
- * segment. See docs/adr/0008-tcp-death.md.
+ * segment. See docs/adr/0009-tcp-death.md.
  */
 
 /** Another layout has another number: a record that cannot be read is a connection that cannot be restored. */

@@ -1,1 +1,8 @@
-export {};
+export {
+  stack,
+  FaultRuleBuilder,
+  StackClient,
+  StackRequestError,
+  type AddedFault,
+  type FaultCounters,
+} from './stack-client.ts';

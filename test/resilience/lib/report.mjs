@@ -136,17 +136,7 @@ const TAIL = `## Next to the literature
 
 NewtOS (T. Hruby, D. Vogt, H. Bos, A. S. Tanenbaum: *Keep Net Working – On a Dependable and Fast Networking Stack*, DSN 2012) is the
 published stack that is nearest to this one: the network stack of a multiserver operating system, split into servers that are
-restarted one by one. What it promises by component, and what the tables above show here:
-
-| component | NewtOS | skbus |
-|---|---|---|
-| driver | restarted; transparent | nic: see above |
-| IP, ARP | one server, restarted; transparent | ip and neigh, each alone: see above |
-| UDP | restarted; sockets recovered | udp: see above |
-| TCP | restarted; established connections are lost | tcp: see above |
-| socket layer | – | socket: see above |
-| broker | – (messages pass in shared memory) | nats: see above |
-
-Its published numbers come from injected software faults, ours from processes that are killed, stopped and cut off; they cannot be
-compared one to one and are not repeated here.
+restarted one by one. It restarts its drivers and IP under running connections, and loses established connections when TCP dies. That
+is what tcp's row above has to be held against. Its numbers come from injected software faults, ours from processes that are
+killed, stopped and cut off; they cannot be compared one to one and are not repeated here.
 `;
