@@ -45,7 +45,7 @@ function fdOf(c: DoorCall): number | undefined {
 
 /**
  * What this program has at the stack, learnt from its calls and their answers, so that it can be claimed from a socket service
- * that was started anew (docs/adr/0009-gateway-death.md).
+ * that was started anew (docs/adr/0010-gateway-death.md).
  */
 export class Session {
   private readonly files = new Map<number, SessionFile>();

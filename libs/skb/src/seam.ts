@@ -17,7 +17,7 @@ import type { Millis } from './time.ts';
  * bytes only when the peer has acknowledged them (`ProtoView.sndUna`). So either side can be rebuilt from the other.
  *
  * When the socket layer is started anew, its sockets stay in the transport, silent, until the new one adopts them (`SkAdopt`) on
- * behalf of the program they belong to (`SkCmd.owner`). What nobody adopts is reset after a while. See docs/adr/0009-gateway-death.md.
+ * behalf of the program they belong to (`SkCmd.owner`). What nobody adopts is reset after a while. See docs/adr/0010-gateway-death.md.
  */
 
 /** Socket ids are chosen by who makes the socket: the socket layer even ones, a transport (for children) odd ones. */

@@ -10,7 +10,7 @@ const NEWS_BYTES = 1 << 20;
 
 /**
  * A program that outlives this service: it keeps what it has written until it hears that the transport has it, and claims its
- * sockets from the next service (docs/adr/0009-gateway-death.md).
+ * sockets from the next service (docs/adr/0010-gateway-death.md).
  */
 export class Session implements Timed {
   /** Under this number its sockets are known to the transports. */

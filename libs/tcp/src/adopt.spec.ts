@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { TCP_ESTABLISHED, type SkEvt } from '@skbus/skb';
 import { handshake, Scripted, SK } from './testing/peer.ts';
 
-// The socket layer dies: docs/adr/0009-gateway-death.md.
+// The socket layer dies: docs/adr/0010-gateway-death.md.
 
 const OWNER = 4711;
 const text = (s: string): Uint8Array => new TextEncoder().encode(s);

@@ -7,7 +7,7 @@ import { unreadPieces } from './unread.ts';
 import { emitUnconfirmed, emitView, makeView, opAck, opErrno } from './views.ts';
 
 /**
- * The death of the socket layer, as TCP sees it (docs/adr/0009-gateway-death.md): connections go on without one, silent towards
+ * The death of the socket layer, as TCP sees it (docs/adr/0010-gateway-death.md): connections go on without one, silent towards
  * it, until the next one adopts them. Nothing is lost meanwhile, because what the program has not read is still here.
  */
 

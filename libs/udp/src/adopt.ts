@@ -2,7 +2,7 @@ import { NEVER, type Millis, type SkAdopt } from '@skbus/skb';
 import { opAnswer, type UdpContext } from './context.ts';
 import type { UdpSock } from './sock.ts';
 
-/** The death of the socket layer, as UDP sees it (docs/adr/0009-gateway-death.md): what comes meanwhile waits for the next one. */
+/** The death of the socket layer, as UDP sees it (docs/adr/0010-gateway-death.md): what comes meanwhile waits for the next one. */
 
 /** How long a new socket layer has, as with TCP. */
 const ADOPT_MS: Millis = 10_000;
