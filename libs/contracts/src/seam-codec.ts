@@ -26,6 +26,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
       if (r && ![r.sndUna, r.sndMax, r.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
       if (r && !((r.ageMs ?? 0) >= 0)) return undefined;
       if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
+      if (c.unread && !isOffset(c.unread.offset ?? 0)) return undefined;
       if (c.adopt && !isOffset(c.adopt.rcvRead ?? 0)) return undefined;
       if (c.options) (c as { options: unknown }).options = present(c.options);
     }

@@ -233,6 +233,8 @@ export interface SkCmd {
    * know.
    */
   restoreEnd?: number;
+  /** After SkRestore: received bytes that the program has not read, for the day on which the socket layer dies. May be lost. */
+  unread?: SkData | null;
   /**
    * With the first operation, and when it is given back: the program's number, which only it and those it trusts know. 0: the
    * socket dies with the socket layer.

@@ -1,4 +1,4 @@
-import { type SkBind, type SkRecord, type SkRestore, TCP_LISTEN } from '@skbus/skb';
+import { type SkBind, type SkData, type SkRecord, type SkRestore, TCP_LISTEN } from '@skbus/skb';
 import type { StreamSock } from './stream-sock.ts';
 
 const NOTHING = new Uint8Array(0);
@@ -51,6 +51,16 @@ export function restoreOf(s: StreamSock, to: number, finAcked: boolean, listens:
     r.urgByte = oob.byte + 1;
   }
   return r;
+}
+
+/** What the program has not read, for TCP to have it, too: offset by offset as it lies in the queue. */
+export function unreadOf(s: StreamSock): SkData[] {
+  let offset = s.rcvRead;
+  return s.rcv.peek(s.rcv.length).map((data) => {
+    const piece = { offset, data };
+    offset += data.length;
+    return piece;
+  });
 }
 
 /** Where it is bound, if it is. A port of 0: connect() will find one (IP_BIND_ADDRESS_NO_PORT). */

@@ -21,7 +21,7 @@ import {
   NEVER,
 } from '@skbus/skb';
 import { onAdoption } from './adoption.ts';
-import { Kept, restoreOf } from './kept.ts';
+import { Kept, restoreOf, unreadOf } from './kept.ts';
 import { type Oob, onUrgent } from './oob.ts';
 import { OpenState } from './open-state.ts';
 import { OpQueue } from './op-queue.ts';
@@ -250,6 +250,7 @@ export class StreamSock extends Sock {
     if (evt.restored === true && this.restoring) {
       this.snd.restart();
       this.goOn();
+      for (const unread of unreadOf(this)) this.command({ sk: this.id, opSeq: 0, unread });
     }
     if (evt.record && this.kept.take(evt.record)) this.touchViewSoon();
     if (v) this.applyAddrs(v);

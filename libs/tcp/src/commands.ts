@@ -3,7 +3,7 @@ import { ackSndCheck, cleanupRbuf } from './ack-output.ts';
 import { adopt, tellAdopter } from './adopt.ts';
 import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
-import { dropRead } from './unread.ts';
+import { dropRead, takeUnread } from './unread.ts';
 import { Chrono, chronoStart, chronoStop } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { RecordEnds } from './eor.ts';
@@ -46,6 +46,10 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
     if (view === undefined) return;
     applyView(cx, sk, view);
     tellAdopter(cx, sk);
+    return;
+  }
+  if (cmd.unread) {
+    takeUnread(sk, cmd.unread);
     return;
   }
   let news = false;

@@ -20,6 +20,14 @@ export function keepUnread(sk: TcpSock, { offset, data }: ProtoData, read: numbe
   q.append(copy ? data.slice() : data);
 }
 
+/** The same from the socket layer, of bytes that a TCP before this one had received: what is not next comes too late. */
+export function takeUnread(sk: TcpSock, piece: ProtoData): void {
+  const { unread } = sk;
+  const next = unread === undefined ? piece.offset >= sk.rcvRead - 1 : piece.offset === unread.end;
+  if (sk.owner === 0 || !next || 1 + piece.offset + piece.data.length > sk.rcvAck) return;
+  keepUnread(sk, piece, sk.rcvRead - 1);
+}
+
 /** The program has read it. */
 export function dropRead(sk: TcpSock): void {
   const q = sk.unread;
