@@ -160,9 +160,8 @@ suite.each([
       'tcp.options.mss.absent',
       'tcp.options.mss.present',
       'tcp.options.wscale.shift.invalid',
-      'tcp.analysis.retransmission',
       'tcp.analysis.fast_retransmission',
-      'tcp.analysis.spurious_retransmission',
+      '(tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission)',
       'tcp.analysis.out_of_order',
       'tcp.analysis.lost_segment',
       'tcp.analysis.ack_lost_segment',
@@ -179,15 +178,20 @@ suite.each([
       '-o',
       'udp.check_checksum:TRUE',
     ];
-    const r = await run('tshark', [
-      '-r',
-      pcap,
-      ...options,
-      '-Y',
-      `ip.src==10.77.0.2 && (${bad}) && !tcp.analysis.zero_window_probe && !tcp.analysis.keep_alive`,
-    ]);
-    expect(r.stderr).not.toMatch(/isn't a valid|cut short/);
-    expect(r.stdout.split('\n').slice(0, 20).join('\n')).toBe('');
+    const find = async (filter: string): Promise<string[]> => {
+      const r = await run('tshark', ['-r', pcap, ...options, '-Y', `ip.src==10.77.0.2 && ${filter}`]);
+      expect(r.stderr).not.toMatch(/isn't a valid|cut short/);
+      return r.stdout.split('\n').filter((line) => line !== '');
+    };
+    const wrong = await find(`(${bad}) && !tcp.analysis.zero_window_probe && !tcp.analysis.keep_alive`);
+    expect(wrong.slice(0, 20)).toEqual([]);
+    // A machine that stands still for a tenth of a second in between makes any TCP probe for a lost tail (RFC 8985 7), the
+    // ACK being on its way. That much is nobody's fault; a probe that is not counted, or a third one, is.
+    const again = await find('tcp.analysis.spurious_retransmission');
+    const probes = JSON.parse((await stack.skbus('nstat', '-a', '-j', 'TcpExtTCPLossProbes')).stdout) as {
+      kernel: { TcpExtTCPLossProbes?: number };
+    };
+    expect(again.slice(0, Math.min(2, probes.kernel.TcpExtTCPLossProbes ?? 0))).toEqual(again);
     const all = await run('tshark', [
       '-r',
       pcap,
