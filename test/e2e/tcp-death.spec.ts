@@ -37,6 +37,16 @@ suite('tcp dies in the middle of transfers', () => {
     await report('upload', killed, await wire.end());
   }, 180_000);
 
+  test('replaced by a new process in the middle of a download', async () => {
+    const wire = await capture(stack, 'upgrade');
+    const down = stack.peer('bash', '-o', 'pipefail', '-c', `curl -sS http://10.77.0.2/bytes/${SIZE} | sha256sum`);
+    const start = await bytesMoved(stack);
+    await eventually('bytes move', async () => (await bytesMoved(stack)) - start > 8_000_000, 60_000);
+    await stack.json('upgrade', 'tcp');
+    expect((await down).stdout).toContain(demoSha256(SIZE));
+    await report('download, by upgrade,', 1, await wire.end());
+  }, 120_000);
+
   test('a connection that idles', async () => {
     const wire = await capture(stack, 'idle');
     // an HTTP/1.1 connection that is kept open between two requests
