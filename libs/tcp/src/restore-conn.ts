@@ -75,8 +75,17 @@ function restoreSynchronized(cx: TcpContext, sk: TcpSock, r: SkRestore, c: ConnR
   sk.sndWnd = sk.mssCache;
   enterState(cx, sk, r);
   // what is left to be sent asks, too; a second answer would come when all is over
-  if (sk.state !== TCP_LAST_ACK && sk.state !== TCP_CLOSING) transmit(cx, sk, sk.sndUna - 1, 0, TCP_ACK);
+  if (sk.state !== TCP_LAST_ACK && sk.state !== TCP_CLOSING) askPeer(cx, sk);
   cx.touch(sk);
+}
+
+/**
+ * What the socket layer had confirmed and the dead process not yet acknowledged makes a peer that backs off send at once, if this
+ * is the number it expects. Then a segment from before its window: it answers with its own ACK and window.
+ */
+function askPeer(cx: TcpContext, sk: TcpSock): void {
+  transmit(cx, sk, sk.sndUna, 0, TCP_ACK);
+  transmit(cx, sk, sk.sndUna - 1, 0, TCP_ACK);
 }
 
 /** What both sides agreed on, and its place in the tables. */

@@ -40,7 +40,7 @@ describe('a TCP in the place of one that died', () => {
   test('goes on where the socket layer is, and asks the peer at once', () => {
     const { t, record } = successor();
     giveBack(t, record, { sndUna: 1000, sndMax: 5000 }, { rcvGot: 300, rcvRead: 300 });
-    expect(t.sentText()).toEqual(['. 1000:1000 ack 301']);
+    expect(t.sentText()).toEqual(['. 1001:1001 ack 301', '. 1000:1000 ack 301']);
     expect(t.events.at(-1)).toMatchObject({ sk: SK, opAck: 1, restored: true, view: { sndUna: 1000, rcvNxt: 300 } });
   });
 
@@ -96,11 +96,11 @@ describe('a TCP in the place of one that died', () => {
     const a = successor();
     giveBack(a.t, a.record, { shutdown: 2, sndUna: 7, sndMax: 7 });
     expect(a.t.state(SK)).toBe(TCP_FIN_WAIT1);
-    expect(a.t.sentText()).toEqual(['. 7:7 ack 1', 'F. 8:8 ack 1']);
+    expect(a.t.sentText()).toEqual(['. 8:8 ack 1', '. 7:7 ack 1', 'F. 8:8 ack 1']);
     const b = successor();
     giveBack(b.t, b.record, {}, { rcvGot: 5, rcvRead: 5, finGot: true });
     expect(b.t.state(SK)).toBe(TCP_CLOSE_WAIT);
-    expect(b.t.sentText()).toEqual(['. 0:0 ack 7']);
+    expect(b.t.sentText()).toEqual(['. 1:1 ack 7', '. 0:0 ack 7']);
   });
 
   test('it keeps unread bytes for the death of the socket layer', () => {

@@ -9,5 +9,7 @@ export function wasSentBefore(sk: TcpSock, ack: number): boolean {
   const bytes = sk.finAt >= 0 && ack > sk.finAt ? sk.finAt - 1 : ack - 1;
   sk.sendQueue.skipTo(bytes);
   sk.sndNxt = ack;
+  // what we have acknowledged came with a number that is too old for the peer to look at the rest of it
+  sk.ackNow = true;
   return true;
 }
