@@ -166,7 +166,7 @@ test('sock_diag and sysctl; a sysctl outlives the service', async () => {
   expect(await sysctl(cc, 'reno')).toMatchObject({ errno: 0, values: { [cc]: 'reno' } });
   expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.EINVAL });
   const available = 'net.ipv4.tcp_available_congestion_control';
-  expect(await sysctl(available)).toMatchObject({ values: { [available]: 'reno cubic dctcp' } });
+  expect(await sysctl(available)).toMatchObject({ values: { [available]: 'reno cubic dctcp bbr' } });
   expect(await sysctl('net.ipv4.tcp_allowed_congestion_control', 'reno dctcp')).toMatchObject({ errno: 0 });
   expect(await sysctl('net.ipv4.tcp_nonsense')).toMatchObject({ errno: ERRNO.ENOENT });
   expect(Object.keys((await sysctl(''))['values'] as object)).toContain('net.ipv4.tcp_syn_retries');

@@ -1,4 +1,5 @@
 export * from './addr.ts';
+export * from './congestion.ts';
 export * from './constants.ts';
 export * from './drop-reason.ts';
 export * from './env.ts';

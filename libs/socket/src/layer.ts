@@ -1,5 +1,6 @@
 import {
   AF_INET,
+  CONGESTION_CONTROLS,
   ERRNO,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -100,7 +101,7 @@ export class SocketLayer {
       arm: (t, at) => this.timers.arm(t, at),
     });
     this.callHost = {
-      congestion: opts.congestion ?? ['cubic', 'reno', 'dctcp'],
+      congestion: opts.congestion ?? CONGESTION_CONTROLS,
       socket: (p, domain, type, protocol) => this.socket(p, domain, type, protocol),
       resume: (p, files, last) => resume(this.resumeHost(), p, files, last),
       refill: (p, sk, offset, data) => refill(this.resumeHost(), p, sk, offset, data),

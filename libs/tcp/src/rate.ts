@@ -25,6 +25,10 @@ export interface RateSample {
   rttMs: Millis;
   /** Segments newly found lost, newly delivered, and in flight before this ACK. */
   losses: number;
+  /** What was in flight when that segment left, and how many segments have been found lost since. */
+  txInFlight: number;
+  priorLost: number;
+  lost: number;
   ackedSacked: number;
   priorInFlight: number;
   isAppLimited: boolean;
@@ -58,6 +62,9 @@ export const rs: RateSample = {
   rcvIntervalMs: 0,
   rttMs: -1,
   losses: 0,
+  txInFlight: 0,
+  priorLost: 0,
+  lost: 0,
   ackedSacked: 0,
   priorInFlight: 0,
   isAppLimited: false,
@@ -68,6 +75,7 @@ export const rs: RateSample = {
 /** An ACK arrived. */
 export function rateBegin(): void {
   rs.priorMs = -1;
+  rs.txInFlight = 0;
 }
 
 /** tcp_rate_skb_sent(): it leaves now; a snapshot of the connection goes with it. */
@@ -81,6 +89,8 @@ export function rateSkbSent(cx: TcpContext, sk: TcpSock, r: TxRec): void {
   r.delivered = sk.delivered;
   r.deliveredCe = sk.deliveredCe;
   r.isAppLimited = rate.appLimited > 0;
+  r.txInFlight = sk.inFlight + r.segs;
+  r.txLost = sk.everLost;
 }
 
 /** tcp_rate_skb_delivered(): it arrived up to `end`; the newest of an ACK makes the sample. */
@@ -92,6 +102,8 @@ export function rateSkbDelivered(sk: TcpSock, a: AckState, r: TxRec, end: number
   rs.priorDeliveredCe = r.deliveredCe;
   rs.isAppLimited = r.isAppLimited;
   rs.isRetrans = r.everRetrans;
+  rs.txInFlight = r.txInFlight;
+  rs.priorLost = r.txLost;
   rs.sndIntervalMs = r.sentMs - r.firstTxMs;
   sk.rate.firstTxMs = r.sentMs;
 }
@@ -104,6 +116,7 @@ export function rateGen(cx: TcpContext, sk: TcpSock, a: AckState, delivered: num
   rs.priorInFlight = a.priorInFlight;
   rs.isAckDelayed = (a.flag & FLAG_ACK_MAYBE_DELAYED) !== 0;
   rs.delivered = -1;
+  rs.lost = 0;
   rs.intervalMs = -1;
   const { rate } = sk;
   if (rate === undefined) return;
@@ -111,6 +124,7 @@ export function rateGen(cx: TcpContext, sk: TcpSock, a: AckState, delivered: num
   if (delivered > 0) rate.deliveredMs = cx.now;
   if (rs.priorMs < 0 || (a.flag & FLAG_SACK_RENEGING) !== 0) return;
   rs.delivered = sk.delivered - rs.priorDelivered;
+  rs.lost = sk.everLost - rs.priorLost;
   rs.deliveredCe = sk.deliveredCe - rs.priorDeliveredCe;
   rs.rcvIntervalMs = cx.now - rs.priorMs;
   const intervalMs = Math.max(rs.sndIntervalMs, rs.rcvIntervalMs);

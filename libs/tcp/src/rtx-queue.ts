@@ -22,6 +22,9 @@ export interface TxRec {
   deliveredMs: Millis;
   firstTxMs: Millis;
   isAppLimited: boolean;
+  /** Segments in flight with it, and ever found lost by then. */
+  txInFlight: number;
+  txLost: number;
   /** Ever retransmitted: no RTT sample from it (Karn). TCPCB_EVER_RETRANS */
   everRetrans: boolean;
   /** Retransmitted and not known to be lost again (TCPCB_SACKED_RETRANS). */
@@ -50,6 +53,8 @@ export function makeRec(seq: number, end: number, flags: number, mss: number): T
     deliveredMs: 0,
     firstTxMs: 0,
     isAppLimited: false,
+    txInFlight: 0,
+    txLost: 0,
     everRetrans: false,
     retrans: false,
     sacked: false,

@@ -15,11 +15,13 @@ export function markLost(cx: TcpContext, sk: TcpSock, r: TxRec): void {
     r.lost = true;
     sk.lostOut += r.segs;
     loss.lost += r.segs;
+    sk.cc.skbMarkedLost?.(cx, sk, r);
   } else if (r.retrans) {
     r.retrans = false;
     sk.retransOut -= r.segs;
     loss.lost += r.segs;
     cx.env.mib.inc('TcpExtTCPLostRetransmit', r.segs);
+    sk.cc.skbMarkedLost?.(cx, sk, r);
   }
   if (r.seq < loss.retransHint) loss.retransHint = r.seq;
 }

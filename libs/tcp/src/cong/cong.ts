@@ -1,4 +1,4 @@
-import type { Mib, Millis } from '@skbus/skb';
+import type { Mib, Millis, Rng } from '@skbus/skb';
 import type { RateSample } from '../rate.ts';
 import type { TcpSysctl } from '../sysctl.ts';
 
@@ -49,9 +49,17 @@ export interface CongestionState {
   readonly delivered: number;
   readonly deliveredCe: number;
   readonly lastSndMs: Millis;
+  /** Segments on their way, and ever found lost. */
+  readonly inFlight: number;
+  readonly everLost: number;
+  readonly mssCache: number;
+  readonly rtt: { readonly srttMs: Millis };
+  /** Made with the first data. Until `appLimited` is delivered, samples are limited by the application; 0: they are not. */
+  readonly rate: { appLimited: number } | undefined;
   /** Bytes per second; 0: unknown. `pacing`: segments really are spaced by it. */
-  readonly pacingRate: number;
-  readonly pacing: boolean;
+  pacingRate: number;
+  pacing: boolean;
+  readonly maxPacingRate: number;
   readonly ecnOk: boolean;
 }
 
@@ -59,7 +67,16 @@ export interface CongestionState {
 export interface CongestionContext {
   readonly now: Millis;
   readonly sysctl: TcpSysctl;
-  readonly env: { readonly mib: Mib };
+  readonly env: { readonly mib: Mib; readonly rng: Rng };
+}
+
+/** A record that was just found lost: how it was when it was sent. A part of TxRec. */
+export interface LostSkb {
+  readonly segs: number;
+  /** Segments in flight then, itself among them, and ever found lost. */
+  readonly txInFlight: number;
+  readonly txLost: number;
+  readonly isAppLimited: boolean;
 }
 
 /** What one ACK told of the path (struct ack_sample). */
@@ -96,6 +113,8 @@ export interface CongestionControl {
   congAvoid?(cx: CongestionContext, sk: CongestionState, acked: number): void;
   /** In place of congAvoid and of the window reduction: sets cwnd and pacing rate on each ACK. */
   congControl?(cx: CongestionContext, sk: CongestionState, rs: RateSample): void;
+  /** A record, or its retransmission, was found lost. */
+  skbMarkedLost?(cx: CongestionContext, sk: CongestionState, skb: LostSkb): void;
   pktsAcked?(cx: CongestionContext, sk: CongestionState, sample: AckSample): void;
   /** What an ACK says is known, but nothing has been done about it; `ece`: it echoes congestion (in_ack_event). */
   inAckEvent?(cx: CongestionContext, sk: CongestionState, ece: boolean): void;

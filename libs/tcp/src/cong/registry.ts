@@ -1,11 +1,15 @@
+import { CONGESTION_CONTROLS, type CongestionControlName } from '@skbus/skb';
 import type { TcpSysctl } from '../sysctl.ts';
 import type { CongestionControl } from './cong.ts';
+import { bbr } from './bbr.ts';
 import { cubic } from './cubic.ts';
 import { dctcp } from './dctcp.ts';
 import { reno } from './reno.ts';
 
-/** tcp_cong_list; reno is first, it is what there is when all else fails. */
-const registered = new Map<string, CongestionControl>([reno, cubic, dctcp].map((cc) => [cc.name, cc]));
+const BUILT_IN: Readonly<Record<CongestionControlName, CongestionControl>> = { reno, cubic, dctcp, bbr };
+
+/** tcp_cong_list */
+const registered = new Map<string, CongestionControl>(CONGESTION_CONTROLS.map((name) => [name, BUILT_IN[name]]));
 
 /** tcp_register_congestion_control() */
 export function registerCongestionControl(cc: CongestionControl): void {

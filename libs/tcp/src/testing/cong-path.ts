@@ -1,4 +1,4 @@
-import { Mib, type Millis } from '@skbus/skb';
+import { Mib, SeededRng, type Millis } from '@skbus/skb';
 import { CA_LOSS, CA_OPEN, CA_RECOVERY, SSTHRESH_INFINITE } from '../cong/cong.ts';
 import type { AckSample, CongestionControl, CongestionState } from '../cong/cong.ts';
 import { TCP_SYSCTL_DEFAULTS, type TcpSysctl } from '../sysctl.ts';
@@ -10,7 +10,7 @@ type Sk = { -readonly [K in keyof CongestionState]: CongestionState[K] };
 export class CongPath {
   now: Millis = 1000;
   readonly sysctl: TcpSysctl;
-  readonly env = { mib: new Mib() };
+  readonly env = { mib: new Mib(), rng: new SeededRng(1) };
   readonly cc: CongestionControl;
   readonly sk: Sk = {
     cwnd: 10,
@@ -27,8 +27,14 @@ export class CongPath {
     delivered: 0,
     deliveredCe: 0,
     lastSndMs: 0,
+    inFlight: 10,
+    everLost: 0,
+    mssCache: 1448,
+    rtt: { srttMs: 0 },
+    rate: undefined,
     pacingRate: 0,
     pacing: false,
+    maxPacingRate: Number.POSITIVE_INFINITY,
     ecnOk: true,
   };
 
