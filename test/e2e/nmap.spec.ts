@@ -42,7 +42,8 @@ function parseFingerprint(text: string): Record<string, Record<string, string>> 
     ['ECN', { R: 'Y', DF: 'Y', T: '40', O: 'M5B4NNSNW7', CC: 'Y', Q: '' }],
     ['U1', { R: 'Y', DF: 'N', T: '40', IPL: '164', UN: '0', RIPL: 'G', RID: 'G', RIPCK: 'G', RUCK: 'G', RUD: 'G' }],
     ['IE', { R: 'Y', DFI: 'N', T: '40', CD: 'S' }],
-    ['SEQ', { GCD: '1', TI: 'Z', CI: 'Z', II: 'I', TS: 'A' }],
+    // Five differences of random numbers now and then have 2 or 3 in common; nmap's own entries for Linux say 1-6.
+    ['SEQ', { GCD: expect.stringMatching(/^[1-6]$/), TI: 'Z', CI: 'Z', II: 'I', TS: 'A' }],
     ['WIN', { W1: 'FE88', W2: 'FE88', W3: 'FE88', W4: 'FE88', W5: 'FE88', W6: 'FE88' }],
     ['OPS', { O1: 'M5B4ST11NW7', O3: 'M5B4NNT11NW7', O6: 'M5B4ST11' }],
   ])('%s', (name, expected) => {

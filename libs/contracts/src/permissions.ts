@@ -21,6 +21,9 @@ const CTL_SENDERS: Record<string, readonly Layer[]> = {
   'all.rt_cache_flush': ['ip'],
 };
 
+/** Who may have the last of TCP's skbs in hand, to send or to drop it. */
+const BELOW_TCP: readonly Layer[] = ['ip', 'neigh', 'nic'];
+
 /** Who writes a bucket, and who only reads it. */
 const BUCKET_USERS: Record<Bucket, { write: readonly Service[]; read: readonly Service[] }> = {
   netdev: { write: ['nic'], read: ['neigh', 'ip'] },
@@ -89,6 +92,8 @@ function layer(netns: string, self: Layer, p: Permissions): void {
       p.subscribe.push(evt);
     }
   }
+  if (BELOW_TCP.includes(self)) p.publish.push(subjects.tcpWfree(netns, any));
+  if (self === 'tcp') p.subscribe.push(subjects.tcpWfree(netns, any));
   if (self === 'nic') {
     p.publish.push(subjects.wire('*', '*'));
     p.subscribe.push(subjects.wire('*', '*'));
