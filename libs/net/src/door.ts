@@ -18,7 +18,7 @@ export interface Door {
   /** The call answers with what it has done so far, or EINTR. */
   cancel(id: number): void;
   /** Runs once when the door has closed, whoever closed it; the result takes it back. */
-  onClose(fn: () => void): () => void;
+  onClose(fn: (why: string) => void): () => void;
   /** Keeps the process alive, as an open handle does. */
   hold(): void;
   release(): void;

@@ -161,10 +161,10 @@ export class Server extends EventEmitter {
     this.listening = true;
     this.fd = fd;
     this.bound = bound;
-    this.offClose = door.onClose(() => {
+    this.offClose = door.onClose((why) => {
       this.fd = -1;
       this.listening = false;
-      this.emit('error', sysError(100, 'accept', bound.address, bound.port, 'the stack is gone'));
+      this.emit('error', sysError(100, 'accept', bound.address, bound.port, why));
       this.ended();
     });
     for (let i = 0; i < PARKED_ACCEPTS; i++) this.park(door, fd);

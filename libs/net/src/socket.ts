@@ -265,9 +265,7 @@ export class Socket extends Duplex {
   private opened(fd: number): void {
     this.fd = fd;
     // A door that closes ends a socket that has nothing pending, too.
-    this.offClose = this.door.onClose(() =>
-      this.destroy(sysError(104, 'read', undefined, undefined, 'the stack is gone')),
-    );
+    this.offClose = this.door.onClose((why) => this.destroy(sysError(104, 'read', undefined, undefined, why)));
   }
 
   private addresses(local: AddressInfo | undefined, remote: AddressInfo | undefined): void {

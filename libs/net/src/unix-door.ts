@@ -35,7 +35,7 @@ export class UnixDoor implements Door {
   private readonly pending = new Map<number, PendingCall>();
   /** The same for what the door itself asks. */
   private readonly own = new Map<number, (r: DoorReply) => void>();
-  private readonly closers = new Set<() => void>();
+  private readonly closers = new Set<(why: string) => void>();
   private readonly openers: (() => void)[] = [];
   private lastId = 0;
   private refs = 0;
@@ -108,7 +108,7 @@ export class UnixDoor implements Door {
     if (!p.held && (this.state === 'open' || this.state === 'new')) this.send({ id, cancel: { id } }, undefined);
   }
 
-  onClose(fn: () => void): () => void {
+  onClose(fn: (why: string) => void): () => void {
     this.closers.add(fn);
     return () => this.closers.delete(fn);
   }
@@ -345,7 +345,7 @@ export class UnixDoor implements Door {
     // Sockets and servers first: each says once that the stack is gone, whatever it had asked.
     const closers = [...this.closers];
     this.closers.clear();
-    for (const fn of closers) fn();
+    for (const fn of closers) fn(why);
     for (const p of pending) {
       if (p.holds) this.release();
       p.reply(downReply(why), []);

@@ -14,6 +14,8 @@ const BACKLOG_MAX = 8 * 1024 * 1024;
 /** Data this short is copied behind its head instead of becoming an entry of writev. */
 const SMALL = 2048;
 
+/** News in one message: 26 bytes each at most, 64 KiB together. */
+const NEWS_MAX = 2_000;
 /** Bytes of a session's token. */
 const TOKEN_MIN = 16;
 
@@ -117,7 +119,10 @@ export class DoorConnection {
   private onHello(id: number, token: Uint8Array): void {
     if (token.length < TOKEN_MIN || this.session) return this.hangUp('a hello wants 16 bytes of token, once');
     this.session = true;
-    this.gateway.openSession(this.proc, ownerOf(token), (news) => this.say({ id: 0, files: news.map(toFileNews) }));
+    this.gateway.openSession(this.proc, ownerOf(token), (news) => {
+      for (let i = 0; i < news.length; i += NEWS_MAX)
+        this.say({ id: 0, files: news.slice(i, i + NEWS_MAX).map(toFileNews) });
+    });
     this.say({ id });
   }
 

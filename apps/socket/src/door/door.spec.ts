@@ -41,6 +41,23 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
+test('news of ten thousand sockets at once are understood', async () => {
+  let tell: (news: { sk: number; sndGot: number }[]) => void = () => {};
+  const gateway = Object.create(stack, {
+    openSession: { value: (_p: number, _o: number, t: typeof tell) => (tell = t) },
+  });
+  const busy = new DoorServer(gateway as LoopStack, join(dir, 'busy.sock'));
+  await busy.listen();
+  const program = await new UnixDoor(busy.path, { reconnectMs: 0 }).opened();
+  const sys = new Sys(program);
+  const fd = await sys.socket(2, SOCK_STREAM);
+  stack.run(() => tell(Array.from({ length: 10_000 }, (_, i) => ({ sk: 0xf000_0000 + i, sndGot: 2 ** 40 + i }))));
+  await sys.close(fd);
+  expect(program.closed).toBe(false);
+  program.close();
+  busy.close();
+});
+
 describe('sys', () => {
   test('connect, send, recv, close', async () => {
     const sys = new Sys(door);

@@ -11,7 +11,7 @@ export class LocalDoor implements Door {
   private readonly gateway: Gateway;
   private readonly proc: ProcId;
   private readonly calls = new Map<number, CallHandle>();
-  private readonly closers = new Set<() => void>();
+  private readonly closers = new Set<(why: string) => void>();
   private lastId = 0;
   private done: (() => void)[] = [];
 
@@ -44,7 +44,7 @@ export class LocalDoor implements Door {
     this.gateway.run(() => this.gateway.cancel(this.calls.get(id)));
   }
 
-  onClose(fn: () => void): () => void {
+  onClose(fn: (why: string) => void): () => void {
     this.closers.add(fn);
     return () => this.closers.delete(fn);
   }
@@ -58,7 +58,7 @@ export class LocalDoor implements Door {
     if (this.closed) return;
     this.closed = true;
     this.gateway.run((now) => this.gateway.closeProcess(this.proc, now));
-    for (const fn of this.closers) fn();
+    for (const fn of this.closers) fn('the stack is gone');
   }
 
   /** Replies come after the batch that made them, so that what they lead to is a batch of its own. */
