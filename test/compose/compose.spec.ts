@@ -159,7 +159,7 @@ suite('docker compose', () => {
       expect(await page(B)).toContain('This is skbus');
       const ping = await fetch(`${a.api}/ping`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${await a.token()}` },
         body: JSON.stringify({ address: B, timeoutMs: 5_000 }),
       });
       expect(await ping.json()).toMatchObject({ errno: 0, type: 0, from: B });

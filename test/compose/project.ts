@@ -86,9 +86,14 @@ export class Project {
     return { id, pid: c.State.Pid, restarts: c.RestartCount, health: c.State.Health?.Status ?? '' };
   }
 
-  /** `skbus …` against this project's control API. */
+  /** `skbus …`, which finds this project by itself. */
   cli(...args: string[]): Promise<Result> {
-    return this.run(process.execPath, ['tools/skbus.mjs', ...args], { SKBUS_API: this.api });
+    return this.run(process.execPath, ['tools/skbus.mjs', ...args], { SKBUS_RUN_ROOT: '/nowhere' });
+  }
+
+  /** What its control API wants to hear. */
+  async token(): Promise<string> {
+    return (await this.compose('exec', '-T', 'orchestrator', 'cat', '/keys/api-token')).stdout.trim();
   }
 
   docker(...args: string[]): Promise<Result> {

@@ -1,7 +1,8 @@
-import { request, type IncomingMessage } from 'node:http';
+import { request as plain, type IncomingMessage } from 'node:http';
+import { request as secure } from 'node:https';
 import { createInterface } from 'node:readline';
 import { CliError } from './errors.ts';
-import { apiUrl } from './stacks.ts';
+import { apiAccess, type ApiAccess } from './stacks.ts';
 
 /** The control API refused; `errno` where a service did. */
 export class ApiError extends CliError {
@@ -21,9 +22,11 @@ export class ApiError extends CliError {
 /** HTTP to a stack's control API. Nothing but node:http, so that a command starts fast. */
 export class Api {
   readonly url: string;
+  private readonly access: ApiAccess;
 
   constructor(stack: string | undefined) {
-    this.url = apiUrl(stack);
+    this.access = apiAccess(stack);
+    this.url = this.access.url;
   }
 
   get<T>(path: string, timeoutMs = 15_000): Promise<T> {
@@ -61,13 +64,30 @@ export class Api {
       headers['content-type'] = 'application/json';
       headers['content-length'] = Buffer.byteLength(payload);
     }
+    const { token, ca } = this.access;
+    if (token !== undefined) headers.authorization = `Bearer ${token}`;
     return new Promise((resolve, reject) => {
       const options = { method, headers, agent: false as const, ...(signal ? { signal } : {}) };
-      const req = request(new URL(path, this.url), options, resolve);
-      req.once('error', (e) => reject(new CliError(`the control API at ${this.url} does not answer: ${e.message}`)));
+      const to = new URL(path, this.url);
+      const req =
+        to.protocol === 'https:'
+          ? secure(to, ca === undefined ? options : { ...options, ca }, resolve)
+          : plain(to, options, resolve);
+      req.once('error', (e: NodeJS.ErrnoException) => reject(new CliError(whyNot(this.url, e))));
       req.end(payload);
     });
   }
+}
+
+function whyNot(url: string, e: NodeJS.ErrnoException): string {
+  const code = e.code ?? '';
+  if (/SELF_SIGNED|UNABLE_TO_(VERIFY|GET)/.test(code))
+    return `the certificate of ${url} is signed by nobody known here: give the stack's own with --ca FILE`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `the certificate of ${url} is for another name: ${e.message}`;
+  if (code === 'EPROTO') return `${url} does not speak TLS: ${e.message.split('\n')[0]}`;
+  // A server that speaks TLS hangs up on a plain request.
+  const hint = code === 'ECONNRESET' && url.startsWith('http:') ? '; perhaps it wants https' : '';
+  return `the control API at ${url} does not answer: ${e.message}${hint}`;
 }
 
 async function text(res: IncomingMessage): Promise<string> {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 interface Common {
   stack?: string;
@@ -9,7 +9,27 @@ interface Common {
 /** The options of a command, and --stack wherever it was written. */
 const common = (c: Command): Common => c.optsWithGlobals<Common>();
 
-const withStack = (c: Command): Command => c.option('--stack <name>', 'which stack (default: the one that runs)');
+/** Which control API, and what it takes to speak to it: options that are as good as the variables. */
+const REMOTE = [
+  ['--api <url>', 'SKBUS_API', 'control API of a stack on another machine, such as https://10.0.0.5:7070'],
+  ['--token-file <file>', 'SKBUS_TOKEN_FILE', 'the token it wants'],
+  ['--ca <file>', 'SKBUS_CA', 'the certificate to trust'],
+] as const;
+
+function withRemote(c: Command, hide: boolean): Command {
+  for (const [flags, variable, text] of REMOTE)
+    c.addOption(
+      new Option(flags, `${text} (or ${variable})`).hideHelp(hide).argParser((value: string) => {
+        process.env[variable] = value;
+        return value;
+      }),
+    );
+  c.addOption(new Option('--compose', 'a stack in containers, also when one of processes runs').hideHelp(hide));
+  return c.on('option:compose', () => (process.env.SKBUS_COMPOSE = '1'));
+}
+
+const withStack = (c: Command): Command =>
+  withRemote(c.option('--stack <name>', 'which stack (default: the one that runs)'), true);
 const readable = (c: Command): Command => withStack(c).option('-j, --json', 'JSON on stdout');
 
 /** Each command is loaded when it is used: `skbus status` does not pay for `skbus trace`. */
@@ -25,6 +45,7 @@ export function makeProgram(): Command {
     .showHelpAfterError('(skbus --help lists the commands)')
     .exitOverride();
   p.addHelpText('after', EXAMPLES);
+  withRemote(p, false);
   addLife(p);
   addLook(p);
   addUse(p);
@@ -59,8 +80,15 @@ function addLife(p: Command): void {
     .option('--no-spare', 'no warm process in reserve for a layer that dies')
     .option('--inproc', 'every layer in one process, no nats-server')
     .option('--api-port <n>', 'control API on 127.0.0.1 (default: 7070)')
+    .option('--api-host <address>', 'control API for other machines; wants TLS, and makes a token')
+    .option('--api-tls', 'with a self-made certificate')
+    .option('--api-cert <file>', 'with this certificate, and its key')
+    .option('--api-key <file>', 'the key of --api-cert')
+    .option('--api-token-file <file>', 'the token (default: one made in the run folder)')
     .option('--socks-port <n>', 'SOCKS5 on 127.0.0.1 (default: 1080; 0: none)')
     .option('--http-proxy-port <n>', 'HTTP CONNECT on 127.0.0.1 (default: none)')
+    .option('--door-connections <n>', 'connections at once through SOCKS5, HTTP CONNECT, expose, each (default: 4096)')
+    .option('--door-half-open <n>', 'of these not yet established at both ends (default: 1024)')
     .option('--nats-port <n>', 'port of nats-server on 127.0.0.1 (default: a free one)')
     .option('-j, --json', 'with -d: JSON on stdout')
     .action(async (_o, c: Command) => (await import('./commands/up.ts')).up(c.optsWithGlobals()));

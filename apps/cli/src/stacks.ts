@@ -1,17 +1,18 @@
+import { isIP } from 'node:net';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { composeStacks, tokenOf, type ComposeStack } from './compose/stacks.ts';
 import { CliError } from './errors.ts';
-
-/** apps/cli/dist → the repository. */
-export const root = resolve(import.meta.dirname, '../../..');
-export const runRoot = (): string => process.env.SKBUS_RUN_ROOT || join(root, '.run');
-export const orchestratorDir = join(root, 'apps/orchestrator/dist');
+import { runRoot } from './folders.ts';
 
 /** What `stack.json` of a run folder says; written by the orchestrator. */
 export interface StackFile {
   stack: string;
   orchestrator: { pid: number; startTicks: string };
   api: string;
+  /** '' where it asks for no token, or has no certificate of its own. */
+  apiTokenFile: string;
+  apiCaFile: string;
   nats: string;
   backend: string;
   peerNetns: string;
@@ -70,8 +71,70 @@ export function findStack(wanted: string | undefined): FoundStack {
   throw new CliError(`several stacks run (${running.map((s) => s.stack).join(', ')}); choose one with --stack`);
 }
 
-/** Where its control API is; SKBUS_API overrides. */
-export const apiUrl = (stack: string | undefined): string => process.env.SKBUS_API || findStack(stack).api;
+/** As findStack(); where no process of this machine is meant, the stack in containers. SKBUS_COMPOSE=1: only that. */
+export function findAnywhere(wanted: string | undefined): FoundStack | ComposeStack {
+  const only = process.env.SKBUS_COMPOSE === '1';
+  const name = wanted ?? (process.env.SKBUS_STACK || undefined);
+  const here = (): boolean => listStacks().some((s) => s.running && (name === undefined || s.stack === name));
+  if (!only && here()) return findStack(wanted);
+  const found = composeStacks().filter((s) => name === undefined || s.stack === name);
+  if (found.length === 1) return found[0]!;
+  if (found.length > 1)
+    throw new CliError(
+      `several stacks run in containers (${found.map((s) => s.stack).join(', ')}); choose one with --stack`,
+    );
+  if (!only) return findStack(wanted);
+  const which = name === undefined ? '' : ` --stack ${name}`;
+  throw new CliError(
+    `no stack${name === undefined ? '' : ` ${name}`} runs in containers; start one with "skbus up --compose -d${which}"`,
+  );
+}
+
+/** Where a control API is, and what it takes to speak to it. */
+export interface ApiAccess {
+  url: string;
+  token: string | undefined;
+  ca: string | undefined;
+}
+
+/** Of the stack that is meant; SKBUS_API, SKBUS_TOKEN or SKBUS_TOKEN_FILE, and SKBUS_CA override. */
+export function apiAccess(stack: string | undefined): ApiAccess {
+  const { SKBUS_API: url, SKBUS_TOKEN: word, SKBUS_TOKEN_FILE: tokenFile, SKBUS_CA: ca } = process.env;
+  const given = word || (tokenFile ? readSecret('token', tokenFile) : undefined);
+  if (url) {
+    if (!/^https?:\/\/[^/]/.test(url))
+      throw new CliError(`SKBUS_API ${url} is no URL such as https://10.0.0.5:7070`, 2);
+    const access = {
+      url,
+      token: given,
+      ca: ca ? readSecret('certificate', ca) : undefined,
+    };
+    if (access.token !== undefined && url.startsWith('http:') && !isLoopback(new URL(url).hostname))
+      throw new CliError(`${url} would carry the token in the clear: use https`);
+    return access;
+  }
+  const s = findAnywhere(stack);
+  if ('container' in s) return { url: s.api, token: tokenOf(s), ca: undefined };
+  return {
+    url: s.api,
+    token: s.apiTokenFile ? readSecret('token', s.apiTokenFile) : given,
+    ca: s.apiCaFile ? readSecret('certificate', s.apiCaFile) : undefined,
+  };
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '[::1]' || (isIP(host) === 4 && host.startsWith('127.'));
+
+function readSecret(what: 'token' | 'certificate', file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (e) {
+    throw new CliError(`cannot read the ${what} of the control API: ${(e as Error).message}`);
+  }
+  if (what === 'token' ? /^[\x21-\x7e]+$/.test(text) : text.includes('BEGIN CERTIFICATE')) return text;
+  throw new CliError(`${file} holds no ${what}${what === 'token' ? ': that is one word' : ' (PEM)'}`);
+}
 
 /** The same process as then, not a later one with its id (field 22 of /proc/PID/stat is when it started). */
 export function isAlive(mark: { pid: number; startTicks: string }): boolean {

@@ -198,11 +198,15 @@ export function freePort(): Promise<number> {
   });
 }
 
-export function portIsFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+export const portIsFree = async (port: number, host = '127.0.0.1'): Promise<boolean> =>
+  (await listenProblem(port, host)) === undefined;
+
+/** Why nobody can listen there now, as an error code. */
+export function listenProblem(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const s = createServer();
-    s.once('error', () => resolve(false));
-    s.listen(port, host, () => s.close(() => resolve(true)));
+    s.once('error', (e: NodeJS.ErrnoException) => resolve(e.code ?? e.message));
+    s.listen(port, host, () => s.close(() => resolve(undefined)));
   });
 }
 

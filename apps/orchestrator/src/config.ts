@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 const name = /^[a-z0-9_-]{1,32}$/;
 const port = z.coerce.number('must be a port number').int().min(0).max(65535);
+const limit = z.coerce.number('must be a number').int().min(1).max(1_000_000);
 /** An empty variable is one that is not set, as compose files write it. */
 const orUnset = <T extends z.ZodType>(s: T) => z.preprocess((v) => (v === '' ? undefined : v), s);
 
@@ -27,9 +28,21 @@ const schema = z.object({
   SKBUS_NATS_HOME: orUnset(z.string().optional()),
   SKBUS_NATS_PORT: orUnset(port.default(0)),
   SKBUS_API_HOST: orUnset(z.string().default('127.0.0.1')),
+  /** What a client must know; else it is read from the file, which is made if it is not there. */
+  SKBUS_API_TOKEN: orUnset(z.string().optional()),
+  SKBUS_API_TOKEN_FILE: orUnset(z.string().optional()),
+  /** `self`: a self-made certificate; `outside`: whoever publishes the port keeps it from other machines. */
+  SKBUS_API_TLS: orUnset(z.enum(['none', 'self', 'outside']).optional()),
+  SKBUS_API_CERT: orUnset(z.string().optional()),
+  SKBUS_API_KEY: orUnset(z.string().optional()),
+  /** Requests a second from one address; 0: no bound. */
+  SKBUS_API_RATE: orUnset(z.coerce.number('must be a number').int().min(0).max(1_000_000).default(500)),
   SKBUS_API_PORT: orUnset(port.default(7070)),
   SKBUS_SOCKS_PORT: orUnset(port.default(1080)),
   SKBUS_HTTP_PROXY_PORT: orUnset(port.default(0)),
+  /** Of each door: how many connections at once, and how many of them half-open. */
+  SKBUS_DOOR_CONNECTIONS: orUnset(limit.optional()),
+  SKBUS_DOOR_HALF_OPEN: orUnset(limit.optional()),
   SKBUS_NIC_BACKEND: orUnset(z.enum(['auto', 'tap', 'wire', 'udp']).default('auto')),
   SKBUS_NIC_OFFLOAD: orUnset(z.enum(['on', 'off']).default('on')),
   SKBUS_NIC_UDP_LOCAL: orUnset(z.string().optional()),
@@ -64,9 +77,18 @@ export interface OrchestratorConfig {
   natsHome: string | undefined;
   natsPort: number;
   apiHost: string;
+  apiToken: string | undefined;
+  apiTokenFile: string | undefined;
+  apiTls: 'none' | 'self' | 'files' | 'outside';
+  apiCert: string | undefined;
+  apiKey: string | undefined;
+  apiRatePerS: number;
   apiPort: number;
   socksPort: number;
   httpProxyPort: number;
+  /** undefined: as the socket service has it. */
+  doorConnections: number | undefined;
+  doorHalfOpen: number | undefined;
   backend: Backend | 'auto';
   offload: boolean;
   udpLocal: string;
@@ -93,6 +115,8 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
       'SKBUS_NIC_UDP_LOCAL and SKBUS_NIC_UDP_PEER must name host:port for the udp back end (--udp-local, --udp-peer)',
     );
   }
+  if ((c.SKBUS_API_CERT === undefined) !== (c.SKBUS_API_KEY === undefined))
+    throw new ConfigError('SKBUS_API_CERT and SKBUS_API_KEY go together (--api-cert, --api-key)');
   const dir = c.SKBUS_RUN_DIR ?? `.run/${c.SKBUS_NETNS}`;
   return {
     stack: c.SKBUS_NETNS,
@@ -103,9 +127,17 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
     natsHome: c.SKBUS_NATS_HOME,
     natsPort: c.SKBUS_NATS_PORT,
     apiHost: c.SKBUS_API_HOST,
+    apiToken: c.SKBUS_API_TOKEN,
+    apiTokenFile: c.SKBUS_API_TOKEN_FILE,
+    apiTls: c.SKBUS_API_CERT === undefined ? (c.SKBUS_API_TLS ?? 'none') : 'files',
+    apiCert: c.SKBUS_API_CERT,
+    apiKey: c.SKBUS_API_KEY,
+    apiRatePerS: c.SKBUS_API_RATE,
     apiPort: c.SKBUS_API_PORT,
     socksPort: c.SKBUS_SOCKS_PORT,
     httpProxyPort: c.SKBUS_HTTP_PROXY_PORT,
+    doorConnections: c.SKBUS_DOOR_CONNECTIONS,
+    doorHalfOpen: c.SKBUS_DOOR_HALF_OPEN,
     backend: c.SKBUS_NIC_BACKEND,
     offload: c.SKBUS_NIC_OFFLOAD === 'on',
     udpLocal: c.SKBUS_NIC_UDP_LOCAL ?? '',

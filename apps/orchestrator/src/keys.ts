@@ -1,13 +1,13 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureUsers, natsConfig } from '@skbus/bus';
+import { ensureToken, ensureUsers, natsConfig } from '@skbus/bus';
 
 /**
  * Makes, for a stack of containers, what must not be in an image or a repository: each service's credentials, each in a folder of
- * its own (a volume that only that service mounts), and the broker's configuration with the public halves. Runs before
- * the broker; what is there already stays.
+ * its own (a volume that only that service mounts), the token of the control
+ * API, and the broker's configuration with the public halves. Runs before the broker; what is there already stays.
  *
- * `keys.js STACK DIR [UID]`: DIR/tcp/creds … DIR/nats/nats.conf
+ * `keys.js STACK DIR [UID]`: DIR/tcp/creds … DIR/orchestrator/api-token, DIR/nats/nats.conf
  */
 const [stack = '', dir = '', uid = ''] = process.argv.slice(2);
 if (!/^[a-z0-9_-]{1,32}$/.test(stack) || dir === '') {
@@ -21,6 +21,9 @@ const folder = (user: string): string => {
 };
 try {
   const users = ensureUsers(stack, (user) => join(folder(user), 'creds'), uid === '' ? undefined : Number(uid));
+  const token = join(folder('orchestrator'), 'api-token');
+  ensureToken(token);
+  if (uid !== '') chownSync(token, Number(uid), Number(uid));
   writeFileSync(
     join(folder('nats'), 'nats.conf'),
     natsConfig({

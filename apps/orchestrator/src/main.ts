@@ -50,6 +50,9 @@ function readyView(s: Stack): Record<string, unknown> {
     peer: plan.addressing?.peer ?? '',
     peerNetns: plan.peerNetns,
     api: s.opts.apiUrl(),
+    apiHost: s.opts.config.apiHost,
+    apiTokenFile: s.opts.apiTokenFile,
+    apiCaFile: s.opts.apiCaFile,
     socksPort: plan.socksPort,
     services: s.services().length,
   };
@@ -79,7 +82,7 @@ try {
   await orchestrator.start();
   tell({ t: 'ready', stacks: orchestrator.stacks.map(readyView), ms: Date.now() - startedAt });
 } catch (e) {
-  const known = e instanceof Error && /^(Config|Run|Stack|Broker|Spawn|IpRoute|Bus)\w*Error$/.test(e.name);
+  const known = e instanceof Error && /^(Config|Credentials|Run|Stack|Broker|Spawn|IpRoute|Bus)\w*Error$/.test(e.name);
   tell({ t: 'failed', message: known ? e.message : e instanceof Error ? (e.stack ?? e.message) : String(e) });
   await stop(1);
 }

@@ -1,8 +1,18 @@
 import { dirname, join } from 'node:path';
 import type { Layer } from '@skbus/contracts';
 import { ConfigError, type LayerDefinition } from '@skbus/nest-kit';
+import { accessOf } from './api/access.ts';
 import { serveApi, type Api } from './api/api.ts';
-import { externalBroker, freePort, memoryBroker, portIsFree, sharedBroker, startNats, type Broker } from './broker.ts';
+import {
+  externalBroker,
+  freePort,
+  listenProblem,
+  memoryBroker,
+  portIsFree,
+  sharedBroker,
+  startNats,
+  type Broker,
+} from './broker.ts';
 import { addressingOf, cmdlineOf, type Backend, type OrchestratorConfig } from './config.ts';
 import { RunFolder } from './run-folder.ts';
 import { kernelIfnameFor } from './stack-env.ts';
@@ -121,6 +131,7 @@ export class Orchestrator {
     const partner = config !== first;
     const run = this.runs[partner ? 1 : 0]!;
     const socksPort = partner && config.socksPort !== 0 ? await portNear(config.socksPort) : config.socksPort;
+    const access = accessOf(config, run);
     let url = '';
     const stack = new Stack({
       config,
@@ -131,6 +142,8 @@ export class Orchestrator {
       load: this.opts.load,
       partOf: partner ? first.stack : '',
       apiUrl: () => url,
+      apiTokenFile: access.tokenFile,
+      apiCaFile: access.caFile,
       plan: {
         stack: config.stack,
         backend,
@@ -147,7 +160,12 @@ export class Orchestrator {
       },
     });
     const apiPort = partner && config.apiPort !== 0 ? await portNear(config.apiPort) : config.apiPort;
-    const api = await serveApi(stack, config.apiHost, apiPort, this.opts.shutdown);
+    const api = await serveApi(stack, {
+      access,
+      port: apiPort,
+      ratePerS: config.apiRatePerS,
+      shutdown: this.opts.shutdown,
+    });
     url = api.url;
     this.apis.push(api);
     this.opts.onStack(stack);
@@ -177,9 +195,10 @@ async function checkPorts(c: OrchestratorConfig): Promise<void> {
   if (c.spawn !== 'none')
     wanted.push([c.socksPort, '127.0.0.1', '--socks-port'], [c.httpProxyPort, '127.0.0.1', '--http-proxy-port']);
   for (const [port, host, option] of wanted) {
-    if (port !== 0 && !(await portIsFree(port, host))) {
+    const problem = port === 0 && host === '127.0.0.1' ? undefined : await listenProblem(port, host);
+    if (problem === 'EADDRINUSE')
       throw new StackError(`port ${port} on ${host} is in use; choose another one with ${option}`);
-    }
+    if (problem !== undefined) throw new StackError(`nobody can listen on ${host} here (${problem}); see "ip addr"`);
   }
 }
 

@@ -15,6 +15,8 @@ const file = (over: Partial<StackFile> = {}): StackFile => ({
   stack: 'a',
   orchestrator: markOf(process.pid)!,
   api: 'http://127.0.0.1:1',
+  apiTokenFile: '',
+  apiCaFile: '',
   nats: '',
   backend: 'wire',
   peerNetns: '',

@@ -21,6 +21,8 @@ const stackFile = z.object({
   stack: z.string(),
   orchestrator: mark,
   api: z.string(),
+  apiTokenFile: z.string(),
+  apiCaFile: z.string(),
   nats: z.string(),
   backend: z.string(),
   /** The network namespace at the other end of the TAP; '' for the host's own or none. */

@@ -37,6 +37,8 @@ export function layerEnv(c: OrchestratorConfig, p: StackPlan, layer: Layer | 'de
     env.SKBUS_SOCK = p.sock;
     env.SKBUS_SOCKS_PORT = String(p.socksPort);
     env.SKBUS_HTTP_PROXY_PORT = String(p.httpProxyPort);
+    if (c.doorConnections !== undefined) env.SKBUS_DOOR_CONNECTIONS = String(c.doorConnections);
+    if (c.doorHalfOpen !== undefined) env.SKBUS_DOOR_HALF_OPEN = String(c.doorHalfOpen);
   }
   if (layer === 'demo') {
     env.SKBUS_SOCK = p.sock;

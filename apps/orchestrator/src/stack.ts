@@ -53,6 +53,9 @@ export interface StackOptions {
   /** The first stack of a pair on one wire, for the second. */
   partOf: string;
   apiUrl: () => string;
+  /** For the CLI on this machine, '' where the API asks for no token or has no TLS. */
+  apiTokenFile: string;
+  apiCaFile: string;
   load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
 }
 
@@ -391,7 +394,7 @@ export class Stack {
   /** What a clean-up after our own violent end would need to know. */
   writeStackFile(): void {
     if (this.state === 'stopping' || this.state === 'stopped') return;
-    const { plan, run, broker, apiUrl, partOf } = this.opts;
+    const { plan, run, broker, apiUrl, apiTokenFile, apiCaFile, partOf } = this.opts;
     const processes = this.wasSpawned ? this.spawner.marks() : {};
     if (this.demo?.mark) processes.demo = this.demo.mark;
     if (broker.child?.mark && partOf === '') processes.nats = broker.child.mark;
@@ -399,6 +402,8 @@ export class Stack {
       stack: plan.stack,
       orchestrator: markOf(process.pid) ?? { pid: process.pid, startTicks: '' },
       api: apiUrl(),
+      apiTokenFile,
+      apiCaFile,
       nats: plan.natsUrl,
       backend: plan.backend,
       peerNetns: plan.peerNetns,

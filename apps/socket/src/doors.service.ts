@@ -1,11 +1,12 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { KvStore } from '@skbus/bus';
 import { buckets } from '@skbus/contracts';
-import { LAYER_KIT, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
+import { LAYER_KIT, monotonicMs, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
 import { ERRNO } from '@skbus/skb';
 import { readDoorConfig, type DoorConfig } from './config.ts';
 import { DoorServer } from './door/door-server.ts';
 import { LocalDoor } from './door/local-door.ts';
+import { Admission } from './doors/admission.ts';
 import { Exposer, type ExposedPort } from './doors/expose.ts';
 import { HttpConnectDoor } from './doors/http-connect.ts';
 import { SocksDoor } from './doors/socks.ts';
@@ -20,6 +21,7 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
   private readonly local: LocalDoor;
   private readonly unix: DoorServer;
   private readonly exposer: Exposer;
+  private readonly admissions: Record<'socks' | 'http_connect' | 'expose', Admission>;
   private readonly proxies: { close(): void }[] = [];
   private opened: Promise<void> | undefined = undefined;
 
@@ -30,11 +32,19 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
     this.config = readDoorConfig(kit.config.env, kit.config.runDir);
     this.local = new LocalDoor(sockets);
     this.unix = new DoorServer(sockets, this.config.sockPath);
-    this.exposer = new Exposer(this.local);
+    const admit = (door: string): Admission =>
+      new Admission({
+        door,
+        limits: this.config.limits,
+        say: (line) => kit.printk([line]),
+        now: monotonicMs,
+      });
+    this.admissions = { socks: admit('SOCKS5'), http_connect: admit('HTTP CONNECT'), expose: admit('expose') };
+    this.exposer = new Exposer(this.local, this.admissions.expose);
   }
 
   onModuleInit(): void {
-    this.kit.addStats(() => ({ programs: this.unix.programs }));
+    this.kit.addStats(() => ({ programs: this.unix.programs, ...this.gauges() }));
     this.sockets.doors = { open: () => this.open(), restore: (keep) => this.restore(keep) };
   }
 
@@ -90,15 +100,25 @@ export class DoorsService implements OnModuleInit, OnModuleDestroy {
     const { socksPort, httpProxyPort, proxyHost } = this.config;
     await this.unix.listen();
     if (socksPort > 0) {
-      const socks = new SocksDoor(this.local);
+      const socks = new SocksDoor(this.local, this.admissions.socks);
       await socks.listen(socksPort, proxyHost);
       this.proxies.push(socks);
     }
     if (httpProxyPort > 0) {
-      const http = new HttpConnectDoor(this.local);
+      const http = new HttpConnectDoor(this.local, this.admissions.http_connect);
       await http.listen(httpProxyPort, proxyHost);
       this.proxies.push(http);
     }
+  }
+
+  private gauges(): Record<string, number> {
+    const g: Record<string, number> = {};
+    for (const [name, a] of Object.entries(this.admissions)) {
+      g[`${name}_connections`] = a.open;
+      g[`${name}_half_open`] = a.halfOpen;
+      g[`${name}_refused`] = a.refused;
+    }
+    return g;
   }
 
   private kv(): Promise<KvStore> {

@@ -5,3 +5,5 @@ export { BusTransport, type BusContext } from './nest-transport.ts';
 export { GatedBus } from './gated-bus.ts';
 export * from './credentials.ts';
 export * from './nats-config.ts';
+export * from './certificate.ts';
+export * from './token.ts';

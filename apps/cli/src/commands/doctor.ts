@@ -3,7 +3,8 @@ import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } 
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { paint, print, printJson, table } from '../output.ts';
-import { listStacks, orchestratorDir } from '../stacks.ts';
+import { orchestratorDir } from '../folders.ts';
+import { listStacks } from '../stacks.ts';
 
 interface Check {
   name: string;

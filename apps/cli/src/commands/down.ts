@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Api } from '../api-client.ts';
 import { CliError } from '../errors.ts';
 import { say } from '../output.ts';
-import { findStack, isAlive, listStacks, orchestratorDir, type FoundStack } from '../stacks.ts';
+import { orchestratorDir } from '../folders.ts';
+import { findStack, isAlive, listStacks, type FoundStack } from '../stacks.ts';
 
 const GRACE_MS = 20_000;
 

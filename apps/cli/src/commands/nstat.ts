@@ -1,8 +1,8 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Api } from '../api-client.ts';
 import { print, printJson } from '../output.ts';
-import { findStack } from '../stacks.ts';
+import { findAnywhere } from '../stacks.ts';
 
 interface Options {
   stack?: string;
@@ -17,7 +17,7 @@ interface Options {
 export async function nstat(patterns: readonly string[], o: Options): Promise<void> {
   const now = await new Api(o.stack).get<Record<string, number>>('/nstat');
   const history =
-    process.env.NSTAT_HISTORY || (process.env.SKBUS_API ? undefined : join(findStack(o.stack).runDir, 'nstat.json'));
+    process.env.NSTAT_HISTORY || (process.env.SKBUS_API ? undefined : join(findAnywhere(o.stack).runDir, 'nstat.json'));
   if (o.reset && history) rmSync(history, { force: true });
   const before = o.ignore || !history ? {} : recall(history);
   const rows: Record<string, number> = {};
@@ -27,7 +27,10 @@ export async function nstat(patterns: readonly string[], o: Options): Promise<vo
     const n = value >= last ? value - last : value;
     if ((n !== 0 || o.zeros) && matches(name, patterns)) rows[name] = n;
   }
-  if (history && !o.noupdate) writeFileSync(history, JSON.stringify(now), { mode: 0o600 });
+  if (history && !o.noupdate) {
+    mkdirSync(dirname(history), { recursive: true, mode: 0o700 });
+    writeFileSync(history, JSON.stringify(now), { mode: 0o600 });
+  }
   if (o.json) {
     printJson({ kernel: rows });
     return;

@@ -1,19 +1,13 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { CliError } from '../errors.ts';
-import { findStack } from '../stacks.ts';
+import { containerOf, type ComposeStack } from '../compose/stacks.ts';
+import { findAnywhere, type FoundStack } from '../stacks.ts';
 
 /** Runs a command where the TAP's kernel end is. Its exit code, signals, input and output are ours. */
 export async function peer(words: readonly string[], stack: string | undefined): Promise<void> {
-  const s = findStack(stack);
-  if (s.backend !== 'tap') {
-    throw new CliError(
-      `stack ${s.stack} has no Linux peer: its nic is ${s.backend}; a TAP ("skbus up --nic tap", as root) has one`,
-    );
-  }
-  const argv = s.peerNetns === '' ? [...words] : ['ip', 'netns', 'exec', s.peerNetns, ...words];
-  if (s.peerNetns !== '' && process.getuid?.() !== 0)
-    throw new CliError('entering a network namespace needs root; run skbus as root');
+  const s = findAnywhere(stack);
+  const argv = 'container' in s ? inContainer(s, words) : inNamespace(s, words);
   const [command, ...args] = argv;
   const child = spawn(command!, args, {
     stdio: 'inherit',
@@ -32,4 +26,25 @@ export async function peer(words: readonly string[], stack: string | undefined):
     },
   );
   process.exitCode = signal ? 128 + constants.signals[signal] : (code ?? 1);
+}
+
+function inNamespace(s: FoundStack, words: readonly string[]): string[] {
+  if (s.backend !== 'tap') {
+    throw new CliError(
+      `stack ${s.stack} has no Linux peer: its nic is ${s.backend}; a TAP ("skbus up --nic tap", as root) has one`,
+    );
+  }
+  if (s.peerNetns === '') return [...words];
+  if (process.getuid?.() !== 0) throw new CliError('entering a network namespace needs root; run skbus as root');
+  return ['ip', 'netns', 'exec', s.peerNetns, ...words];
+}
+
+function inContainer(s: ComposeStack, words: readonly string[]): string[] {
+  const id = containerOf(s, 'peer');
+  if (id === undefined)
+    throw new CliError(
+      `stack ${s.stack} has no Linux peer: start one with "docker compose -p ${s.project} --profile peer up -d peer"`,
+    );
+  const terminal = process.stdin.isTTY && process.stdout.isTTY ? ['-t'] : [];
+  return ['docker', 'exec', '-i', ...terminal, id, ...words];
 }

@@ -1,11 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { hostname } from 'node:os';
+import { join, relative, resolve } from 'node:path';
 import { CmdlineError, parseCmdline } from '@skbus/boot';
 import { CliError, UsageError } from '../errors.ts';
 import { hostPort, intOption } from '../options.ts';
 import { paint, print, printJson, say } from '../output.ts';
-import { listStacks, orchestratorDir, root, runRoot } from '../stacks.ts';
+import { orchestratorDir, root, runRoot } from '../folders.ts';
+import { listStacks } from '../stacks.ts';
 import { sweepFolder } from './down.ts';
 
 export interface UpOptions {
@@ -21,9 +23,16 @@ export interface UpOptions {
   spare?: boolean;
   inproc?: boolean;
   apiPort?: string;
+  apiHost?: string;
+  apiTls?: boolean;
+  apiCert?: string;
+  apiKey?: string;
+  apiTokenFile?: string;
   socksPort?: string;
   httpProxyPort?: string;
   natsPort?: string;
+  doorConnections?: string;
+  doorHalfOpen?: string;
   json?: boolean;
 }
 
@@ -34,6 +43,9 @@ interface ReadyStack {
   peer: string;
   peerNetns: string;
   api: string;
+  apiHost: string;
+  apiTokenFile: string;
+  apiCaFile: string;
   socksPort: number;
   services: number;
 }
@@ -92,12 +104,35 @@ export function upEnv(o: UpOptions): Record<string, string> {
   ] as const) {
     if (value !== undefined) env[variable] = String(intOption(name, value, 0, 65_535));
   }
+  Object.assign(env, accessEnv(o));
+  for (const [name, value, variable] of [
+    ['--door-connections', o.doorConnections, 'SKBUS_DOOR_CONNECTIONS'],
+    ['--door-half-open', o.doorHalfOpen, 'SKBUS_DOOR_HALF_OPEN'],
+  ] as const) {
+    if (value !== undefined) env[variable] = String(intOption(name, value, 1, 1_000_000));
+  }
   // A further stack on the wire joins the segment of those that are there: their broker carries it.
   const other =
     o.nic === 'wire' && stack !== 'a'
       ? listStacks().find((s) => s.running && s.backend === 'wire' && existsSync(join(s.runDir, 'nats.json')))
       : undefined;
   if (other) Object.assign(env, { SKBUS_NATS_URL: other.nats, SKBUS_NATS_HOME: other.runDir });
+  return env;
+}
+
+/** How the control API is reached. */
+function accessEnv(o: UpOptions): Record<string, string> {
+  const env: Record<string, string> = {};
+  if ((o.apiCert === undefined) !== (o.apiKey === undefined))
+    throw new UsageError('--api-cert and --api-key go together');
+  if (o.apiTls && o.apiCert !== undefined) throw new UsageError('--api-tls makes a certificate: not with --api-cert');
+  if (o.apiHost !== undefined) env.SKBUS_API_HOST = o.apiHost;
+  if (o.apiTls) env.SKBUS_API_TLS = 'self';
+  if (o.apiCert !== undefined) env.SKBUS_API_CERT = resolve(o.apiCert);
+  if (o.apiKey !== undefined) env.SKBUS_API_KEY = resolve(o.apiKey);
+  if (o.apiTokenFile !== undefined) env.SKBUS_API_TOKEN_FILE = resolve(o.apiTokenFile);
+  // Its value must not be seen in a list of processes, so there is no option for it.
+  if (process.env.SKBUS_API_TOKEN) env.SKBUS_API_TOKEN = process.env.SKBUS_API_TOKEN;
   return env;
 }
 
@@ -219,9 +254,21 @@ export function whatNext(stacks: readonly ReadyStack[], ms: number): string[] {
   const lines = ['', paint('bold', `skbus is up after ${(ms / 1000).toFixed(1)} s: ${head.join(', ')}.`)];
   lines.push(
     `Control API ${a!.api}/api, SOCKS5 ${a!.socksPort ? `127.0.0.1:${a!.socksPort}` : 'off'}.`,
+    ...remoteUse(a!),
     'Try next, in another terminal:',
   );
   return [...lines, ...commandsFor(a!, b, skbus).map((c) => `  ${c}`), ''];
+}
+
+/** How somebody on another machine gets in. */
+function remoteUse(s: ReadyStack): string[] {
+  if (s.api.startsWith('http:') || /^(127\.|localhost$|::1$)/.test(s.apiHost)) return [];
+  const url = s.apiHost === '0.0.0.0' || s.apiHost === '::' ? s.api.replace('127.0.0.1', hostname()) : s.api;
+  const ca = s.apiCaFile ? ` --ca ${s.apiCaFile}` : '';
+  return [
+    `From another machine, with a copy of ${s.apiCaFile ? 'these two files' : 'this file'}:`,
+    `  skbus --api ${url} --token-file ${s.apiTokenFile || 'FILE'}${ca} status`,
+  ];
 }
 
 function commandsFor(a: ReadyStack, b: ReadyStack | undefined, skbus: string): string[] {

@@ -1,12 +1,15 @@
 import 'reflect-metadata';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { monotonicMs } from '@skbus/nest-kit';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { Stack } from '../stack.ts';
+import type { Access } from './access.ts';
 import { Ctl, STACK } from './ctl.ts';
 import { FaultController } from './fault.controller.ts';
+import { Guard, LOG_MAX_BYTES } from './guard.ts';
 import { NetController } from './net.controller.ts';
 import { SockController } from './sock.controller.ts';
 import { SHUTDOWN, StatusController } from './status.controller.ts';
@@ -27,46 +30,58 @@ export interface Api {
   close(): Promise<void>;
 }
 
+/** Connections at once, each with at most one request under way; a follower of a log or a trace holds one. */
+const CONNECTIONS_MAX = 256;
+/** For a request to come in. */
+const REQUEST_MS = 30_000;
+const HEADERS_MS = 10_000;
+
+export interface ApiOptions {
+  access: Access;
+  port: number;
+  ratePerS: number;
+  shutdown: () => void;
+}
+
 /** The control API of one stack: REST at `/`, OpenAPI at `/api` and `/api-json`. */
-export async function serveApi(stack: Stack, host: string, port: number, shutdown: () => void): Promise<Api> {
+export async function serveApi(stack: Stack, { access, port, ratePerS, shutdown }: ApiOptions): Promise<Api> {
+  const { host, token, tls } = access;
   const app = await NestFactory.create<NestExpressApplication>(apiModule(stack, shutdown), {
     logger: ['error'],
     abortOnError: false,
+    // Set up below, behind the guard.
+    bodyParser: false,
+    ...(tls === undefined ? {} : { httpsOptions: tls }),
+  });
+  const guard = new Guard({
+    token,
+    tls: tls !== undefined,
+    ratePerS,
+    say: (line) => stack.say(line),
+    now: monotonicMs,
   });
   app.disable('x-powered-by');
-  app.use(onlyLocal);
+  app.use(guard.check);
+  app.useBodyParser('json', { limit: LOG_MAX_BYTES });
   const doc = new DocumentBuilder()
     .setTitle('skbus')
     .setDescription(`Control API of stack ${stack.netns}`)
     .setVersion(stack.opts.version)
     .build();
   SwaggerModule.setup('api', app, () => SwaggerModule.createDocument(app, doc), { jsonDocumentUrl: 'api-json' });
-  await app.listen(port, host);
   const server = app.getHttpServer() as Server;
+  server.maxConnections = CONNECTIONS_MAX;
+  server.headersTimeout = HEADERS_MS;
+  server.requestTimeout = REQUEST_MS;
+  await app.listen(port, host);
   const bound = (server.address() as { port: number }).port;
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
   return {
     port: bound,
-    url: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${bound}`,
+    url: `${tls === undefined ? 'http' : 'https'}://${reached}:${bound}`,
     close: async () => {
       server.closeAllConnections();
       await app.close();
     },
   };
-}
-
-const LOCAL = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]|orchestrator)(:\d+)?$/i;
-
-/**
- * A web page must not reach the API through the browser of somebody who runs a stack: no other host's name (DNS
- * rebinding), and no request that another origin makes.
- */
-function onlyLocal(req: IncomingMessage, res: ServerResponse, next: () => void): void {
-  const host = req.headers.host ?? '';
-  const { origin } = req.headers;
-  if (!LOCAL.test(host) || (origin !== undefined && origin !== `http://${host}`)) {
-    res.writeHead(403, { 'content-type': 'application/json' });
-    res.end(JSON.stringify({ statusCode: 403, message: 'the control API answers on this machine only' }));
-    return;
-  }
-  next();
 }

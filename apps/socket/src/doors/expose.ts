@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { type Door, net } from '@skbus/net';
+import type { Admission } from './admission.ts';
 import { relay } from './relay.ts';
 
 export interface ExposedPort {
@@ -16,10 +17,12 @@ interface Exposure extends ExposedPort {
 /** `skbus expose 80 127.0.0.1:8080`: ports of the stack that lead to real servers. */
 export class Exposer {
   private readonly door: Door;
+  private readonly admission: Admission;
   private readonly byPort = new Map<number, Exposure>();
 
-  constructor(door: Door) {
+  constructor(door: Door, admission: Admission) {
     this.door = door;
+    this.admission = admission;
   }
 
   list(): (ExposedPort & { connections: number })[] {
@@ -43,17 +46,24 @@ export class Exposer {
     const e: Exposure = { port, host, targetPort, server, connections: 0 };
     server.on('connection', (inside) => {
       inside.on('error', () => {});
+      const place = this.admission.enter();
+      if (place === undefined) {
+        inside.resetAndDestroy();
+        return;
+      }
       const outside = connect({ port: e.targetPort, host: e.host, allowHalfOpen: true, noDelay: true });
       inside.setNoDelay(true);
       e.connections++;
       inside.once('close', () => {
         e.connections--;
+        place.left();
         outside.destroy();
       });
       const refused = (): void => void inside.resetAndDestroy();
       outside.once('error', refused);
       outside.once('connect', () => {
         outside.removeListener('error', refused);
+        place.opened();
         relay(inside, outside);
       });
     });

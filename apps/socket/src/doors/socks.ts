@@ -1,12 +1,12 @@
 import { createServer, isIPv6, type Server, type Socket as TcpSocket } from 'node:net';
 import { Socks5Server } from '@pondwader/socks5-server';
 import { type Door, net } from '@skbus/net';
+import type { Admission, Place } from './admission.ts';
 import { listenOn } from './listen-on.ts';
 import { relay } from './relay.ts';
 
 /** A client that does not get through its greeting in this time is hung up on. */
 const GREETING_MS = 10_000;
-const CLIENTS_MAX = 4096;
 
 /** RFC 1928 reply codes, in the library's words. */
 type Status =
@@ -34,7 +34,8 @@ const STATUS: Record<string, Status> = {
 export class SocksDoor {
   private readonly server: Server;
 
-  constructor(door: Door) {
+  constructor(door: Door, admission: Admission) {
+    const places = new WeakMap<object, Place>();
     const socks = new Socks5Server();
     socks.setConnectionHandler((client, sendStatus) => {
       const tcp = client.socket as TcpSocket;
@@ -60,16 +61,24 @@ export class SocksDoor {
           return;
         }
         sendStatus('REQUEST_GRANTED');
+        places.get(tcp)?.opened();
         relay(tcp, out);
       });
     });
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (tcp) => {
+      const place = admission.enter();
+      if (place === undefined) {
+        tcp.on('error', () => {});
+        tcp.resetAndDestroy();
+        return;
+      }
+      places.set(tcp, place);
+      tcp.once('close', () => place.left());
       tcp.setTimeout(GREETING_MS, () => tcp.destroy());
       // Half-open is for the relay; a client that hangs up in its greeting is gone.
       tcp.once('end', () => tcp.listenerCount('error') <= 1 && tcp.end());
       socks._handleConnection(tcp);
     });
-    this.server.maxConnections = CLIENTS_MAX;
   }
 
   listen(port: number, host: string): Promise<void> {
