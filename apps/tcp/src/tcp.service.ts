@@ -28,14 +28,6 @@ const PROBE_FLOOR_MS = 100;
  */
 const PACING_SHIFT = 5;
 const LIMIT_OUTPUT_BYTES = 4 << 20;
-/** What a new connection sends in a moment is little, and the driver's answer takes some: an initial window goes down whole. */
-const SMALL_QUEUE_FLOOR = 128 << 10;
-/**
- * Autocorking is off unless somebody sets the sysctl: a small write would wait for the driver's answer about the one
- * before, which is a way through four processes here and nothing in a kernel.
- */
-const AUTOCORKING = false;
-
 /** TCP's shell: the engine between the bus and the clock. */
 @Injectable()
 export class TcpService implements OnModuleInit {
@@ -53,8 +45,7 @@ export class TcpService implements OnModuleInit {
       childIdBase,
       probeFloorMs: PROBE_FLOOR_MS,
       pacingShift: PACING_SHIFT,
-      smallQueueFloor: SMALL_QUEUE_FLOOR,
-      sysctl: { tcpLimitOutputBytes: LIMIT_OUTPUT_BYTES, tcpAutocorking: AUTOCORKING },
+      sysctl: { tcpLimitOutputBytes: LIMIT_OUTPUT_BYTES },
     });
   }
 

@@ -30,8 +30,6 @@ export class TcpContext {
   readonly probeFloorMs: Millis;
   /** sk_pacing_shift */
   readonly pacingShift: number;
-  /** Bytes that always may be below TCP. */
-  readonly smallQueueFloor: number;
   /** Where the running sums of what was sent start on the wire: a service that came back starts elsewhere. */
   readonly wmemBase: number;
   readonly routes: RouteCache;
@@ -81,7 +79,6 @@ export class TcpContext {
       probeFloorMs?: Millis | undefined;
       childIdBase?: number | undefined;
       pacingShift?: number | undefined;
-      smallQueueFloor?: number | undefined;
     },
   ) {
     this.env = env;
@@ -89,7 +86,6 @@ export class TcpContext {
     this.sysctl = { ...TCP_SYSCTL_DEFAULTS, ...opts.sysctl };
     this.probeFloorMs = opts.probeFloorMs ?? 0;
     this.pacingShift = opts.pacingShift ?? SK_PACING_SHIFT;
-    this.smallQueueFloor = opts.smallQueueFloor ?? 0;
     this.wmemBase = opts.childIdBase ?? 0;
     this.routes = new RouteCache(opts.ask);
     this.secrets = new Secrets(env.rng, opts.secret);

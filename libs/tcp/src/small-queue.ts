@@ -34,7 +34,7 @@ export function wmemAlloc(sk: TcpSock): number {
 /** Two skbs, or what the pacing rate sends in a moment, but no more than tcp_limit_output_bytes. */
 function limitOf(cx: TcpContext, sk: TcpSock, len: number): number {
   const moment = sk.pacingRate === 0 ? Number.POSITIVE_INFINITY : sk.pacingRate / 2 ** cx.pacingShift;
-  return Math.min(Math.max(2 * truesize(len), moment, cx.smallQueueFloor), cx.sysctl.tcpLimitOutputBytes);
+  return Math.min(Math.max(2 * truesize(len), moment), cx.sysctl.tcpLimitOutputBytes);
 }
 
 /**

@@ -53,8 +53,6 @@ export interface TcpStackOptions {
    * way down that takes longer needs more to stay full, as a wireless driver does.
    */
   pacingShift?: number | undefined;
-  /** Bytes that always may be below TCP, however slow the connection is; default 0, as Linux. */
-  smallQueueFloor?: number | undefined;
   /** Where the odd ids of children start. */
   childIdBase?: number | undefined;
 }
