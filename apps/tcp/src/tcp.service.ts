@@ -56,6 +56,7 @@ export class TcpService implements OnModuleInit {
     this.kit.bind(this, this.engine);
     this.kit.addStats(() => ({ illegalTransitions: this.engine.illegalTransitions, ...this.restored() }));
     this.shell.bind(this.engine);
+    this.kit.onFreed = (freed, now) => freed.forEach((wmem, sk) => this.engine.onWfree(sk, wmem, now));
     bus.subscribe(subjects.tcpWfree(netns), (message) => this.tcpWfree(message));
   }
 

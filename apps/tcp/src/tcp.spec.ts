@@ -1,6 +1,15 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { MemoryBus, MemoryHub } from '@skbus/bus';
-import { decodeEvts, decodeSkbList, encodeCmds, encodeSkbList, pb, subjects } from '@skbus/contracts';
+import {
+  buckets,
+  decodeEvts,
+  decodeSkbList,
+  encodeCmds,
+  encodeSkbList,
+  encodeWfree,
+  pb,
+  subjects,
+} from '@skbus/contracts';
 import { readConfig, startLayer, type RunningLayer } from '@skbus/nest-kit';
 import { ERRNO, SkBuff, TCP_ESTABLISHED, TCP_SYN_SENT, type SkCmd, type SkEvt, type SkView } from '@skbus/skb';
 import { emitIpv4Header, emitTcp, parseTcp, TCP_ACK, TCP_PSH, TCP_SYN, type TcpRepr } from '@skbus/wire';
@@ -141,6 +150,36 @@ test('connect, data both ways, one list of events per batch', async () => {
   expect(new TextDecoder().decode(sent.bytes().subarray(20))).toBe('world');
   expect(sent.flow).toMatchObject({ saddr: ME, daddr: PEER, proto: 6, df: true });
   expect(running.kit.env.ledger.imbalance).toBe(0);
+});
+
+test('a small write waits for the one before until it has left, or was dropped on its way', async () => {
+  await command({ sk: 2, opSeq: 1, options: { nodelay: true }, connect: { addr: PEER, port: 7 } });
+  const syn = header(out[0]!);
+  await receive(segment(syn, TCP_SYN | TCP_ACK, 100));
+  const sent = (): number => out.filter((skb) => skb.len > header(skb).hlen).length;
+  let written = 0;
+  const write = async (text: string): Promise<number> => {
+    const data = { offset: written, data: new TextEncoder().encode(text) };
+    written += text.length;
+    await command({ sk: 2, opSeq: 0, view: view(0), data });
+    return sent();
+  };
+  expect(await write('a')).toBe(1);
+  expect(await write('b')).toBe(2);
+  expect(await write('c')).toBe(2);
+  const asked = out.at(-1)!;
+  other.publish(subjects.tcpWfree(NS), encodeWfree(new Map([[asked.sk, asked.wmem]])));
+  await settle();
+  expect(sent()).toBe(3);
+  const kv = await other.kv(buckets.fault(NS));
+  const text = "at tcp tx match 'tcp.len > 0' drop first 1";
+  await kv.put('rule.r', pb.FaultRule.encode({ id: 'r', text, order: 1, setAtUnixMs: Date.now() }).finish());
+  await settle();
+  // the driver's answer for `c` is not there yet
+  expect(await write('d')).toBe(3);
+  other.publish(subjects.tcpWfree(NS), encodeWfree(new Map([[2, out.at(-1)!.wmem]])));
+  await settle();
+  expect(await write('e')).toBe(4);
 });
 
 test('sock_diag and sysctl; a sysctl outlives the service', async () => {

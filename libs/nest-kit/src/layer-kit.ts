@@ -1,6 +1,6 @@
 import type { Bus } from '@skbus/bus';
 import { encodeWfree, firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
-import { LayerEnv, NEVER, WfreeList, type HandOver, type Millis, type SkBuff } from '@skbus/skb';
+import { LayerEnv, NEVER, WfreeList, type HandOver, type Millis, type SkBuff, type Wfree } from '@skbus/skb';
 import { TraceRing } from '@skbus/trace';
 import { monotonicMs } from './clock.ts';
 import type { ServiceConfig } from './config.ts';
@@ -59,6 +59,8 @@ export class LayerKit {
   private closed = false;
   private readonly ring: TraceRing;
   private traceOff: NodeJS.Timeout | undefined;
+  /** Hears of skbs that this layer itself was rid of, in place of the bus: TCP, whose own they are. */
+  onFreed: ((freed: Wfree, now: Millis) => void) | undefined = undefined;
   /** Called with each initcall once all have run. */
   onReady: (() => void) | undefined = undefined;
 
@@ -156,10 +158,16 @@ export class LayerKit {
       this.pump.flush();
       this.faults.publish();
       const freed = this.wfree.take();
-      if (freed !== undefined) this.bus.publish(subjects.tcpWfree(this.netns), encodeWfree(freed));
       this.inBatch = false;
+      if (freed !== undefined) this.tellFreed(freed);
       this.arm(now);
     }
+  }
+
+  private tellFreed(freed: Wfree): void {
+    const { onFreed } = this;
+    if (onFreed) this.run((now) => onFreed(freed, now));
+    else this.bus.publish(subjects.tcpWfree(this.netns), encodeWfree(freed));
   }
 
   printk(lines: string[]): void {
