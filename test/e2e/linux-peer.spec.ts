@@ -204,6 +204,10 @@ suite.each([
     ]);
     expect(all.stdout.split('\n').length).toBeGreaterThan(500);
   }, 120_000);
+
+  test('no service has complained', () => {
+    expect(stack.complaints()).toEqual([]);
+  });
 });
 
 const SERVER = `

@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './nats-server.ts';
@@ -140,6 +140,15 @@ export class Stack {
     const s = services.find((x) => x.name === layer);
     if (!s) throw new Error(`no service ${layer}`);
     return s.pid;
+  }
+
+  /** What its services have complained about: the lines of level error and above in their logs. */
+  complaints(): string[] {
+    const dir = join(this.tmp, 'run', this.name);
+    return readdirSync(dir)
+      .filter((f) => f.endsWith('.log') && f !== 'nats.log')
+      .flatMap((f) => readFileSync(join(dir, f), 'utf8').split('\n'))
+      .filter((line) => /"level":[56]0/.test(line));
   }
 
   async down(): Promise<Result> {
