@@ -89,7 +89,10 @@ function addLife(p: Command): void {
     .option('--http-proxy-port <n>', 'HTTP CONNECT on 127.0.0.1 (default: none)')
     .option('--door-connections <n>', 'connections at once through SOCKS5, HTTP CONNECT, expose, each (default: 4096)')
     .option('--door-half-open <n>', 'of these not yet established at both ends (default: 1024)')
-    .option('--nats-port <n>', 'port of nats-server on 127.0.0.1 (default: a free one)')
+    .option('--nats-port <n>', 'port of nats-server (default: a free one)')
+    .option('--nats-host <address>', 'nats-server for stacks of other machines, by TLS (default: 127.0.0.1)')
+    .option('--nats-url <url>', 'join the wire of a stack elsewhere: tls://HOST:PORT')
+    .option('--nats-keys <folder>', 'with what "skbus admit" made there')
     .option('-j, --json', 'with -d: JSON on stdout')
     .action(async (_o, c: Command) => (await import('./commands/up.ts')).up(c.optsWithGlobals()));
   withStack(p.command('down'))
@@ -107,6 +110,10 @@ function addLife(p: Command): void {
     .description('replace a running layer by a process of the build as it is now; connections stay')
     .argument('<layer>', 'nic, neigh, ip, udp, tcp or socket')
     .action(async (layer: string, _o, c: Command) => (await import('./commands/upgrade.ts')).upgrade(layer, common(c)));
+  withStack(p.command('admit'))
+    .description('let a stack of another machine join the wire of this one')
+    .argument('<stack>', 'its name')
+    .action(async (guest: string, _o, c: Command) => (await import('./commands/admit.ts')).admit(guest, common(c)));
   p.command('doctor')
     .description('what this machine has and lacks, and how to get it')
     .option('-j, --json', 'JSON on stdout')

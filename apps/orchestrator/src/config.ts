@@ -24,6 +24,12 @@ const schema = z.object({
   ),
   /** Our credentials for a broker that is already there; without a file it must not ask. */
   SKBUS_NATS_CREDS: orUnset(z.string().optional()),
+  /** Where the broker that is started listens: beyond loopback by TLS only. */
+  SKBUS_NATS_HOST: orUnset(z.string().default('127.0.0.1')),
+  /** What the owner of a broker elsewhere has made for us ("skbus admit"): credentials for each service, and its certificate. */
+  SKBUS_NATS_KEYS: orUnset(z.string().optional()),
+  /** The certificate to trust of a broker behind tls://. */
+  SKBUS_NATS_CA: orUnset(z.string().optional()),
   /** The run folder of the stack on this machine whose broker that is. */
   SKBUS_NATS_HOME: orUnset(z.string().optional()),
   SKBUS_NATS_PORT: orUnset(port.default(0)),
@@ -74,6 +80,9 @@ export interface OrchestratorConfig {
   spawn: SpawnMode;
   natsUrl: string | undefined;
   natsCreds: string | undefined;
+  natsHost: string;
+  natsKeys: string | undefined;
+  natsCa: string | undefined;
   natsHome: string | undefined;
   natsPort: number;
   apiHost: string;
@@ -124,6 +133,9 @@ export function readOrchestratorConfig(env: Record<string, string | undefined>):
     spawn: c.SKBUS_SPAWN,
     natsUrl: c.SKBUS_NATS_URL,
     natsCreds: c.SKBUS_NATS_CREDS,
+    natsHost: c.SKBUS_NATS_HOST,
+    natsKeys: c.SKBUS_NATS_KEYS,
+    natsCa: c.SKBUS_NATS_CA,
     natsHome: c.SKBUS_NATS_HOME,
     natsPort: c.SKBUS_NATS_PORT,
     apiHost: c.SKBUS_API_HOST,

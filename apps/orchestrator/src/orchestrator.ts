@@ -113,13 +113,13 @@ export class Orchestrator {
   ): Promise<Broker> {
     const home = config.natsHome;
     if (home !== undefined) return sharedBroker(config.natsUrl ?? '', new RunFolder(home), config.stack, this.runs[0]!);
-    if (config.natsUrl !== undefined) return externalBroker(config.natsUrl, config.natsCreds);
+    if (config.natsUrl !== undefined) return externalBroker({ ...config, natsUrl: config.natsUrl });
     const say = (text: string): void => {
       for (const s of this.stacks) s.say(text);
     };
     if (config.spawn === 'inproc')
       return memoryBroker((e) => say(`skbus: bus: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`));
-    return startNats(stacks, config.natsPort, {
+    return startNats(stacks, config, {
       died: (how) => say(`skbus: nats-server: ${how}, starting it again`),
       change: () => {
         for (const s of this.stacks) s.writeStackFile();
@@ -156,7 +156,8 @@ export class Orchestrator {
         runDir: run.dir,
         sock: run.sock,
         natsUrl: this.broker!.url,
-        natsGuarded: this.broker!.guarded,
+        natsKeys: this.broker!.keysOf(run),
+        natsCa: this.broker!.caFile,
       },
     });
     const apiPort = partner && config.apiPort !== 0 ? await portNear(config.apiPort) : config.apiPort;

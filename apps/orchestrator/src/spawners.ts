@@ -55,6 +55,7 @@ export interface SpawnContext {
   appsDir: string;
   stack: string;
   natsUrl: string;
+  natsCa: string | undefined;
   /** A warm process in reserve. */
   spare: boolean;
   /** Of /dev/net/tun, for the nic. */
@@ -180,7 +181,7 @@ export class ProcessSpawner implements Spawner {
       natsUrl: ctx.natsUrl,
       cwd: ctx.run.dir,
       logFile: ctx.run.log('spare'),
-      env: inheritedEnv(),
+      env: { ...inheritedEnv(), ...(ctx.natsCa === undefined ? {} : { SKBUS_NATS_CA: ctx.natsCa }) },
       tapFd: ctx.tapFd,
       onChange: ctx.onChange,
       say: ctx.say,

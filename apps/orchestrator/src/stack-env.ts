@@ -18,8 +18,10 @@ export interface StackPlan {
   runDir: string;
   sock: string;
   natsUrl: string;
-  /** The broker asks for credentials. */
-  natsGuarded: boolean;
+  /** Where each service's credentials for the broker are; undefined: it does not ask. */
+  natsKeys: string | undefined;
+  /** The certificate to trust of a broker behind tls://. */
+  natsCa: string | undefined;
 }
 
 /** The environment of one layer, as libs/nest-kit/README.md says. */
@@ -31,7 +33,8 @@ export function layerEnv(c: OrchestratorConfig, p: StackPlan, layer: Layer | 'de
     SKBUS_LOG_LEVEL: c.logLevel,
     SKBUS_HEALTH_PORT: '0',
   };
-  if (p.natsGuarded && layer !== 'demo') env.SKBUS_NATS_CREDS = credentialsIn(p.runDir)(layer);
+  if (p.natsKeys !== undefined && layer !== 'demo') env.SKBUS_NATS_CREDS = credentialsIn(p.natsKeys)(layer);
+  if (p.natsCa !== undefined) env.SKBUS_NATS_CA = p.natsCa;
   if (layer === 'nic') Object.assign(env, nicEnv(c, p));
   if (layer === 'socket') {
     env.SKBUS_SOCK = p.sock;

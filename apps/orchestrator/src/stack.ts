@@ -325,6 +325,7 @@ export class Stack {
       appsDir,
       stack: plan.stack,
       natsUrl: plan.natsUrl,
+      natsCa: plan.natsCa,
       spare: config.spare,
       tapFd: this.tapFd,
       run,

@@ -19,6 +19,7 @@ export async function warmUp(definitions: Iterable<LayerDefinition>, natsUrl: st
     }
     const bus = await NatsBus.connect({
       url: natsUrl,
+      caFile: process.env.SKBUS_NATS_CA,
       name: `spare.${stack}`,
       connectTimeoutMs: PATIENCE_MS,
       onError: () => {},

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { inboxOf, isDataSubject, type Service } from '@skbus/contracts';
 import { Kvm } from '@nats-io/kv';
 import {
@@ -8,6 +9,7 @@ import {
   type Msg,
   type NatsConnection,
   type Subscription,
+  type TlsOptions,
 } from '@nats-io/transport-node';
 import type { Credentials } from './credentials.ts';
 import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
@@ -23,6 +25,8 @@ export interface NatsBusOptions {
   onError?: (error: unknown) => void;
   /** Who we are to a broker that asks. */
   credentials?: Credentials | undefined;
+  /** The certificate to trust of a broker behind `tls://`; without one those that Node trusts. */
+  caFile?: string | undefined;
 }
 
 /**
@@ -59,6 +63,7 @@ export class NatsBus implements Bus {
   /** Waits for the broker: services may start in any order. */
   static async connect(opts: NatsBusOptions): Promise<NatsBus> {
     const common = {
+      ...tlsOptions(opts),
       servers: opts.url,
       maxReconnectAttempts: -1,
       waitOnFirstConnect: true,
@@ -79,7 +84,15 @@ export class NatsBus implements Bus {
       connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data` }),
       connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
     ]);
-    const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url)).catch(
+    const why = async (): Promise<string> => {
+      try {
+        await (await connect({ ...common, ...auth, waitOnFirstConnect: false, reconnect: false })).close();
+      } catch (e) {
+        return rootOf(e);
+      }
+      return '';
+    };
+    const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url, why)).catch(
       refusal(opts.url),
     );
     return new NatsBus(data, control, opts.onError ?? ((e) => console.error(e)));
@@ -234,14 +247,34 @@ const refusal =
     );
   };
 
-async function orTimeout<T>(p: Promise<T>, ms: number, url: string): Promise<T> {
+async function orTimeout<T>(p: Promise<T>, ms: number, url: string, why: () => Promise<string>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new BusError('TIMEOUT', `no NATS server answers at ${url} within ${ms} ms`)), ms);
+    timer = setTimeout(() => {
+      void why().then((reason) => {
+        const because = reason === '' ? '' : `: ${reason}`;
+        reject(new BusError('TIMEOUT', `no NATS server answers at ${url} within ${ms} ms${because}`));
+      });
+    }, ms);
   });
   try {
     return await Promise.race([p, late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** `tls://`: never in the clear, and only with one who can show that it is the host of the URL. */
+function tlsOptions({ url, caFile }: NatsBusOptions): { tls?: TlsOptions } {
+  if (!url.startsWith('tls://')) return {};
+  const host = new URL(url).hostname.replaceAll(/[[\]]/g, '');
+  // The client names the host only where it is no address, and else the certificate would be held against "localhost".
+  const named = isIP(host) === 0 ? {} : { host };
+  return { tls: { ...(caFile === undefined ? {} : { caFile }), ...named } as TlsOptions };
+}
+
+function rootOf(e: unknown): string {
+  let root = e;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+  return (root instanceof Error ? root.message : String(root)).replace(/^(\w*Error: )+/, '');
 }

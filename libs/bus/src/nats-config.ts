@@ -15,6 +15,8 @@ export interface NatsConfig {
   name: string;
   storeDir: string;
   users: readonly NatsUser[];
+  /** Files with the certificate and its key: clients come by TLS or not at all. */
+  tls?: { cert: string; key: string } | undefined;
 }
 
 export interface NatsUser {
@@ -72,7 +74,7 @@ export function natsConfig(c: NatsConfig): string {
   return `# Written by skbus up.
 server_name: ${JSON.stringify(c.name)}
 listen: ${JSON.stringify(c.listen)}
-${c.http === undefined ? '' : `http: ${JSON.stringify(c.http)}\n`}max_payload: 8MB
+${c.http === undefined ? '' : `http: ${JSON.stringify(c.http)}\n`}${tlsText(c.tls)}max_payload: 8MB
 max_pending: 64MB
 write_deadline: "10s"
 jetstream {
@@ -90,6 +92,16 @@ ${c.users.map(userText).join('\n')}
 }
 `;
 }
+
+const tlsText = (tls: NatsConfig['tls']): string =>
+  tls === undefined
+    ? ''
+    : `tls {
+  cert_file: ${JSON.stringify(tls.cert)}
+  key_file: ${JSON.stringify(tls.key)}
+  timeout: 5
+}
+`;
 
 function userText(u: NatsUser): string {
   const list = (subjects: readonly string[]): string =>

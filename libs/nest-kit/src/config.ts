@@ -14,6 +14,8 @@ const schema = z.object({
     .default('nats://127.0.0.1:4222'),
   /** The file with this service's credentials for the broker; none: the broker does not ask. */
   SKBUS_NATS_CREDS: z.string().optional(),
+  /** The certificate to trust of a broker behind tls://. */
+  SKBUS_NATS_CA: z.string().optional(),
   /** Folder for sockets and pid files of this stack. */
   SKBUS_RUN_DIR: z.string().min(1).default('.run/a'),
   /** Port of the health endpoint on loopback; 0: none. */
@@ -26,6 +28,7 @@ export interface ServiceConfig {
   netns: string;
   natsUrl: string;
   natsCreds: string | undefined;
+  natsCa: string | undefined;
   runDir: string;
   healthPort: number;
   healthHost: string;
@@ -50,6 +53,7 @@ export function readConfig(env: Record<string, string | undefined>): ServiceConf
     netns: c.SKBUS_NETNS,
     natsUrl: c.SKBUS_NATS_URL,
     natsCreds: c.SKBUS_NATS_CREDS || undefined,
+    natsCa: c.SKBUS_NATS_CA || undefined,
     runDir: c.SKBUS_RUN_DIR,
     healthPort: c.SKBUS_HEALTH_PORT,
     healthHost: c.SKBUS_HEALTH_HOST,

@@ -127,6 +127,7 @@ export async function runLayer(
     const bus = await NatsBus.connect({
       url: config.natsUrl,
       credentials,
+      caFile: config.natsCa,
       name: `${def.layer}.${config.netns}`,
       onError: (e) => log.error(e instanceof Error ? (e.stack ?? e.message) : String(e)),
     });

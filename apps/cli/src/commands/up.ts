@@ -31,6 +31,9 @@ export interface UpOptions {
   socksPort?: string;
   httpProxyPort?: string;
   natsPort?: string;
+  natsHost?: string;
+  natsUrl?: string;
+  natsKeys?: string;
   doorConnections?: string;
   doorHalfOpen?: string;
   json?: boolean;
@@ -111,6 +114,8 @@ export function upEnv(o: UpOptions): Record<string, string> {
   ] as const) {
     if (value !== undefined) env[variable] = String(intOption(name, value, 1, 1_000_000));
   }
+  if (o.natsHost !== undefined) env.SKBUS_NATS_HOST = o.natsHost;
+  if (o.natsUrl !== undefined || o.natsKeys !== undefined) return { ...env, ...brokerElsewhere(o, stack) };
   // A further stack on the wire joins the segment of those that are there: their broker carries it.
   const other =
     o.nic === 'wire' && stack !== 'a'
@@ -118,6 +123,21 @@ export function upEnv(o: UpOptions): Record<string, string> {
       : undefined;
   if (other) Object.assign(env, { SKBUS_NATS_URL: other.nats, SKBUS_NATS_HOME: other.runDir });
   return env;
+}
+
+/** The broker of a stack on another machine, whose cable this one joins. */
+function brokerElsewhere(o: UpOptions, stack: string): Record<string, string> {
+  const { natsUrl: url, natsKeys: keys } = o;
+  if (url === undefined || keys === undefined)
+    throw new UsageError('--nats-url and --nats-keys go together: what "skbus admit" on the other machine made');
+  if (o.nic !== 'wire') throw new UsageError('--nats-url joins a wire: add --nic wire');
+  if (o.natsHost !== undefined || o.natsPort !== undefined || o.inproc)
+    throw new UsageError('--nats-url is a broker elsewhere: not with --nats-host, --nats-port or --inproc');
+  if (!/^tls:\/\/[^/]+:\d+$/.test(url))
+    throw new UsageError(`--nats-url ${url}: expected tls://HOST:PORT; a broker elsewhere is reached by TLS only`);
+  if (!existsSync(join(keys, 'creds')))
+    throw new UsageError(`--nats-keys ${keys}: no folder as "skbus admit ${stack}" on the other machine makes it`);
+  return { SKBUS_NATS_URL: url, SKBUS_NATS_KEYS: resolve(keys) };
 }
 
 /** How the control API is reached. */
