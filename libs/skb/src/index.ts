@@ -13,6 +13,7 @@ export * from './rng.ts';
 export * from './seam.ts';
 export * from './skbuff.ts';
 export * from './time.ts';
+export * from './time-queue.ts';
 export * from './tracepoints.ts';
 export * from './uapi.ts';
 export * from './wfree.ts';

@@ -1,4 +1,4 @@
-import { copySkb, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
+import { copySkb, TimeQueue, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
 import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
@@ -9,7 +9,6 @@ import { connectionOf } from './connection.ts';
 import { flipBit, markCe, ownBytes } from './corrupt.ts';
 import { opsOf } from './decide.ts';
 import { DecisionLog } from './decision.ts';
-import { DelayQueue } from './delay-queue.ts';
 import { HeldItems } from './held.ts';
 import type { LayerFault } from './layer-fault.ts';
 import type { RuleCounters } from './limit.ts';
@@ -71,7 +70,7 @@ export class FaultInjector {
   private readonly tools: FaultTools;
   private readonly points = { rx: new Map<string, FaultPoint>(), tx: new Map<string, FaultPoint>() };
   private rules: ActiveRule[] = [];
-  private readonly delayed = new DelayQueue<Waiting>();
+  private readonly delayed = new TimeQueue<Waiting>();
   private delayedSkbs = 0;
 
   constructor(env: LayerEnv, tools: FaultTools, log: DecisionLog = new DecisionLog(LOG_MAX)) {

@@ -1,4 +1,4 @@
-import { NEVER, type Millis } from '@skbus/skb';
+import { NEVER, type Millis } from './time.ts';
 
 interface Entry<T> {
   readonly atMs: Millis;
@@ -6,8 +6,8 @@ interface Entry<T> {
   readonly what: T;
 }
 
-/** What waits for its time: earliest first, and in the order of arrival where the times are the same. */
-export class DelayQueue<T> {
+/** What waits for its time, as a binary heap: earliest first, and in the order of arrival where the times are the same. */
+export class TimeQueue<T> {
   private readonly heap: Entry<T>[] = [];
   private seq = 0;
 
