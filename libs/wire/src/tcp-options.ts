@@ -47,40 +47,24 @@ export interface TcpOptions {
  */
 export function parseTcpOptions(b: Uint8Array, at: number, end: number): TcpOptions {
   const o: TcpOptions = {};
-  let i = at;
-  while (i < end) {
-    const kind = b[i]!;
-    if (kind === TCPOPT_EOL) break;
-    if (kind === TCPOPT_NOP) {
-      i++;
-      continue;
-    }
-    if (i + 1 >= end) break;
-    const len = b[i + 1]!;
-    if (len < 2 || i + len > end) break;
-    readOption(o, kind, b, i, len);
-    i += len;
-  }
+  for (let i = optionAt(b, at, end); i >= 0; i = optionAt(b, i + b[i + 1]!, end)) readOption(o, b[i]!, b, i, b[i + 1]!);
   return o;
 }
 
 /** Where an option of this kind begins (its kind byte) in b[at, end), by the same rules; -1: there is none. */
 export function findTcpOption(b: Uint8Array, at: number, end: number, wanted: number): number {
-  let i = at;
-  while (i < end) {
-    const kind = b[i]!;
-    if (kind === TCPOPT_EOL) break;
-    if (kind === TCPOPT_NOP) {
-      i++;
-      continue;
-    }
-    if (i + 1 >= end) break;
-    const len = b[i + 1]!;
-    if (len < 2 || i + len > end) break;
-    if (kind === wanted) return i;
-    i += len;
-  }
-  return -1;
+  let i = optionAt(b, at, end);
+  while (i >= 0 && b[i] !== wanted) i = optionAt(b, i + b[i + 1]!, end);
+  return i;
+}
+
+/** Where the next option that has a length, and a possible one, begins; -1: there is none. */
+function optionAt(b: Uint8Array, from: number, end: number): number {
+  let i = from;
+  while (i < end && b[i] === TCPOPT_NOP) i++;
+  if (i + 1 >= end || b[i] === TCPOPT_EOL) return -1;
+  const len = b[i + 1]!;
+  return len < 2 || i + len > end ? -1 : i;
 }
 
 function readOption(o: TcpOptions, kind: number, b: Uint8Array, i: number, len: number): void {
