@@ -1,4 +1,5 @@
-import type { Bus, BusStatus, KvStore, Responder, Unsubscribe } from './bus.ts';
+import type { Bus, Responder, Unsubscribe } from './bus.ts';
+import { BusOver } from './bus-over.ts';
 
 /** Messages that wait for a gate to open, in bytes; the oldest go first, as they would have been lost without the gate. */
 const BACKLOG_MAX_BYTES = 64 * 1024 * 1024;
@@ -14,8 +15,7 @@ interface Waiting {
  * the new one listens behind a closed gate and keeps what it hears, the old one shuts its own, and what neither has
  * handled passes when the new gate opens. Requests are answered by the one whose gate is open.
  */
-export class GatedBus implements Bus {
-  private readonly inner: Bus;
+export class GatedBus extends BusOver {
   private state: 'waiting' | 'open' | 'shut';
   private answers: boolean;
   private backlog: Waiting[] = [];
@@ -24,7 +24,7 @@ export class GatedBus implements Bus {
   private readonly undo = new Set<Unsubscribe>();
 
   constructor(inner: Bus, open: boolean) {
-    this.inner = inner;
+    super(inner);
     this.state = open ? 'open' : 'waiting';
     this.answers = open;
   }
@@ -80,22 +80,6 @@ export class GatedBus implements Bus {
       wanted = false;
       off?.();
     };
-  }
-
-  kv(bucket: string): Promise<KvStore> {
-    return this.inner.kv(bucket);
-  }
-
-  flush(): Promise<void> {
-    return this.inner.flush();
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
-  }
-
-  onStatus(listener: (status: BusStatus) => void): void {
-    this.inner.onStatus(listener);
   }
 
   private undoable(off: Unsubscribe): Unsubscribe {

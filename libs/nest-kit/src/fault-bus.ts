@@ -1,4 +1,4 @@
-import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from '@skbus/bus';
+import { BusError, BusOver, type Responder, type Unsubscribe } from '@skbus/bus';
 import type { FaultPoint, SeamDir } from '@skbus/fault';
 import { monotonicMs } from './clock.ts';
 import type { KitFaults } from './kit-faults.ts';
@@ -8,14 +8,9 @@ import type { KitFaults } from './kit-faults.ts';
  * request that is lost is a time-out for who asks. Lists of skbs and of the socket seam pass the rules one by one, elsewhere;
  * and the rules' own verbs always get through, or no rule could be taken away.
  */
-export class FaultBus implements Bus {
-  private readonly inner: Bus;
+export class FaultBus extends BusOver {
   private cutMs = 0;
   private faults: KitFaults | undefined = undefined;
-
-  constructor(inner: Bus) {
-    this.inner = inner;
-  }
 
   /** Until then nothing comes from the bus, and nothing goes there: not even a rule's own verbs. */
   cut(untilMs: number): void {
@@ -75,22 +70,6 @@ export class FaultBus implements Bus {
         });
       });
     });
-  }
-
-  kv(bucket: string): Promise<KvStore> {
-    return this.inner.kv(bucket);
-  }
-
-  flush(): Promise<void> {
-    return this.inner.flush();
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
-  }
-
-  onStatus(listener: (status: BusStatus) => void): void {
-    this.inner.onStatus(listener);
   }
 
   private isCut(): boolean {
