@@ -50,6 +50,7 @@ export function makeProgram(): Command {
   addLook(p);
   addUse(p);
   addFault(p);
+  addScenario(p);
   return p;
 }
 
@@ -263,4 +264,22 @@ function addFault(p: Command): void {
     .action(async (number: string, words: string[], _o, c: Command) =>
       (await load()).edit(number, words, c.optsWithGlobals()),
     );
+}
+
+function addScenario(p: Command): void {
+  const s = withStack(p.command('scenario')).description('faults, work and expectations in a file (docs/FAULTS.md)');
+  s.enablePositionalOptions();
+  const load = (): Promise<typeof import('./commands/scenario.ts')> => import('./commands/scenario.ts');
+  readable(s.command('run'))
+    .description('run scenarios; exit status 1 if something was not as expected')
+    .option('--target <name>', 'sim: two hosts in virtual time; services: the stack that runs', 'sim')
+    .option('--junit <file>', 'write a report as JUnit does')
+    .option('--seed <n>', 'in place of the seed of each')
+    .option('--only <text>', 'those with this in their name')
+    .argument('<file...>', 'YAML, or Markdown with blocks of it (```yaml scenario)')
+    .action(async (files: string[], _o, c: Command) => (await load()).run(files, c.optsWithGlobals()));
+  readable(s.command('check'))
+    .description('read scenarios and say what is wrong with them')
+    .argument('<file...>')
+    .action(async (files: string[], _o, c: Command) => (await load()).check(files, c.optsWithGlobals()));
 }

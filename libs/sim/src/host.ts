@@ -1,4 +1,4 @@
-import type { FaultDecision } from '@skbus/fault';
+import type { FaultDecision, RuleStatus } from '@skbus/fault';
 import { decodeWfree, encodeWfree, firstSkbId, HAND_OVER_OWNER, LAYERS, type Layer } from '@skbus/contracts';
 import { macOfAddress, NetdevCore } from '@skbus/dev';
 import { IpStack, type IpSysctl } from '@skbus/ip';
@@ -85,6 +85,8 @@ export class Host implements Wiring {
   framesOut = 0;
   /** Told of each segment that the TCP engine hands to IP, as it does. */
   onSegment: ((skb: SkBuff) => void) | undefined = undefined;
+  /** Told of a layer that is about to die, while what it has counted is still there. */
+  onDeath: ((layer: Layer) => void) | undefined = undefined;
   readonly devices: Device[] = [];
   /** Trace points passed while tracing. */
   readonly hits: TraceHit[] = [];
@@ -150,6 +152,7 @@ export class Host implements Wiring {
 
   /** kill -9, until start(). */
   kill(layer: Layer): void {
+    if (this.shells[layer].alive) this.onDeath?.(layer);
     this.shells[layer].kill();
   }
 
@@ -203,6 +206,11 @@ export class Host implements Wiring {
   /** Takes one rule away, or all of them. */
   heal(id?: string): void {
     this.faults.remove(id);
+  }
+
+  /** The rules that are in force, and what they have done. */
+  faultStatus(): RuleStatus[] {
+    return LAYERS.flatMap((l) => this.shells[l].faults.status());
   }
 
   /** What the rules of all layers did, in the order of time. */

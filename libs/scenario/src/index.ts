@@ -1,0 +1,10 @@
+export { ScenarioProblem } from './document-map.ts';
+export { ms, type Verdict } from './judge.ts';
+export { junitOf } from './junit.ts';
+export type { Observation, Tell } from './observation.ts';
+export type { Plan, Target, Workload } from './plan.ts';
+export { readScenarios, type ReadScenarios } from './read.ts';
+export { passed, runScenario, type ScenarioResult, type ServicesRunner } from './run.ts';
+export { runInSim } from './sim/run.ts';
+export type { StackApi } from './services/api.ts';
+export { servicesRunner } from './services/run.ts';
