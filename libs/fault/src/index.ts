@@ -9,7 +9,7 @@ export { formatOp, parseOp } from './text/ops.ts';
 export { formatMillis, parseMillis } from './text/values.ts';
 export { activate, actsOnTraffic, type RuleProblem } from './inject/active-rule.ts';
 export { FaultInjector, type FaultPoint, type Passing, type RuleStatus } from './inject/injector.ts';
-export type { LayerFault } from './inject/layer-fault.ts';
+export { faultShape, faultUsage, LAYER_FAULTS, layerFaults, readFaultArgs, type FaultShape } from './layer-faults.ts';
 export { DecisionLog, type FaultDecision } from './inject/decision.ts';
 export type { Held } from './inject/held.ts';
 export type { RuleCounters } from './inject/limit.ts';

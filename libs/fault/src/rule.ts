@@ -57,7 +57,7 @@ export type FaultAction =
   | { kind: 'hold' }
   /** What to do to which ordinals: what replayOf() makes of a log. */
   | { kind: 'script'; steps: ReadonlyMap<number, readonly FaultOp[]> }
-  /** Something a layer does wrong by itself, by name; what names there are, each layer says. */
+  /** Something a layer does wrong by itself: a name of LAYER_FAULTS, and its parameters. */
   | { kind: 'layer'; name: string; args: readonly string[] }
   /** Something that happens to the process: kill, hang, slow, restart, cut. Done by who supervises it. */
   | { kind: 'service'; name: string; args: readonly string[] };
@@ -70,6 +70,8 @@ export type FaultOp =
   | { op: 'set'; fields: Readonly<Record<string, string>>; csum: 'fix' | 'keep' }
   | { op: 'hold' }
   | { op: 'layer'; name: string; args: readonly string[] }
+  /** A fault of the layer is over. */
+  | { op: 'end'; name: string }
   | { op: 'service'; name: string; args: readonly string[] };
 
 /** One of the packets that one becomes. */
@@ -94,6 +96,8 @@ export interface FaultLimit {
   afterMs?: Millis;
   /** Not longer than this after that. */
   forMs?: Millis;
+  /** A fault of a layer that is there for a time: on for so long, off for so long, and so on. */
+  flapMs?: Millis;
   /** Once for each connection (addresses and ports, either way round). */
   oncePerConnection?: boolean;
 }

@@ -15,8 +15,11 @@ import {
   RTN_UNICAST,
   isLoopbackIpv4,
   isMulticastIpv4,
+  FaultCases,
+  type FaultCase,
   type Ipv4Addr,
   type LayerEnv,
+  type LayerFaults,
   type MacAddr,
   type Millis,
   type NetDevice,
@@ -49,6 +52,14 @@ export class Arp implements NeighOps {
   private readonly sysctl: NeighSysctl;
   private readonly addrs: InetAddrs;
   private readonly conflict: ConflictHandler;
+  private readonly silent = new FaultCases();
+  private readonly late = new FaultCases();
+  private readonly poison = new FaultCases();
+  readonly faults: LayerFaults = {
+    'arp-silent': { begin: this.silent.begin },
+    'arp-late': { begin: this.late.begin },
+    'arp-poison': { begin: this.poison.begin },
+  };
 
   constructor(env: LayerEnv, sysctl: NeighSysctl, addrs: InetAddrs, conflict: ConflictHandler) {
     this.env = env;
@@ -174,14 +185,24 @@ export class Arp implements NeighOps {
   }
 
   private reply(dev: NetDevice, asked: ArpRepr, now: Millis): void {
-    this.send(ARPOP_REPLY, dev, { tpa: asked.spa, spa: asked.tpa, tha: asked.sha }, asked.sha, now);
+    // what arp_ignore=8 does
+    if (caseFor(this.silent, asked.tpa, now) !== undefined) return;
+    const late = caseFor(this.late, asked.tpa, now);
+    // proxy_delay has this for the addresses of others (pneigh_enqueue)
+    if (late !== undefined) late.later(now + late.params.time!, (t) => this.answer(dev, asked, t));
+    else this.answer(dev, asked, now);
+  }
+
+  private answer(dev: NetDevice, { spa, tpa, sha }: ArpRepr, now: Millis): void {
+    const mac = caseFor(this.poison, tpa, now)?.params.mac;
+    this.send(ARPOP_REPLY, dev, { tpa: spa, spa: tpa, tha: sha, ...(mac === undefined ? {} : { sha: mac }) }, sha, now);
   }
 
   /** arp_send_dst() → arp_create() → arp_xmit() */
   private send(
     op: number,
     dev: NetDevice,
-    body: { tpa: Ipv4Addr; spa: Ipv4Addr; tha: MacAddr },
+    body: { tpa: Ipv4Addr; spa: Ipv4Addr; tha: MacAddr; sha?: MacAddr },
     dst: MacAddr,
     now: Millis,
   ): void {
@@ -199,4 +220,10 @@ export class Arp implements NeighOps {
     this.env.trace('arp_xmit_finish', skb);
     this.env.pass('dev_queue_xmit', skb, dev.ifindex);
   }
+}
+
+/** The fault rule about replies for this address, if one acts on this one. */
+function caseFor({ on, list }: FaultCases, addr: Ipv4Addr, now: Millis): FaultCase | undefined {
+  if (on === undefined) return undefined;
+  return list.find((c) => (c.params.ip ?? addr) === addr && c.takes(now));
 }

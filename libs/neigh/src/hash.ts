@@ -4,6 +4,7 @@ import {
   NUD_PERMANENT,
   SECOND,
   below,
+  FaultCases,
   type Ipv4Addr,
   type LayerEnv,
   type Millis,
@@ -21,6 +22,8 @@ const RAND_MS = 300 * SECOND;
 /** The table itself and its garbage collection (neigh_table.nht, neigh_alloc, neigh_forced_gc, neigh_periodic_work). */
 export class NeighHash {
   readonly stats = new NeighStats();
+  /** A fault rule: every entry that there can be is taken (gc_thresh3), and none can go. */
+  readonly full = new FaultCases();
   reachableTimeMs: Millis;
   nextWorkMs: Millis = 0;
   private readonly map = new Map<number, Neighbour>();
@@ -54,12 +57,9 @@ export class NeighHash {
   create(dev: NetDevice, addr: Ipv4Addr, now: Millis): Neighbour | undefined {
     const { gcThresh2, gcThresh3 } = this.sysctl;
     const n = this.gcEntries;
+    if (this.full.on !== undefined) return this.tableFull(now);
     if (n >= gcThresh3 || (n >= gcThresh2 && now > this.lastFlushMs + FORCED_GC_MS)) {
-      if (this.forcedGc(now) === 0 && n >= gcThresh3) {
-        this.stats.table_fulls++;
-        this.overflow(now);
-        return undefined;
-      }
+      if (this.forcedGc(now) === 0 && n >= gcThresh3) return this.tableFull(now);
     }
     const made = newNeighbour(dev, addr, now);
     this.map.set(keyOf(dev.ifindex, addr), made);
@@ -119,7 +119,8 @@ export class NeighHash {
     return shrunk;
   }
 
-  private overflow(now: Millis): void {
+  private tableFull(now: Millis): undefined {
+    this.stats.table_fulls++;
     if (now - this.lastOverflowMs < FORCED_GC_MS) return;
     this.lastOverflowMs = now;
     this.env.printk('neighbour: arp_cache: neighbor table overflow!');

@@ -9,6 +9,7 @@ import {
   type IfAddr,
   type Ipv4Addr,
   type LayerEnv,
+  type LayerFaults,
   type MacAddr,
   type Millis,
   type NeighEntry,
@@ -33,6 +34,7 @@ import { NEIGH_DEFAULTS, type NeighSysctl } from './sysctl.ts';
  */
 export class NeighTable {
   readonly sysctl: NeighSysctl;
+  readonly faults: LayerFaults;
   private readonly env: LayerEnv;
   private readonly core: NeighCore;
   private readonly arp: Arp;
@@ -54,6 +56,7 @@ export class NeighTable {
     this.sysctl = { ...NEIGH_DEFAULTS, ...opts.sysctl };
     this.arp = new Arp(env, this.sysctl, this.addrs, opts.conflict ?? (() => {}));
     this.core = new NeighCore(env, this.sysctl, this.arp, opts);
+    this.faults = { ...this.arp.faults, 'table-full': { begin: this.core.hash.full.begin } };
   }
 
   get stats(): NeighStats {

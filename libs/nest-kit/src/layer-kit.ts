@@ -1,6 +1,15 @@
 import type { Bus } from '@skbus/bus';
 import { encodeWfree, firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
-import { LayerEnv, NEVER, WfreeList, type HandOver, type Millis, type SkBuff, type Wfree } from '@skbus/skb';
+import {
+  LayerEnv,
+  NEVER,
+  WfreeList,
+  type HandOver,
+  type LayerFaults,
+  type Millis,
+  type SkBuff,
+  type Wfree,
+} from '@skbus/skb';
 import { TraceRing } from '@skbus/trace';
 import { monotonicMs } from './clock.ts';
 import type { ServiceConfig } from './config.ts';
@@ -22,6 +31,8 @@ export interface LayerMachine {
   handleTimeout(now: Millis): void;
   /** Its successor is there (`skbus upgrade`): the last it has to say goes out with this batch; nothing comes in any more. */
   retire?(now: Millis): void;
+  /** What it can be told to do wrong (libs/fault). */
+  readonly faults?: LayerFaults;
 }
 
 /** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
@@ -102,6 +113,7 @@ export class LayerKit {
   /** Binds the engine's timer and the decorated methods of the shell. Call once, from onModuleInit. */
   bind(shell: object, machine: LayerMachine): void {
     this.machine = machine;
+    this.faults.injector.layerFaults = machine.faults ?? {};
     const methods = shell as Record<string, (...args: never[]) => unknown>;
     for (const { to, method, instance } of handOversOf(shell)) {
       const fn = methods[method]!.bind(shell) as (skb: SkBuff, now: Millis) => void;

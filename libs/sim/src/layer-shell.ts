@@ -6,6 +6,7 @@ import {
   openGates,
   type FaultRule,
   type RuleCounters,
+  type RuleStatus,
   type SeamDir,
 } from '@skbus/fault';
 import {
@@ -14,6 +15,7 @@ import {
   SeededRng,
   WfreeList,
   type HandOver,
+  type LayerFaults,
   type Millis,
   type SkbOut,
   type SkBuff,
@@ -28,6 +30,7 @@ export interface Machine {
   flush?(now: Millis): void;
   pollTimeout(): Millis;
   handleTimeout(now: Millis): void;
+  readonly faults?: LayerFaults;
 }
 
 /** What all the shells of one host share. */
@@ -88,6 +91,8 @@ export class LayerShell implements SkbOut {
   /** How often it was started before. */
   private restarts = 0;
   private dead = false;
+  /** Rules from the life before, until there is an engine again. */
+  private kept: RuleStatus[] = [];
   private readonly seed: number;
 
   constructor(wiring: Wiring, layer: Layer, opts: { seed: number; firstId: number }) {
@@ -101,6 +106,10 @@ export class LayerShell implements SkbOut {
 
   bind(machine: Machine): void {
     this.machine = machine;
+    this.faults.layerFaults = machine.faults ?? {};
+    const { kept } = this;
+    this.kept = [];
+    for (const r of kept) this.setRule(r.rule, { ...r, past: r });
   }
 
   /** False between kill() and start(). */
@@ -135,9 +144,8 @@ export class LayerShell implements SkbOut {
     this.env.wfree = this.wfree.add;
     this.setTracing(this.tracing);
     const { faults } = this;
-    const before = faults.status();
+    this.kept = faults.status();
     this.faults = this.injector(faults.log);
-    for (const r of before) this.setRule(r.rule, { ...r, past: r });
     return this.env;
   }
 

@@ -5,6 +5,7 @@ export * from './drop-reason.ts';
 export * from './env.ts';
 export * from './errno.ts';
 export * from './icmp-err.ts';
+export * from './layer-fault.ts';
 export * from './ledger.ts';
 export * from './mib.ts';
 export * from './net.ts';

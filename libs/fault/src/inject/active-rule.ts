@@ -1,8 +1,10 @@
-import type { Millis } from '@skbus/skb';
+import type { EndFault, FaultCase, Millis } from '@skbus/skb';
 import type { Filter, FilterError } from '../filter/filter.ts';
 import type { Netem } from '../netem/netem.ts';
 import type { FaultRule } from '../rule.ts';
+import { faultShape } from '../layer-faults.ts';
 import { carriesSkbs } from '../seams.ts';
+import { layerRuleProblem } from './layer-rule.ts';
 import { LimitState, type RuleCounters } from './limit.ts';
 import type { FaultTools } from './tools.ts';
 
@@ -18,15 +20,16 @@ export interface ActiveRule {
   readonly limit: LimitState;
   removed: boolean;
   /** A fault of the layer itself that is there now. */
-  begun: boolean;
+  endFault: EndFault | undefined;
+  /** How an engine sees the rule; made when it is first needed. */
+  faultCase: FaultCase | undefined;
 }
 
 /** A fault of a layer or a service that is there for a time waits for nothing that passes. */
-export const actsOnTraffic = ({ action, at, match }: FaultRule): boolean =>
-  (action.kind !== 'layer' && action.kind !== 'service') ||
-  at.dir !== undefined ||
-  at.func !== undefined ||
-  match !== '';
+export function actsOnTraffic({ action, at, match }: FaultRule): boolean {
+  if (action.kind === 'layer') return faultShape(at.layer, action.name)?.acts !== 'time';
+  return action.kind !== 'service' || at.dir !== undefined || at.func !== undefined || match !== '';
+}
 
 export interface RuleProblem {
   /** Which part of the rule, and where in it. */
@@ -34,6 +37,8 @@ export interface RuleProblem {
   column: number;
   length: number;
   message: string;
+  /** For `rule`: near which word, by its text, or the nth after `layer`. */
+  near?: string | number;
 }
 
 /** Compiles a rule, or says what is wrong with its filter, its netem or its fields. */
@@ -42,6 +47,8 @@ export function activate(
   rule: FaultRule,
   at: { order: number; sinceMs: Millis; past?: RuleCounters | undefined },
 ): { active?: ActiveRule; problem?: RuleProblem } {
+  const misfit = layerRuleProblem(rule);
+  if (misfit !== undefined) return { problem: { part: 'rule', column: 0, length: 1, ...misfit } };
   let filter: Filter | undefined;
   if (rule.match !== '') {
     const f = tools.filter(rule.match);
@@ -64,7 +71,9 @@ export function activate(
     return { problem: { part: 'rule', column: 0, length: 1, message } };
   }
   const limit = new LimitState(rule.limit, rule.seed, at.sinceMs, at.past);
-  return { active: { rule, order: at.order, sinceMs: at.sinceMs, filter, netem, limit, removed: false, begun: false } };
+  const { order, sinceMs } = at;
+  const fresh = { removed: false, endFault: undefined, faultCase: undefined };
+  return { active: { rule, order, sinceMs, filter, netem, limit, ...fresh } };
 }
 
 const problem = (part: 'match' | 'netem', e: FilterError): RuleProblem => ({

@@ -17,6 +17,11 @@ export function checkRule(text: string, rule: FaultRule): RuleError | undefined 
     const from = text.indexOf(rule.action.spec);
     return from < 0 ? { column: 0, length: 1, message } : { column: from + column, length, message };
   }
-  const at = list.find((w) => w.text === rule.action.kind);
-  return { column: at?.column ?? 0, length: at?.length ?? 1, message };
+  const { near = rule.action.kind } = problem;
+  const at =
+    typeof near === 'string'
+      ? list.find((w) => w.text === near || w.text.startsWith(`${near}.`))
+      : list[list.findIndex((w) => w.text === 'layer') + 1 + near];
+  const end = text.trimEnd().length;
+  return { column: at?.column ?? end, length: at?.length ?? 1, message };
 }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { LayerEnv, NEVER, SeededRng, SkBuff, type HandOver } from '@skbus/skb';
+import { LayerEnv, NEVER, SeededRng, SkBuff, type EndFault, type FaultCase, type HandOver } from '@skbus/skb';
+import { formatOp } from '../text/ops.ts';
 import { parseRule } from '../text/parse.ts';
 import { fakeTools } from '../testing/fake-tools.ts';
 import { openGates } from './gates.ts';
@@ -216,21 +217,30 @@ describe('actions', () => {
 
 test('what a layer does wrong by itself, for a time', () => {
   const seen: string[] = [];
-  b.faults.layerFaults.set('wobble', {
-    usage: 'wobble HOW',
-    begin: (args, at) => void seen.push(`begin ${args.join()} ${at}`),
-    end: (at) => void seen.push(`end ${at}`),
-    hit: (_args, skb) => void seen.push(`hit ${skb!.id}`),
-  });
-  expect(() => b.rule('at tcp layer shake')).toThrow('tcp has no fault "shake": wobble HOW');
-  b.rule('at tcp layer wobble much after 5ms for 10ms');
-  b.run(20);
-  b.rule('at tcp layer wobble little', 'x');
-  b.faults.remove('x', 20);
-  b.rule('at tcp tx layer wobble nth 2');
-  b.send(3);
-  expect(seen).toEqual(['begin much 5', 'end 15', 'begin little 20', 'end 20', 'hit 2']);
-  expect(b.ids).toEqual([1, 2, 3]);
+  const n = new Bench('neigh');
+  const begin = (c: FaultCase, at: number): EndFault => {
+    seen.push(`begin ${c.params.ip} ${at}`);
+    if (seen.length === 1) c.later(at + 3, (t) => void seen.push(`later ${t} ${c.takes(t)} ${c.takes(t)}`));
+    return (t) => void seen.push(`end ${t}`);
+  };
+  expect(() => n.rule('at neigh layer arp-silent')).toThrow('this neigh does not offer arp-silent');
+  n.faults.layerFaults = { 'arp-silent': { begin }, 'table-full': { begin } };
+  n.rule('at neigh layer arp-silent 0.0.0.7 after 5ms for 10ms nth 2', 'a');
+  n.run(20);
+  n.rule('at neigh layer table-full', 'x');
+  n.faults.remove('x', 20);
+  n.rule('at neigh layer table-full flap 10ms for 35ms');
+  n.run(100);
+  const flaps = ['begin undefined 20', 'end 30', 'begin undefined 40', 'end 50'];
+  expect(seen).toEqual(['begin 7 5', 'later 8 false true', 'end 15', 'begin undefined 20', 'end 20', ...flaps]);
+  const first = n.faults.log.all().filter((d) => d.rule === 'a');
+  expect(first.map((d) => [d.atMs, d.ordinal, formatOp(d.op)])).toEqual([
+    [5, 0, 'layer arp-silent 0.0.0.7'],
+    [8, 2, 'layer arp-silent 0.0.0.7'],
+    [15, 0, 'end arp-silent'],
+  ]);
+  const { rule } = n.faults.status()[0]!;
+  expect(replayOf(first, [rule])).toEqual([{ ...rule, limit: { afterMs: 5, forMs: 10, nth: [2] } }]);
 });
 
 test('what a driver has received takes its bytes along when it waits', () => {

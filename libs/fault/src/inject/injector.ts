@@ -1,4 +1,12 @@
-import { copySkb, TimeQueue, type DropReason, type LayerEnv, type Millis, type SkBuff } from '@skbus/skb';
+import {
+  copySkb,
+  TimeQueue,
+  type DropReason,
+  type LayerEnv,
+  type LayerFaults,
+  type Millis,
+  type SkBuff,
+} from '@skbus/skb';
 import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
@@ -10,8 +18,8 @@ import { flipBit, markCe, ownBytes } from './corrupt.ts';
 import { opsOf } from './decide.ts';
 import { DecisionLog } from './decision.ts';
 import { HeldItems } from './held.ts';
-import type { LayerFault } from './layer-fault.ts';
 import type { RuleCounters } from './limit.ts';
+import { StandingFaults, type StandingHost } from './standing.ts';
 import type { FaultTools } from './tools.ts';
 
 const LOG_MAX = 4096;
@@ -62,20 +70,24 @@ interface Waiting {
 export class FaultInjector {
   readonly log: DecisionLog;
   readonly held: HeldItems;
-  /** What this layer can do wrong by itself. */
-  readonly layerFaults = new Map<string, LayerFault>();
+  /** What this layer can do wrong by itself; its shell sets it before the first rule. */
+  layerFaults: LayerFaults = {};
   /** Called when rules came or went: which points have any is new. */
   onRulesChanged: (() => void) | undefined = undefined;
   private readonly env: LayerEnv;
   private readonly tools: FaultTools;
+  /** Where that happens which a layer does by itself. */
+  private readonly ownSeam: Seam;
   private readonly points = { rx: new Map<string, FaultPoint>(), tx: new Map<string, FaultPoint>() };
   private rules: ActiveRule[] = [];
   private readonly delayed = new TimeQueue<Waiting>();
   private delayedSkbs = 0;
+  private readonly standing = new StandingFaults(this.standingHost());
 
   constructor(env: LayerEnv, tools: FaultTools, log: DecisionLog = new DecisionLog(LOG_MAX)) {
     this.env = env;
     this.tools = tools;
+    this.ownSeam = { layer: env.layer, dir: 'rx', func: '' };
     this.log = log;
     this.held = new HeldItems();
     env.ledger.addQueue(() => this.delayedSkbs + this.held.skbs);
@@ -113,13 +125,14 @@ export class FaultInjector {
   ): RuleProblem | undefined {
     const { active, problem } = activate(this.tools, rule, at);
     if (active === undefined) return problem;
-    const wrong = this.layerProblem(rule);
-    if (wrong !== undefined) return wrong;
+    const { action } = rule;
+    if (action.kind === 'layer' && this.layerFaults[action.name] === undefined)
+      return { part: 'rule', column: 0, length: 1, message: `this ${rule.at.layer} does not offer ${action.name}` };
     this.remove(rule.id, now);
     this.rules.push(active);
     this.rules.sort((a, b) => a.order - b.order || (a.rule.id < b.rule.id ? -1 : 1));
     this.changed();
-    this.schedule(active, now);
+    if (action.kind === 'layer' && !actsOnTraffic(rule)) this.standing.schedule(active, now);
     return undefined;
   }
 
@@ -130,7 +143,7 @@ export class FaultInjector {
     active.removed = true;
     this.rules = this.rules.filter((r) => r !== active);
     this.changed();
-    this.end(active, now);
+    this.standing.end(active, now);
     this.release(id, now);
     return true;
   }
@@ -172,7 +185,11 @@ export class FaultInjector {
 
   /** The layer ends: what waits goes on now. */
   letAllGo(now: Millis): void {
-    for (const { rule } of this.rules) this.release(rule.id, now);
+    for (const r of this.rules) {
+      r.removed = true;
+      this.standing.end(r, now);
+      this.release(r.rule.id, now);
+    }
     this.handleTimeout(now, Number.MAX_VALUE);
   }
 
@@ -210,36 +227,34 @@ export class FaultInjector {
     return undefined;
   }
 
-  private layerProblem({ action, at }: FaultRule): RuleProblem | undefined {
-    if (action.kind !== 'layer' || this.layerFaults.has(action.name)) return undefined;
-    const names = [...this.layerFaults.values()].map((f) => f.usage).join(', ');
-    const message = `${at.layer} has no fault "${action.name}"${names === '' ? '' : `: ${names}`}`;
-    return { part: 'rule', column: 0, length: 1, message };
-  }
-
-  /** A fault of the layer that waits for nothing but its time. */
-  private schedule(active: ActiveRule, now: Millis): void {
-    const { action } = active.rule;
-    if (action.kind !== 'layer' || actsOnTraffic(active.rule)) return;
-    const { fromMs, toMs } = active.limit.window;
-    const at = (ms: Millis, resume: (t: Millis) => void): void =>
-      this.delayed.push(ms, { active, resume, isSkb: false });
-    const begin = (t: Millis): void => {
-      if (active.removed || active.begun) return;
-      active.begun = true;
-      active.limit.hits++;
-      this.layerFaults.get(action.name)!.begin?.(action.args, t);
+  private standingHost(): StandingHost {
+    return {
+      fault: (name) => this.layerFaults[name],
+      at: (ms, active, resume) => this.delayed.push(ms, { active, resume, isSkb: false }),
+      take: (r, now, skb) => {
+        const subject: FilterSubject = { seam: this.ownSeam, starts: 'none', ...(skb === undefined ? {} : { skb }) };
+        if (!r.limit.take(now, () => connectionOf(subject))) return false;
+        r.limit.hits++;
+        const { action } = r.rule;
+        if (action.kind === 'layer')
+          this.noteAt(
+            subject.seam,
+            r,
+            { op: 'layer', name: action.name, args: action.args },
+            r.limit.matched,
+            now,
+            skb,
+          );
+        return true;
+      },
+      note: (r, op, now) => this.noteAt(this.ownSeam, r, op, 0, now),
     };
-    if (fromMs > now) at(fromMs, begin);
-    else if (now < toMs) begin(now);
-    if (Number.isFinite(toMs) && toMs > now) at(toMs, (t) => this.end(active, t));
   }
 
-  private end(active: ActiveRule, now: Millis): void {
-    const { action } = active.rule;
-    if (!active.begun || action.kind !== 'layer') return;
-    active.begun = false;
-    this.layerFaults.get(action.name)!.end?.(now);
+  private noteAt(seam: Seam, r: ActiveRule, op: FaultOp, ordinal: number, now: Millis, skb?: SkBuff): void {
+    const { id: rule, seed } = r.rule;
+    this.log.add({ rule, seed, seam, ordinal, skb: skb?.id ?? 0, atMs: now, op });
+    if (this.env.tracing) this.env.trace('fault_inject', skb, { rule, did: formatOp(op) });
   }
 
   private place(p: FaultPoint): void {
@@ -303,7 +318,7 @@ export class FaultInjector {
         this.hold(hit, now);
         return false;
       case 'layer':
-        this.layerFaults.get(op.name)?.hit?.(op.args, skb, now);
+        if (skb !== undefined) this.layerFaults[op.name]?.hit?.(this.standing.caseOf(hit.r), skb, now);
         return true;
       default:
         // Done by who supervises the layer, and hears of it by the log.
@@ -377,9 +392,7 @@ export class FaultInjector {
   }
 
   private note(op: FaultOp, { point, skb, r, ordinal }: Hit, now: Millis): void {
-    const { id: rule, seed } = r.rule;
-    this.log.add({ rule, seed, seam: point.seam, ordinal, skb: skb?.id ?? 0, atMs: now, op });
-    if (this.env.tracing) this.env.trace('fault_inject', skb, { rule, did: formatOp(op) });
+    this.noteAt(point.seam, r, op, ordinal, now, skb);
   }
 }
 

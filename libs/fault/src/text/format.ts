@@ -46,5 +46,6 @@ function formatLimit(l: FaultLimit): string[] {
   if (l.oncePerConnection === true) out.push('once per connection');
   if (l.afterMs !== undefined) out.push(`after ${formatMillis(l.afterMs)}`);
   if (l.forMs !== undefined) out.push(`for ${formatMillis(l.forMs)}`);
+  if (l.flapMs !== undefined) out.push(`flap ${formatMillis(l.flapMs)}`);
   return out;
 }

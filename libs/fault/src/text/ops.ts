@@ -17,6 +17,8 @@ export function formatOp(o: FaultOp): string {
       return formatSet(o.fields, o.csum);
     case 'hold':
       return 'hold';
+    case 'end':
+      return `end ${o.name}`;
     default:
       return [o.op, o.name, ...o.args].join(' ');
   }
@@ -72,11 +74,13 @@ export function parseOp(text: string): FaultOp | string {
       return parseSet(rest);
     case 'hold':
       return rest.length === 0 ? { op } : `"${text}": hold takes nothing`;
+    case 'end':
+      return rest.length === 1 ? { op, name: rest[0]! } : `"${text}": end takes a name`;
     case 'layer':
     case 'service':
       return rest.length > 0 ? { op, name: rest[0]!, args: rest.slice(1) } : `"${text}": ${op} takes a name`;
     default:
-      return `"${op}" is nothing that can be done: drop, send, truncate, set, hold, layer or service`;
+      return `"${op}" is nothing that can be done: drop, send, truncate, set, hold, layer, end or service`;
   }
 }
 

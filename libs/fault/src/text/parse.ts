@@ -7,7 +7,7 @@ import { isReason, parseSteps } from './ops.ts';
 import { parseMillis, parseProbability } from './values.ts';
 
 const ACTION_WORDS = ['drop', 'truncate', 'set', 'hold', 'script', 'layer', 'service'];
-const LIMIT_WORDS = ['nth', 'first', 'every', 'probability', 'after', 'for', 'once'];
+const LIMIT_WORDS = ['nth', 'first', 'every', 'probability', 'after', 'for', 'flap', 'once'];
 const KEYWORDS = new Set(['at', 'match', 'id', 'seed', ...ACTION_WORDS, ...LIMIT_WORDS]);
 
 /** What a service can suffer, and what of it. */
@@ -255,6 +255,10 @@ class RuleParser {
       case 'for':
         this.once(l.forMs, w);
         l.forMs = this.time(w);
+        return;
+      case 'flap':
+        this.once(l.flapMs, w);
+        l.flapMs = this.time(w);
         return;
       default:
         this.once(l.oncePerConnection, w);
