@@ -6,6 +6,8 @@ interface Direction {
   scale: number;
   /** Sequence number of the SYN. */
   isn: number;
+  /** There was a connection of this name before. */
+  again: boolean;
   sndMax: number;
   ack: number;
   edge: number;
@@ -55,8 +57,8 @@ export class SegmentWatch {
     }
     if (s.flags & TCP_SYN) {
       // A new connection of the same name, or the SYN again.
-      if (this.directions.get(us)?.isn !== s.seq)
-        this.directions.set(us, { scale: s.scale, isn: s.seq, sndMax: 1, ack: 0, edge: 0, fin: false });
+      const before = this.directions.get(us);
+      if (before?.isn !== s.seq) this.directions.set(us, begins(s, before !== undefined));
       return;
     }
     const d = this.directions.get(us);
@@ -80,6 +82,9 @@ export class SegmentWatch {
 
   private acknowledged(us: Name, d: Direction, other: Direction, s: Segment): void {
     const ack = offset(s.ack, other.isn);
+    // A SYN that was late has made the other end begin once more, and this is the answer of who knows only the connection
+    // that was (RFC 9293 3.10.7.4, "in TIME-WAIT"): it acknowledges that one's bytes, and is reset for it.
+    if (other.again && other.sndMax === 1 && ack > 1) return;
     const edge = ack + s.window * 2 ** d.scale;
     if (ack < d.ack) this.problems.push(`${us}: acknowledges ${ack} after ${d.ack}`);
     if (ack > other.sndMax) this.problems.push(`${us}: acknowledges ${ack}, which was not sent (${other.sndMax})`);
@@ -101,6 +106,16 @@ interface Segment {
   len: number;
   scale: number;
 }
+
+const begins = ({ scale, seq }: Segment, again: boolean): Direction => ({
+  scale,
+  isn: seq,
+  again,
+  sndMax: 1,
+  ack: 0,
+  edge: 0,
+  fin: false,
+});
 
 const offset = (seq: number, isn: number): number => (seq - isn) >>> 0;
 
