@@ -28,8 +28,12 @@ function withRemote(c: Command, hide: boolean): Command {
   return c.on('option:compose', () => (process.env.SKBUS_COMPOSE = '1'));
 }
 
-const withStack = (c: Command): Command =>
+function withStack(c: Command, compose?: string): Command {
   withRemote(c.option('--stack <name>', 'which stack (default: the one that runs)'), true);
+  const option = c.options.find((o) => o.long === '--compose');
+  if (compose !== undefined && option !== undefined) option.hideHelp(false).description = compose;
+  return c;
+}
 const readable = (c: Command): Command => withStack(c).option('-j, --json', 'JSON on stdout');
 
 /** Each command is loaded when it is used: `skbus status` does not pay for `skbus trace`. */
@@ -65,7 +69,7 @@ Examples:
 `;
 
 function addLife(p: Command): void {
-  withStack(p.command('up'))
+  withStack(p.command('up'), 'each layer in a container, with docker compose')
     .description('start a stack; Ctrl-C stops all of it')
     .option('-d, --detach', 'return when it is ready, leave it running')
     .option('--nic <kind>', 'back end of skb0: tap, wire or udp (default: tap where it can be had)')
@@ -79,6 +83,8 @@ function addLife(p: Command): void {
       'replace a layer that does not answer for so long (default: 10; 0: only report it)',
     )
     .option('--no-spare', 'no warm process in reserve for a layer that dies')
+    .option('--build', 'with --compose: build the images anew')
+    .option('--no-peer', 'with --compose: without the plain Linux on the cable')
     .option('--inproc', 'every layer in one process, no nats-server')
     .option('--api-port <n>', 'control API on 127.0.0.1 (default: 7070)')
     .option('--api-host <address>', 'control API for other machines; wants TLS, and makes a token')
@@ -251,6 +257,9 @@ function addFault(p: Command): void {
   readable(f.command('held'))
     .description('what waits at breakpoints')
     .action(async (_o, c: Command) => (await load()).held(common(c)));
+  withStack(f.command('hands'))
+    .description('act on the containers of a stack as its service rules say (fault add starts it where it is needed)')
+    .action(async (_o, c: Command) => (await load()).hands(common(c)));
   for (const how of ['step', 'release'] as const)
     readable(f.command(how))
       .description(how === 'step' ? 'let the oldest one go that a rule holds' : 'let all go that a rule holds')

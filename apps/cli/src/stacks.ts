@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { composeStacks, tokenOf, type ComposeStack } from './compose/stacks.ts';
 import { CliError } from './errors.ts';
 import { runRoot } from './folders.ts';
+import { isAlive } from './process-mark.ts';
 
 /** What `stack.json` of a run folder says; written by the orchestrator. */
 export interface StackFile {
@@ -134,15 +135,4 @@ function readSecret(what: 'token' | 'certificate', file: string): string {
   }
   if (what === 'token' ? /^[\x21-\x7e]+$/.test(text) : text.includes('BEGIN CERTIFICATE')) return text;
   throw new CliError(`${file} holds no ${what}${what === 'token' ? ': that is one word' : ' (PEM)'}`);
-}
-
-/** The same process as then, not a later one with its id (field 22 of /proc/PID/stat is when it started). */
-export function isAlive(mark: { pid: number; startTicks: string }): boolean {
-  try {
-    const stat = readFileSync(`/proc/${mark.pid}/stat`, 'utf8');
-    const rest = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return rest[0] !== 'Z' && rest[19] === mark.startTicks;
-  } catch {
-    return false;
-  }
 }

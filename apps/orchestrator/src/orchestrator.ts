@@ -148,7 +148,8 @@ export class Orchestrator {
         stack: config.stack,
         backend,
         addressing: addressingOf(config.cmdline),
-        peerNetns: backend === 'tap' && config.peerNetns !== 'host' ? config.peerNetns : '',
+        // With a container for each service the other end is a cable, and no namespace of ours.
+        peerNetns: backend === 'tap' && config.peerNetns !== 'host' && config.spawn !== 'none' ? config.peerNetns : '',
         kernelIfname: kernelIfnameFor(config.stack),
         apiPort: config.apiPort,
         socksPort,

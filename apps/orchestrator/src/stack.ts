@@ -315,7 +315,7 @@ export class Stack {
       const pid = this.services().find((s) => s.name === service)?.pid;
       return pid === process.pid ? undefined : pid;
     };
-    const own = { pidOf, say: (line: string) => this.say(line) };
+    const own = { pidOf, say: (line: string) => this.say(line), outside: this.opts.config.spawn === 'none' };
     return new FaultDesk(this.bus, this.netns, new ServiceFaults(this.bus, this.netns, own));
   }
 

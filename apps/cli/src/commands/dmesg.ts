@@ -19,13 +19,10 @@ export async function dmesg(o: { stack?: string; follow?: boolean; json?: boolea
   }
   const stop = new AbortController();
   for (const sig of ['SIGINT', 'SIGTERM'] as const) process.once(sig, () => stop.abort());
-  await api.lines(
-    '/dmesg?follow=1',
-    (row) => (o.json ? printJson(row) : show(row as Row | { lost: number })),
-    stop.signal,
-  );
+  await api.lines('/dmesg?follow=1', (row) => (o.json ? printJson(row) : showDmesg(row)), stop.signal);
 }
 
-function show(row: Row | { lost: number }): void {
-  print('lost' in row ? `… ${row.lost} lines lost` : formatDmesg(row));
+export function showDmesg(row: unknown): void {
+  const r = row as Row | { lost: number };
+  print('lost' in r ? `… ${r.lost} lines lost` : formatDmesg(r));
 }

@@ -3,14 +3,26 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Api } from '../api-client.ts';
+import { composeStacks, type ComposeStack } from '../compose/stacks.ts';
 import { CliError } from '../errors.ts';
 import { say } from '../output.ts';
 import { orchestratorDir } from '../folders.ts';
-import { findStack, isAlive, listStacks, type FoundStack } from '../stacks.ts';
+import { isAlive } from '../process-mark.ts';
+import { findStack, listStacks, type FoundStack } from '../stacks.ts';
 
 const GRACE_MS = 20_000;
 
 export async function down(o: { stack?: string; all?: boolean }): Promise<void> {
+  const inContainers = containersMeant(o);
+  if (inContainers.length > 0) {
+    const { takeDown } = await import('../compose/down.ts');
+    for (const s of inContainers) await takeDown(s, (l) => say(`skbus: ${l}`));
+  }
+  if (inContainers.length > 0 && !o.all) return;
+  if (process.env.SKBUS_COMPOSE === '1') {
+    if (inContainers.length === 0) say(`skbus: no stack${o.stack ? ` ${o.stack}` : ''} runs in containers`);
+    return;
+  }
   const all = listStacks();
   // What a killed orchestrator has left is removed whatever was asked for.
   const left = all.filter((s) => !s.running);
@@ -22,6 +34,19 @@ export async function down(o: { stack?: string; all?: boolean }): Promise<void> 
   }
   const wanted = o.all ? running.filter((s) => s.partOf === '') : [findStack(o.stack)];
   for (const s of wanted) await stop(s, running);
+}
+
+/** With --compose or --all; else when no process is meant. What is left of one that was killed counts. */
+function containersMeant(o: { stack?: string; all?: boolean }): ComposeStack[] {
+  const name = o.stack ?? (process.env.SKBUS_STACK || undefined);
+  const meant = (s: { stack: string }): boolean => o.all === true || name === undefined || s.stack === name;
+  if (process.env.SKBUS_COMPOSE !== '1' && !o.all && listStacks().some(meant)) return [];
+  const found = composeStacks(true).filter(meant);
+  if (found.length > 1 && !o.all && name === undefined)
+    throw new CliError(
+      `several stacks run in containers (${found.map((s) => s.stack).join(', ')}); choose one with --stack, or --all`,
+    );
+  return found;
 }
 
 async function stop(s: FoundStack, running: readonly FoundStack[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Api } from '../api-client.ts';
 import { CliError } from '../errors.ts';
+import { findAnywhere } from '../stacks.ts';
 import { paint, print, printJson, say, table } from '../output.ts';
 
 interface Common {
@@ -44,12 +45,33 @@ interface Decision {
 /** `skbus fault add at tcp rx match 'tcp.flags.syn == 1' drop first 2` */
 export async function add(words: string[], o: Common & { id?: string }): Promise<void> {
   const text = words.map(quoted).join(' ');
+  if (onContainers(text)) await needed(o.stack);
   const r = await new Api(o.stack).send<RuleView>('POST', '/faults', {
     text,
     ...(o.id === undefined ? {} : { id: o.id }),
   });
   if (o.json) printJson(r);
   else print(`${r.id}: ${r.text}`);
+}
+
+const onContainers = (text: string): boolean => /\bservice (kill|hang|restart|cut)\b/.test(text);
+
+/** Of layers that are containers only somebody outside can get hold. */
+async function needed(stack: string | undefined): Promise<void> {
+  if (process.env.SKBUS_API) return;
+  const s = findAnywhere(stack);
+  if ('container' in s) await (await import('../compose/hands-process.ts')).needHands(s);
+}
+
+/** Acts on the containers of a stack as its rules say, until it is gone or Ctrl-C. */
+export async function hands(o: Common): Promise<void> {
+  const s = findAnywhere(o.stack);
+  if (!('container' in s))
+    throw new CliError(`stack ${s.stack} runs as processes: its orchestrator acts on them itself`);
+  const stop = new AbortController();
+  for (const sig of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sig, () => stop.abort());
+  const { actAsHands } = await import('../compose/hands.ts');
+  await actAsHands(s.stack, (line) => print(`${new Date().toISOString()} ${line}`), stop.signal);
 }
 
 /** The shell has taken the quotes of a filter away: what holds a blank or a quote gets them back. */
@@ -90,6 +112,7 @@ export async function apply(file: string, o: Common): Promise<void> {
     .map((l) => l.trim())
     .filter((l) => l !== '' && !l.startsWith('#'))
     .map((text) => ({ text }));
+  if (rules.some(({ text }) => onContainers(text))) await needed(o.stack);
   const now = await new Api(o.stack).send<RuleView[]>('PUT', '/faults', { rules });
   if (o.json) printJson(now);
   else for (const r of now) print(`${r.id}: ${r.text}`);

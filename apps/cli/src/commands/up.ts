@@ -12,6 +12,9 @@ import { sweepFolder } from './down.ts';
 
 export interface UpOptions {
   stack?: string;
+  compose?: boolean;
+  build?: boolean;
+  peer?: boolean;
   detach?: boolean;
   nic?: string;
   udpLocal?: string;
@@ -62,6 +65,11 @@ type Message =
   | { t: 'stopping' };
 
 export async function up(o: UpOptions): Promise<void> {
+  if (o.compose) {
+    const { upInContainers } = await import('../compose/up.ts');
+    return upInContainers(o, stackName(o));
+  }
+  if (o.build) throw new UsageError('--build is for images: with --compose');
   const env = upEnv(o);
   const main = join(orchestratorDir, 'main.js');
   if (!existsSync(main))
@@ -69,11 +77,15 @@ export async function up(o: UpOptions): Promise<void> {
   await (o.detach ? detached(main, env, o) : foreground(main, env));
 }
 
+function stackName(o: UpOptions): string {
+  const stack = o.stack ?? (process.env.SKBUS_STACK || 'a');
+  if (/^[a-z0-9_-]{1,32}$/.test(stack)) return stack;
+  throw new UsageError(`--stack ${stack}: expected 1 to 32 of a–z, 0–9, _ and -`);
+}
+
 /** Options as the orchestrator's environment. Throws UsageError naming the option. */
 export function upEnv(o: UpOptions): Record<string, string> {
-  const stack = o.stack ?? (process.env.SKBUS_STACK || 'a');
-  if (!/^[a-z0-9_-]{1,32}$/.test(stack))
-    throw new UsageError(`--stack ${stack}: expected 1 to 32 of a–z, 0–9, _ and -`);
+  const stack = stackName(o);
   if (o.nic !== undefined && !['tap', 'wire', 'udp'].includes(o.nic))
     throw new UsageError(`--nic ${o.nic}: expected tap, wire or udp`);
   const env: Record<string, string> = { SKBUS_NETNS: stack, SKBUS_RUN_DIR: join(runRoot(), stack) };
@@ -156,7 +168,7 @@ function accessEnv(o: UpOptions): Record<string, string> {
   return env;
 }
 
-function checkedCmdline(text: string): string {
+export function checkedCmdline(text: string): string {
   try {
     parseCmdline(text);
     return text;

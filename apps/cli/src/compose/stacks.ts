@@ -15,19 +15,24 @@ export interface ComposeStack {
   runDir: string;
 }
 
+export const runDirOf = (project: string): string => join(runRoot(), `${project}.compose`);
+
 const DOCKER_MS = 10_000;
 const FIELDS = ['{{.ID}}', '{{.Label "skbus.stack"}}', '{{.Label "com.docker.compose.project"}}', '{{.Ports}}'];
 
-/** The stacks whose orchestrator is a container that runs on this machine; none where there is no engine. */
-export function composeStacks(): ComposeStack[] {
-  const rows = docker(['ps', '--filter', 'label=skbus.stack', '--format', FIELDS.join('\t')]);
+/**
+ * The stacks whose orchestrator is a container that runs on this machine, or, with `left`, is at least there; none where there is
+ * no engine.
+ */
+export function composeStacks(left = false): ComposeStack[] {
+  const rows = docker(['ps', ...(left ? ['-a'] : []), '--filter', 'label=skbus.stack', '--format', FIELDS.join('\t')]);
   if (rows === undefined) return [];
   return rows.split('\n').flatMap((row) => {
     const [container, stack, project, ports] = row.split('\t');
     const port = /127\.0\.0\.1:(\d+)->7070\/tcp/.exec(ports ?? '')?.[1];
-    if (!container || !stack || !project || port === undefined) return [];
-    const runDir = join(runRoot(), `${project}.compose`);
-    return [{ stack, project, container, runDir, api: `http://127.0.0.1:${port}` }];
+    if (!container || !stack || !project || (port === undefined && !left)) return [];
+    const runDir = runDirOf(project);
+    return [{ stack, project, container, runDir, api: `http://127.0.0.1:${port ?? 0}` }];
   });
 }
 

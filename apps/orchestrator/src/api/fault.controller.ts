@@ -93,6 +93,20 @@ export class FaultController {
     return this.ask((d) => d.held());
   }
 
+  @Get('hands')
+  @ApiOperation({
+    summary: 'How many act on containers for service rules; with follow=1 one more: what to do, a deed a line',
+  })
+  hands(@Query(new ZodPipe(faultLogQuery)) q: FaultLogQuery, @Res() res: ServerResponse): void {
+    const { services } = this.ctl.stack.faults;
+    if (q.follow !== '1' && q.follow !== 'true') {
+      res.setHeader('content-type', 'application/json; charset=utf-8');
+      res.end(JSON.stringify({ hands: services.handsCount }));
+      return;
+    }
+    res.once('close', services.lend(ndjson(res)));
+  }
+
   @Patch('held/:layer/:serial')
   @ApiOperation({ summary: 'Change header fields of a held packet' })
   @ApiBody({ schema: openApi(faultEditBody) })

@@ -78,7 +78,7 @@ export class FaultDesk {
   readonly book = new DecisionBook();
   private readonly bus: Bus;
   private readonly netns: string;
-  private readonly services: ServiceFaults;
+  readonly services: ServiceFaults;
   private readonly entries = new Map<string, Entry>();
   private kv: KvStore | undefined = undefined;
   private off: Unsubscribe | undefined = undefined;
@@ -231,7 +231,7 @@ export class FaultDesk {
     this.entries.set(rule.id, e);
     this.book.know(rule.id, formatRule(rule));
     const { action } = rule;
-    if (action.kind !== 'service' || actsOnTraffic(rule)) return;
+    if (action.kind !== 'service' || actsOnTraffic(rule) || e.fired > 0) return;
     const due = e.setAt + (rule.limit.afterMs ?? 0) - Date.now();
     e.timer = setTimeout(
       () => {
@@ -246,7 +246,11 @@ export class FaultDesk {
   private restore(row: Uint8Array): void {
     const { id, text, order, setAtUnixMs: setAt } = pb.FaultRule.decode(row);
     const { rule } = parseRule(text, { id });
-    if (rule !== undefined) this.enter({ rule, order, setAt, timer: undefined, fired: 0 });
+    if (rule === undefined) return;
+    // What was due before we were killed has happened, perhaps to ourselves; once is what was asked for.
+    const over =
+      rule.action.kind === 'service' && !actsOnTraffic(rule) && setAt + (rule.limit.afterMs ?? 0) <= Date.now();
+    this.enter({ rule, order, setAt, timer: undefined, fired: over ? 1 : 0 });
   }
 
   private viewOf(id: string, s: skbus.v1.FaultRuleStatus | undefined): RuleView {
