@@ -25,6 +25,7 @@ export async function doctor(o: { json?: boolean }): Promise<void> {
     program('curl', 'curl', 'needed by some tests only', ['-V']),
     program('tshark', 'tshark', 'needed by some tests only', ['-v']),
     program('iperf3', 'iperf3', 'needed by some tests only', ['-v']),
+    program('docker', 'docker.io docker-compose-plugin', 'needed for skbus up --compose only', ['--version']),
     port(7070, 'control API', '--api-port'),
     port(1080, 'SOCKS5', '--socks-port'),
   ]);
