@@ -130,6 +130,34 @@ describe('getsockopt that TCP answers', () => {
     expect(get(a, c, K.SOL_TCP, K.TCP_QUICKACK)).toBe(1);
   });
 
+  test('TCP_CONGESTION: what the connection has, from its sysctl, its listener or its program', () => {
+    const { two } = connected();
+    const { onA: a, onB: b } = two;
+    const congestion = (p: Program, fd: number) => get(p, fd, K.SOL_TCP, K.TCP_CONGESTION);
+    const choose = (p: Program, fd: number, value: string) =>
+      p.sys({ call: 'setsockopt', fd, level: K.SOL_TCP, name: K.TCP_CONGESTION, value }).errno;
+    const l = b.listen(81);
+    expect(congestion(b, l)).toBe('cubic');
+    two.a.tcp.setSysctl({ tcpCongestionControl: 'bbr' });
+    const { fd: c } = a.connect('10.77.0.2', 81);
+    expect(congestion(a, c)).toBe('bbr');
+    two.a.tcp.setSysctl({ tcpCongestionControl: 'reno' });
+    expect(congestion(a, c)).toBe('bbr');
+    expect(congestion(b, b.must({ call: 'accept', fd: l, flags: 0 }))).toBe('cubic');
+    expect(choose(b, l, 'dctcp')).toBe(0);
+    a.connect('10.77.0.2', 81);
+    expect(congestion(b, b.must({ call: 'accept', fd: l, flags: 0 }))).toBe('dctcp');
+    const fresh = a.socket(K.SOCK_STREAM);
+    for (const name of K.CONGESTION_CONTROLS) {
+      expect(choose(a, fresh, name)).toBe(0);
+      expect(congestion(a, fresh)).toBe(name);
+    }
+    for (const name of ['vegas', 'ren', 'renoo', 'Reno', 'a'.repeat(40)])
+      expect(choose(a, c, name)).toBe(K.ERRNO.ENOENT);
+    expect(choose(a, c, '')).toBe(K.ERRNO.EINVAL);
+    expect(congestion(a, c)).toBe('bbr');
+  });
+
   test('TCP_INQ: each read says what is left', () => {
     const { a, b, c, s } = connected();
     set(b, s, K.SOL_TCP, K.TCP_INQ, 1);

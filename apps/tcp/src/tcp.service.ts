@@ -13,6 +13,7 @@ import { ERRNO, IPPROTO_TCP, type Millis, type SkBuff } from '@skbus/skb';
 import {
   availableCongestionControls,
   parseTcpSysctl,
+  SysctlRefusal,
   readTcpSysctl,
   TcpStack,
   tcpSysctlNames,
@@ -115,7 +116,7 @@ export class TcpService implements OnModuleInit {
     if (!tcpSysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
     if (value !== '') {
       const change = parseTcpSysctl(name, value);
-      if (typeof change === 'string') return { errno: ERRNO.EINVAL, message: change, values: {} };
+      if (change instanceof SysctlRefusal) return { errno: change.errno, message: change.message, values: {} };
       this.engine.setSysctl(change);
       const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
       await kv.put(name, new TextEncoder().encode(value));
@@ -138,7 +139,7 @@ export class TcpService implements OnModuleInit {
     const kv = await this.kit.bus.kv(buckets.sysctl(this.kit.netns));
     for (const [name, value] of await kv.entries()) {
       const change = parseTcpSysctl(name, new TextDecoder().decode(value));
-      if (typeof change !== 'string') this.engine.setSysctl(change);
+      if (!(change instanceof SysctlRefusal)) this.engine.setSysctl(change);
     }
   }
 }

@@ -203,10 +203,13 @@ test('sock_diag and sysctl; a sysctl outlives the service', async () => {
   const cc = 'net.ipv4.tcp_congestion_control';
   expect(await sysctl(cc)).toMatchObject({ values: { [cc]: 'cubic' } });
   expect(await sysctl(cc, 'reno')).toMatchObject({ errno: 0, values: { [cc]: 'reno' } });
-  expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.EINVAL });
+  expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.ENOENT });
   const available = 'net.ipv4.tcp_available_congestion_control';
   expect(await sysctl(available)).toMatchObject({ values: { [available]: 'reno cubic dctcp bbr' } });
-  expect(await sysctl('net.ipv4.tcp_allowed_congestion_control', 'reno dctcp')).toMatchObject({ errno: 0 });
+  expect(await sysctl(available, 'reno')).toMatchObject({ errno: ERRNO.EACCES });
+  const allowed = 'net.ipv4.tcp_allowed_congestion_control';
+  expect(await sysctl(allowed, 'reno dctcp')).toMatchObject({ errno: 0 });
+  expect(await sysctl(allowed, 'reno vegas')).toMatchObject({ errno: ERRNO.ENOENT });
   expect(await sysctl('net.ipv4.tcp_nonsense')).toMatchObject({ errno: ERRNO.ENOENT });
   expect(Object.keys((await sysctl(''))['values'] as object)).toContain('net.ipv4.tcp_syn_retries');
   await running.close();

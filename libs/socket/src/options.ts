@@ -18,7 +18,6 @@ const MAX_TCP_KEEPINTVL = 32_767;
 const MAX_TCP_KEEPCNT = 127;
 const MAX_TCP_SYNCNT = 127;
 const TCP_FIN_TIMEOUT_MAX_S = 120;
-const TCP_CA_NAME_MAX = 16;
 /** net.ipv4.tcp_rmem[2] */
 const TCP_RMEM_MAX = 6_291_456;
 /** SOL_TCP options whose value TCP has. */
@@ -34,6 +33,7 @@ const TCP_QUERIES = new Set([
   K.TCP_USER_TIMEOUT,
   K.TCP_TIMESTAMP,
   K.TCP_INFO,
+  K.TCP_CONGESTION,
 ]);
 
 /** Options that are one field of SkOptions, a boolean as int 0 or 1. */
@@ -96,9 +96,15 @@ function ask(s: StreamSock, level: number, name: number): Park {
   return s.ask(level, name, (a) => {
     if (a.errno !== 0) return fail(a.errno);
     const { value: v } = a;
+    if (name === K.TCP_CONGESTION && level === K.SOL_TCP) return value(nameOf(v));
     if (v.length !== 4) return value(v.slice());
     return value(new DataView(v.buffer, v.byteOffset, 4).getInt32(0, true));
   });
+}
+
+function nameOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return String.fromCharCode(...bytes.subarray(0, end < 0 ? bytes.length : end));
 }
 
 function getIp(s: AnySock, name: number): SysReply | Park {
@@ -172,8 +178,6 @@ function getTcp(s: StreamSock, name: number): SysReply | Park {
   if (open !== undefined) return open;
   const o = s.options;
   switch (name) {
-    case K.TCP_CONGESTION:
-      return value(o.congestion ?? 'cubic');
     case K.TCP_INQ:
       return value(s.wantsInq ? 1 : 0);
     case K.TCP_THIN_LINEAR_TIMEOUTS:
@@ -271,9 +275,10 @@ function setIp(s: AnySock, name: number, v: OptValue): SysReply {
 
 function setTcp(s: StreamSock, name: number, v: OptValue, congestion: readonly string[]): SysReply {
   if (name === K.TCP_CONGESTION) {
-    if (typeof v !== 'string' || v === '' || v.length >= TCP_CA_NAME_MAX) return fail(E.EINVAL);
-    if (!congestion.includes(v)) return fail(E.ENOENT);
-    s.setOptions({ congestion: v });
+    if (typeof v !== 'string' || v === '') return fail(E.EINVAL);
+    const wanted = v.slice(0, K.TCP_CA_NAME_MAX - 1);
+    if (!congestion.includes(wanted)) return fail(E.ENOENT);
+    s.setOptions({ congestion: wanted });
     return ok();
   }
   const open = setOpenOption(s, name, v);

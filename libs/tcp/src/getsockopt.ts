@@ -49,9 +49,18 @@ function valueOf(cx: TcpContext, sk: TcpSock, level: number, name: number): numb
       return cx.tsNow(sk.tsOffset) | 0;
     case K.TCP_INFO:
       return tcpInfoBytes(cx, sk);
+    case K.TCP_CONGESTION:
+      return nameBytes(sk.cc.name);
     default:
       return undefined;
   }
+}
+
+/** The whole of what the kernel copies: names of four letters must not look like an int. */
+function nameBytes(name: string): Uint8Array {
+  const bytes = new Uint8Array(K.TCP_CA_NAME_MAX);
+  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
+  return bytes;
 }
 
 /** What was asked for while there is no connection; then what segments may carry. */

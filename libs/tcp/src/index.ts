@@ -1,7 +1,7 @@
 export { TcpStack, type TcpStackOptions } from './stack.ts';
 export type { TcpSockInfo } from './info.ts';
 export { TCP_SYSCTL_DEFAULTS, type TcpSysctl } from './sysctl.ts';
-export { parseTcpSysctl, readTcpSysctl, tcpSysctlNames } from './sysctl-files.ts';
+export { parseTcpSysctl, readTcpSysctl, SysctlRefusal, tcpSysctlNames } from './sysctl-files.ts';
 export { parseFastOpenKeys } from './fastopen.ts';
 export { SECRET_BYTES } from './isn.ts';
 export { TRANSITIONS, isLegalTransition, transitionsDiagram } from './transitions.ts';

@@ -1,3 +1,4 @@
+import { ERRNO } from '@skbus/skb';
 import { availableCongestionControls } from './cong/registry.ts';
 import { parseFastOpenKeys } from './fastopen.ts';
 import type { TcpSysctl } from './sysctl.ts';
@@ -137,11 +138,22 @@ export function readTcpSysctl(s: Readonly<TcpSysctl>, name: string): string | un
   return Array.isArray(value) ? value.join('\t') : String(Number(value));
 }
 
-/** The change a text makes; a string: why it makes none. */
-export function parseTcpSysctl(name: string, text: string): Partial<TcpSysctl> | string {
-  if (name === AVAILABLE) return `${name}: can only be read`;
+/** Why a text makes no change, and what write() says of it. */
+export class SysctlRefusal {
+  readonly errno: number;
+  readonly message: string;
+
+  constructor(message: string, errno: number = ERRNO.EINVAL) {
+    this.message = message;
+    this.errno = errno;
+  }
+}
+
+/** The change a text makes. */
+export function parseTcpSysctl(name: string, text: string): Partial<TcpSysctl> | SysctlRefusal {
+  if (name === AVAILABLE) return new SysctlRefusal(`${name}: can only be read`, ERRNO.EACCES);
   const row = ROWS[name];
-  if (row === undefined) return `no such key: ${name}`;
+  if (row === undefined) return new SysctlRefusal(`no such key: ${name}`, ERRNO.ENOENT);
   const words = text.trim().split(/\s+/);
   if (row.names !== undefined) return parseNames(name, row, words);
   if (row.keys === true) return parseKeys(name, row, text.trim());
@@ -151,34 +163,40 @@ export function parseTcpSysctl(name: string, text: string): Partial<TcpSysctl> |
   const wanted = Math.max(row.numbers, 1);
   if (numbers.length !== wanted || !numbers.every((n) => n >= row.min && n <= row.max)) {
     const what = wanted === 1 ? 'a whole number' : `${wanted} whole numbers`;
-    return `${name}: "${text}" is not ${what} from ${row.min} to ${row.max}`;
+    return new SysctlRefusal(`${name}: "${text}" is not ${what} from ${row.min} to ${row.max}`);
   }
-  if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) return `${name}: "${text}" must not go down`;
+  if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!)) {
+    return new SysctlRefusal(`${name}: "${text}" must not go down`);
+  }
   if (row.numbers === 0) return { [row.key]: numbers[0] === 1 };
   return { [row.key]: wanted === 1 ? numbers[0] : numbers };
 }
 
-function parseKeys(name: string, row: Row, text: string): Partial<TcpSysctl> | string {
+function parseKeys(name: string, row: Row, text: string): Partial<TcpSysctl> | SysctlRefusal {
   if (parseFastOpenKeys(text) !== undefined) return { [row.key]: text };
-  return `${name}: "${text}" is not one or two keys of the form 01234567-89abcdef-01234567-89abcdef`;
+  return new SysctlRefusal(`${name}: "${text}" is not one or two keys of the form 01234567-89abcdef-01234567-89abcdef`);
 }
 
 /** proc_do_large_bitmap(): the empty list is an empty text or a lone comma. */
-function parsePorts(name: string, row: Row, text: string): Partial<TcpSysctl> | string {
+function parsePorts(name: string, row: Row, text: string): Partial<TcpSysctl> | SysctlRefusal {
   const ranges: [number, number][] = [];
   for (const part of text.split(',').filter((p) => p !== '')) {
     const m = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
     const [from, to] = [Number(m?.[1]), Number(m?.[2] ?? m?.[1])];
-    if (m === null || from < row.min || to > row.max || to < from) return `${name}: "${part}" is no port or range`;
+    if (m === null || from < row.min || to > row.max || to < from)
+      return new SysctlRefusal(`${name}: "${part}" is no port or range`);
     ranges.push([from, to]);
   }
   return { [row.key]: ranges };
 }
 
-function parseNames(name: string, row: Row, words: string[]): Partial<TcpSysctl> | string {
+/** tcp_set_default_congestion_control(), tcp_set_allowed_congestion_control(): ENOENT for what is not built. */
+function parseNames(name: string, row: Row, words: string[]): Partial<TcpSysctl> | SysctlRefusal {
   const known = availableCongestionControls();
   const stranger = words.find((w) => !known.includes(w));
-  if (stranger !== undefined) return `${name}: there is no congestion control "${stranger}"`;
+  if (stranger !== undefined) {
+    return new SysctlRefusal(`${name}: there is no congestion control "${stranger}"`, ERRNO.ENOENT);
+  }
   if (row.names === 'list') return { [row.key]: words };
-  return words.length === 1 ? { [row.key]: words[0] } : `${name}: one name only`;
+  return words.length === 1 ? { [row.key]: words[0] } : new SysctlRefusal(`${name}: one name only`);
 }

@@ -1,6 +1,6 @@
 import { Net, type Host } from '@skbus/sim';
 import { ipSysctlNames, parseIpSysctl } from '@skbus/ip';
-import { parseTcpSysctl, type TcpStack, tcpSysctlNames } from '@skbus/tcp';
+import { parseTcpSysctl, SysctlRefusal, type TcpStack, tcpSysctlNames } from '@skbus/tcp';
 import type { Micros, Sniffed, SysCalls, SysTicket, Target, TargetOptions } from '../target.ts';
 import { EngineSys } from './engine-sys.ts';
 import { ipRoute } from './ip-route.ts';
@@ -84,12 +84,12 @@ export class EngineTarget implements Target {
     const ofAll = name.replace(/^(net\.ipv4\.conf)\.(?:default|tun0|\*)\./, '$1.all.');
     const tcp = tcpSysctlNames().includes(name) ? parseTcpSysctl(name, value) : undefined;
     const ip = ipSysctlNames().includes(ofAll) ? parseIpSysctl(ofAll, value) : undefined;
-    const wrong = [tcp, ip].find((change) => typeof change === 'string');
-    if (wrong !== undefined) return Promise.reject(new Error(wrong));
+    if (tcp instanceof SysctlRefusal) return Promise.reject(new Error(tcp.message));
+    if (typeof ip === 'string') return Promise.reject(new Error(ip));
     if (tcp === undefined && ip === undefined && !WITHOUT_EFFECT.test(name))
       return Promise.reject(new Error(`the engine target has no sysctl ${name}`));
-    if (typeof tcp === 'object') host.tcp.setSysctl(tcp);
-    if (typeof ip === 'object') host.ip.applySysctl(ip);
+    if (tcp !== undefined) host.tcp.setSysctl(tcp);
+    if (ip !== undefined) host.ip.applySysctl(ip);
     return Promise.resolve();
   }
 

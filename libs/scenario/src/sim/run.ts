@@ -3,7 +3,7 @@ import { parseIpSysctl } from '@skbus/ip';
 import { nudName } from '@skbus/neigh';
 import { formatIpv4 } from '@skbus/skb';
 import { Net, type Host } from '@skbus/sim';
-import { parseTcpSysctl } from '@skbus/tcp';
+import { parseTcpSysctl, SysctlRefusal, tcpSysctlNames } from '@skbus/tcp';
 import type { Observation, SideSeen, Tell } from '../observation.ts';
 import type { Plan, Side, Step } from '../plan.ts';
 import { PlanProblem } from '../problem.ts';
@@ -233,9 +233,13 @@ function add(sum: Record<string, number>, counters: Iterable<readonly [string, n
 }
 
 function setSysctl(host: Host, name: string, value: string): void {
-  const tcp = parseTcpSysctl(name, value);
-  if (typeof tcp !== 'string') return host.tcp.setSysctl(tcp);
+  if (tcpSysctlNames().includes(name)) {
+    const tcp = parseTcpSysctl(name, value);
+    if (tcp instanceof SysctlRefusal) throw new PlanProblem(tcp.message);
+    host.tcp.setSysctl(tcp);
+    return;
+  }
   const ip = parseIpSysctl(name, value);
-  if (typeof ip === 'string') throw new PlanProblem(tcp.startsWith('no such key') ? ip : tcp);
+  if (typeof ip === 'string') throw new PlanProblem(ip);
   host.ip.applySysctl(ip);
 }
