@@ -377,7 +377,8 @@ export abstract class Sock implements Timed {
     }
     this.owed = owed;
     this.progress = false;
-    const viewAt = this.viewDirty && this.live ? this.viewDueAt : NEVER;
+    // 0: the sock is marked, and the flush that follows takes it along
+    const viewAt = this.viewDirty && this.live && this.viewDueAt > 0 ? this.viewDueAt : NEVER;
     this.host.arm(this, Math.min(this.repeatAt, viewAt));
   }
 }
