@@ -55,6 +55,7 @@ const CATALOG = NETNS.flatMap((ns) => [
   ...SERVICES.map((s) => `${inboxOf(ns, s)}.x.1`),
   ...(Object.keys(buckets) as (keyof typeof buckets)[]).flatMap((b) => [
     `$KV.${buckets[b](ns)}.key`,
+    `$KV.${buckets[b](ns)}.count.tcp.key`,
     `$JS.API.STREAM.DELETE.KV_${buckets[b](ns)}`,
     `$JS.API.STREAM.PURGE.KV_${buckets[b](ns)}`,
   ]),
@@ -159,6 +160,10 @@ describe('permissions on a live broker', () => {
     expect(fits(permissionsOf('a', 'udp').publish, subjects.skEvt('a', 'tcp'))).toBe(false);
     expect(fits(permissionsOf('a', 'tcp').publish, `$KV.${buckets.route('a')}.x`)).toBe(false);
     expect(fits(permissionsOf('a', 'ip').publish, `$KV.${buckets.secret('a')}.x`)).toBe(false);
+    const faultKeys = ['rule.f1', 'count.f1', 'count.ip.f1', 'count.tcp.f1'].filter((k) =>
+      fits(permissionsOf('a', 'tcp').publish, `$KV.${buckets.fault('a')}.${k}`),
+    );
+    expect(faultKeys).toEqual(['count.tcp.f1']);
     expect(fits(permissionsOf('a', 'ip').publish, `$JS.API.DIRECT.GET.KV_${buckets.secret('a')}.x`)).toBe(false);
   });
 

@@ -24,8 +24,15 @@ const CTL_SENDERS: Record<string, readonly Layer[]> = {
 /** Who may have the last of TCP's skbs in hand, to send or to drop it. */
 const BELOW_TCP: readonly Layer[] = ['ip', 'neigh', 'nic'];
 
+interface BucketUsers {
+  write: readonly Service[];
+  read: readonly Service[];
+  /** They read all of it, and write what is under their own name in this part. */
+  own?: { part: string; by: readonly Layer[] };
+}
+
 /** Who writes a bucket, and who only reads it. */
-const BUCKET_USERS: Record<Bucket, { write: readonly Service[]; read: readonly Service[] }> = {
+const BUCKET_USERS: Record<Bucket, BucketUsers> = {
   netdev: { write: ['nic'], read: ['neigh', 'ip'] },
   ptype: { write: ['nic'], read: [] },
   addr: { write: ['ip'], read: ['neigh'] },
@@ -35,8 +42,8 @@ const BUCKET_USERS: Record<Bucket, { write: readonly Service[]; read: readonly S
   expose: { write: ['socket'], read: [] },
   secret: { write: ['tcp'], read: [] },
   sysctl: { write: ['neigh', 'ip', 'tcp'], read: [] },
-  // The rules are the orchestrator's; each layer keeps there how often they have hit.
-  fault: { write: ['orchestrator', ...LAYERS], read: [] },
+  // The rules are the orchestrator's: who writes one has another layer drop everything, or killed.
+  fault: { write: ['orchestrator'], read: [], own: { part: 'count', by: LAYERS } },
 };
 
 /** Where the replies to this service's own requests arrive; nobody else may listen there. */
@@ -50,10 +57,12 @@ export function permissionsOf(netns: string, service: Service): Permissions {
   const p: Permissions = { publish: [], subscribe: [`${inboxOf(netns, service)}.>`] };
   if (service === 'orchestrator') orchestrator(netns, p);
   else layer(netns, service, p);
-  for (const [name, users] of Object.entries(BUCKET_USERS) as [Bucket, { write: Service[]; read: Service[] }][]) {
+  for (const [name, users] of Object.entries(BUCKET_USERS) as [Bucket, BucketUsers][]) {
     const bucket = buckets[name](netns);
-    if (users.write.includes(service)) p.publish.push(`$KV.${bucket}.>`);
-    if ([...users.write, ...users.read].includes(service)) p.publish.push(...kvApi(bucket));
+    const { write, read, own } = users;
+    if (write.includes(service)) p.publish.push(`$KV.${bucket}.>`);
+    else if (own?.by.includes(service as Layer)) p.publish.push(`$KV.${bucket}.${own.part}.${service}.>`);
+    if ([...write, ...read, ...(own?.by ?? [])].includes(service)) p.publish.push(...kvApi(bucket));
   }
   if (p.publish.some((s) => s.startsWith('$JS.'))) p.publish.push('$JS.API.INFO');
   return p;

@@ -86,7 +86,7 @@ export const buckets = {
   expose: (netns: string): string => `skbus_${netns}_expose`,
   /** `tcp` → what its sequence numbers are made from, written and read by tcp. */
   secret: (netns: string): string => `skbus_${netns}_secret`,
-  /** `rule.<id>` → FaultRule, written by the orchestrator, watched by all; `count.<id>` → FaultCounters, written by the rule's layer. */
+  /** `rule.<id>` → FaultRule, written by the orchestrator, watched by all; `count.<layer>.<id>` → FaultCounters, the layer's own. */
   fault: (netns: string): string => `skbus_${netns}_fault`,
   /** dotted sysctl name → text. */
   sysctl: (netns: string): string => `skbus_${netns}_sysctl`,

@@ -82,9 +82,9 @@ export class KitFaults {
     try {
       this.kv = await this.bus.kv(buckets.fault(this.netns));
       const rows = await this.kv.entries();
-      const past = new Map([...rows].filter(([key]) => key.startsWith('count.')));
+      const past = new Map([...rows].filter(([key]) => key.startsWith(this.countKey(''))));
       this.unwatch = await this.kv.watch((key, value) => {
-        if (key.startsWith('rule.')) this.onRule(key.slice(5), value, past.get(`count.${key.slice(5)}`));
+        if (key.startsWith('rule.')) this.onRule(key.slice(5), value, past.get(this.countKey(key.slice(5))));
       });
     } catch {
       // The broker may not be there yet, or not yet again.
@@ -153,7 +153,7 @@ export class KitFaults {
     if (row === undefined) {
       this.rules.delete(id);
       this.run((now) => this.injector.remove(id, now));
-      if (before !== undefined) void this.kv?.delete(`count.${id}`).catch(() => {});
+      if (before !== undefined) void this.kv?.delete(this.countKey(id)).catch(() => {});
       return;
     }
     const { text, order, setAtUnixMs: setAt } = pb.FaultRule.decode(row);
@@ -170,6 +170,8 @@ export class KitFaults {
     });
   }
 
+  private readonly countKey = (id: string): string => `count.${this.layer}.${id}`;
+
   private collect(d: FaultDecision): void {
     if (this.decisions.length < DECISIONS_MAX) this.decisions.push(d);
     else this.lost++;
@@ -185,7 +187,7 @@ export class KitFaults {
       known.saved = matched;
       const row = pb.FaultCounters.encode({ setAtUnixMs: known.setAt, matched, counted, hits }).finish();
       // The next decision tries again.
-      await this.kv?.put(`count.${rule.id}`, row).catch(() => (known.saved = -1));
+      await this.kv?.put(this.countKey(rule.id), row).catch(() => (known.saved = -1));
     }
   }
 }
