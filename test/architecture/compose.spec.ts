@@ -9,6 +9,7 @@ import { root } from '../support/projects.ts';
 interface Service {
   image?: string;
   build?: { target: string };
+  pull_policy?: string;
   environment?: Record<string, string>;
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test: string[] };
@@ -100,6 +101,11 @@ describe('docker-compose.yml and the boot table', () => {
 });
 
 describe('docker-compose.yml and least privilege', () => {
+  test('what is built here is never fetched', () => {
+    for (const [name, s] of Object.entries(services))
+      expect([name, s.pull_policy === 'never']).toEqual([name, s.build !== undefined]);
+  });
+
   const capabilities: Record<string, string[]> = { nic: ['NET_ADMIN'], keys: ['CHOWN', 'DAC_OVERRIDE'] };
 
   test.each(Object.entries(services).filter(([name]) => name !== 'peer'))(

@@ -13,24 +13,31 @@ interface Deed {
 }
 
 const GONE_AFTER_MS = 30_000;
+const PAUSE_TRIES = 5;
 
 /** Acts on the containers of a stack as its service rules say, until the stack is gone. */
 export async function actAsHands(stack: string, say: (line: string) => void, stop: AbortSignal): Promise<void> {
   let seenAt = Date.now();
+  const underWay = new Set<Promise<void>>();
   while (!stop.aborted && Date.now() - seenAt < GONE_AFTER_MS) {
     const s = composeStacks().find((c) => c.stack === stack);
     if (s !== undefined) {
       seenAt = Date.now();
-      const done = (d: Deed): Promise<void> =>
-        act(s, d).then(
+      const done = (d: Deed): void => {
+        const deed = act(s, d).then(
           () => say(`${d.name} ${d.service}${d.forMs > 0 ? ` ${d.forMs} ms` : ''}`),
           (e: unknown) => say(`${d.name} ${d.service}: ${e instanceof Error ? e.message : String(e)}`),
         );
+        underWay.add(deed);
+        void deed.finally(() => underWay.delete(deed));
+      };
       // The orchestrator may be one of those who are killed: then again.
-      await new Api(stack).lines('/faults/hands?follow=1', (row) => void done(row as Deed), stop).catch(unlessOurs);
+      await new Api(stack).lines('/faults/hands?follow=1', (row) => done(row as Deed), stop).catch(unlessOurs);
     }
     await sleep(500);
   }
+  // What is paused or cut off is not left so.
+  await Promise.all(underWay);
 }
 
 function unlessOurs(e: unknown): void {
@@ -50,7 +57,7 @@ async function act(s: ComposeStack, d: Deed): Promise<void> {
   if (d.name === 'kill') await kill(id);
   else if (d.name === 'restart') await dockerOk(['restart', '-t', '5', id]);
   else if (d.name === 'hang') {
-    await dockerOk(['pause', id]);
+    await pause(id);
     await sleep(d.forMs);
     await dockerOk(['unpause', id]);
   } else {
@@ -59,6 +66,18 @@ async function act(s: ComposeStack, d: Deed): Promise<void> {
     await sleep(d.forMs);
     // By the name under which the others know it.
     await dockerOk(['network', 'connect', '--alias', service, bus, id]);
+  }
+}
+
+/** runc gives up freezing the processes of a busy machine after a while. */
+async function pause(id: string): Promise<void> {
+  for (let left = PAUSE_TRIES; ; left--) {
+    try {
+      await dockerOk(['pause', id]);
+      return;
+    } catch (e) {
+      if (left <= 1) throw e;
+    }
   }
 }
 
