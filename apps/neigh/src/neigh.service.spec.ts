@@ -209,7 +209,7 @@ describe('neigh', () => {
     expect((await ask(name, '90')).values).toEqual({ [name]: '90' });
     expect((await ask(name, '-1')).errno).toBe(ERRNO.EINVAL);
     expect((await ask('net.ipv4.no_such')).errno).toBe(ERRNO.ENOENT);
-    expect(Object.keys((await ask('')).values)).toHaveLength(16);
+    expect(Object.keys((await ask('')).values)).toHaveLength(17);
     await running.pop()!.close();
     await b.boot(true);
     expect((await ask(name)).values).toEqual({ [name]: '90' });

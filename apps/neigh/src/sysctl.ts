@@ -20,6 +20,7 @@ const TABLE: Record<string, { key: Key; unit: number; min: number; max: number }
   'net.ipv4.conf.all.arp_ignore': { key: 'arpIgnore', unit: 1, min: 0, max: 8 },
   'net.ipv4.conf.all.arp_accept': { key: 'arpAccept', unit: 1, min: 0, max: 1 },
   'net.ipv4.conf.all.arp_notify': { key: 'arpNotify', unit: 1, min: 0, max: 1 },
+  'net.ipv4.conf.all.arp_evict_nocarrier': { key: 'arpEvictNocarrier', unit: 1, min: 0, max: 1 },
 };
 
 /** Every sysctl of this layer with its value, as the kernel prints it. */
@@ -35,7 +36,7 @@ export function writeSysctl(s: NeighSysctl, name: string, text: string): boolean
   const value = /^\d{1,10}$/.test(text.trim()) ? Number(text) : Number.NaN;
   if (row === undefined || !(value >= row.min && value <= row.max)) return false;
   const { key } = row;
-  if (key === 'arpAccept' || key === 'arpNotify') s[key] = value === 1;
+  if (key === 'arpAccept' || key === 'arpNotify' || key === 'arpEvictNocarrier') s[key] = value === 1;
   else s[key] = value * row.unit;
   return true;
 }

@@ -62,7 +62,14 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
   }
 
   onModuleInit(): void {
-    this.kit.bind(this, { flush: (now) => this.core.flush(now), pollTimeout: () => NEVER, handleTimeout: () => {} });
+    this.core.onLinkChange = (dev) => void this.announce(dev.ifindex).catch(() => {});
+    const { faults } = this.core;
+    this.kit.bind(this, {
+      flush: (now) => this.core.flush(now),
+      pollTimeout: () => NEVER,
+      handleTimeout: () => {},
+      faults,
+    });
     this.kit.addStats(() => this.counters());
   }
 
@@ -173,7 +180,8 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
     const row = await (await this.kit.bus.kv(buckets.netdev(this.kit.netns))).get(String(ifindex));
     if (row === undefined) return undefined;
     const { mtu, flags } = devFromPb(pb.NetDevice.decode(row));
-    return { mtu, flags };
+    // whether there is a carrier, the device says now
+    return { mtu, flags: flags | IFF_LOWER_UP | (flags & IFF_UP ? IFF_RUNNING : 0) };
   }
 
   /** Neighbour and IP watch this (the netdevice notifier chain). */

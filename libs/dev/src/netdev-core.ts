@@ -11,11 +11,13 @@ import {
   SKB_GSO_TCPV4,
   type HandOver,
   type LayerEnv,
+  type LayerFaults,
   type Millis,
   type NetDevice,
   type SkBuff,
 } from '@skbus/skb';
 import { ETHERNET_HLEN } from '@skbus/wire';
+import { DeviceFaults } from './device-faults.ts';
 import { buildSkb, ethTypeTrans } from './eth.ts';
 import { TxRing } from './tx-ring.ts';
 import { Gro } from './gro.ts';
@@ -34,6 +36,7 @@ const BACKLOG_MAX = 1000;
 /** ETH_MIN_MTU, and what the IP total length field allows. */
 const MTU_MIN = 68;
 const MTU_MAX = 65_535;
+const SUMS_ONLY: Features = { csum: true, tso: false };
 
 interface Port {
   dev: NetDevice;
@@ -41,6 +44,8 @@ interface Port {
   driver: NetdevDriver | undefined;
   stats: LinkStats;
   ring: TxRing;
+  /** Something is plugged in (netif_carrier_ok). */
+  carrier: boolean;
 }
 
 /**
@@ -57,12 +62,20 @@ export class NetdevCore {
   private readonly backlogMax: number;
   /** softnet_data.input_pkt_queue: what the loopback device sent. */
   private backlog: SkBuff[] = [];
+  /** netdev_state_change(): a carrier came or went. The shell tells who has to know. */
+  onLinkChange: ((dev: NetDevice) => void) | undefined = undefined;
+  private readonly deviceFaults: DeviceFaults;
 
   constructor(env: LayerEnv, opts: { backlogMax?: number } = {}) {
     this.env = env;
     this.backlogMax = opts.backlogMax ?? BACKLOG_MAX;
     this.gro = new Gro(env, (skb) => this.netifReceiveSkb(skb));
     env.ledger.addQueue(() => this.backlog.length);
+    this.deviceFaults = new DeviceFaults(() => this.carriersChanged());
+  }
+
+  get faults(): LayerFaults {
+    return this.deviceFaults.faults;
   }
 
   /** register_netdevice(). Without a driver the device is a loopback: what is sent comes back in. */
@@ -72,7 +85,9 @@ export class NetdevCore {
     if (dev.ifindex < 1 || !isMtu(dev.mtu, dev.flags)) return ERRNO.EINVAL;
     const { features, ...plain } = dev;
     this.env.trace('register_netdevice');
-    this.ports.set(dev.ifindex, { dev: plain, features, driver, stats: newLinkStats(), ring: new TxRing(this.env) });
+    const port = { dev: plain, features, driver, stats: newLinkStats(), ring: new TxRing(this.env), carrier: true };
+    this.ports.set(dev.ifindex, port);
+    this.carriersChanged();
     return 0;
   }
 
@@ -108,9 +123,23 @@ export class NetdevCore {
   setUp(ifindex: number, up: boolean): NetDevice | number {
     const p = this.ports.get(ifindex);
     if (p === undefined) return ERRNO.ENODEV;
-    if (up) p.dev.flags |= IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
+    if (up) p.dev.flags |= IFF_UP | (p.carrier ? IFF_RUNNING | IFF_LOWER_UP : 0);
     else p.dev.flags &= ~(IFF_UP | IFF_RUNNING);
     return { ...p.dev };
+  }
+
+  /** Fault rules took carriers away, or gave them back (netif_carrier_off, linkwatch). */
+  private carriersChanged(): void {
+    for (const port of this.ports.values()) {
+      const { dev } = port;
+      const up = port.driver === undefined || !this.deviceFaults.carrierOff(dev.name);
+      if (up === port.carrier) continue;
+      port.carrier = up;
+      if (up) dev.flags |= IFF_LOWER_UP | (dev.flags & IFF_UP ? IFF_RUNNING : 0);
+      else dev.flags &= ~(IFF_LOWER_UP | IFF_RUNNING);
+      this.env.printk(`${dev.name}: Link is ${up ? 'Up' : 'Down'}`);
+      this.onLinkChange?.({ ...dev });
+    }
   }
 
   /** dev_set_mtu() */
@@ -140,6 +169,8 @@ export class NetdevCore {
   /** A frame from the driver; becomes an skb of this layer. */
   receive(frame: Uint8Array, ifindex: number, meta: RxMeta, now: Millis): void {
     const port = this.ports.get(ifindex);
+    // nothing comes over a cable that is not there
+    if (port?.carrier === false) return;
     const skb = this.env.adopt(buildSkb(frame), now);
     skb.ifindex = ifindex;
     if (port?.driver) this.env.trace('tun_get_user', skb);
@@ -182,6 +213,11 @@ export class NetdevCore {
       this.env.drop(skb, 'DEV_READY');
       return;
     }
+    // dev_deactivate(): net/sched/sch_generic.c:noop_enqueue
+    if (!port.carrier) {
+      this.env.drop(skb, 'QDISC_DROP');
+      return;
+    }
     skb.macHeader = skb.data;
     if (!skb.mayPull(ETHERNET_HLEN)) {
       port.stats.tx.errors++;
@@ -207,10 +243,13 @@ export class NetdevCore {
   /** validate_xmit_skb(): what the device cannot do is done here. */
   private validateXmitSkb(port: Port, skb: SkBuff, now: Millis): void {
     this.env.trace('validate_xmit_skb', skb);
-    const { features, dev, stats } = port;
+    const { dev, stats } = port;
+    // a device whose checksums a rule leaves unfinished says that it can do them, and no more
+    const { unfinished } = this.deviceFaults;
+    const features = unfinished.on === undefined || port.driver === undefined ? port.features : SUMS_ONLY;
     // also one that the device could carry whole: the path may be narrower (netif_needs_gso)
     if (skb.gsoSize > 0 && !(features.tso && skb.gsoType === SKB_GSO_TCPV4)) {
-      this.xmitSegments(port, skb, now);
+      this.xmitSegments(port, skb, features.csum, now);
       return;
     }
     if (skb.gsoSize === 0 && skb.len - ETHERNET_HLEN > dev.mtu) {
@@ -226,8 +265,8 @@ export class NetdevCore {
     this.toDevice(port, skb, now);
   }
 
-  private xmitSegments(port: Port, skb: SkBuff, now: Millis): void {
-    const segs = gsoSegment(this.env, skb, port.features.csum, now);
+  private xmitSegments(port: Port, skb: SkBuff, csum: boolean, now: Millis): void {
+    const segs = gsoSegment(this.env, skb, csum, now);
     if (segs === undefined) {
       port.stats.tx.errors++;
       this.env.drop(skb, 'SKB_GSO_SEG');
@@ -245,6 +284,7 @@ export class NetdevCore {
   /** The cable begins behind this; lo has none. */
   private toDevice(port: Port, skb: SkBuff, now: Millis): void {
     const gate = this.env.wireTxGate;
+    if (port.driver !== undefined) this.deviceFaults.leaveUnfinished(skb, now);
     if (gate === undefined || port.driver === undefined) this.devHardStartXmit(port, skb);
     else gate(skb, now, (s) => this.devHardStartXmit(port, s));
   }

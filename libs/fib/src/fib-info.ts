@@ -37,6 +37,16 @@ export class FibInfo {
     const hop = nh === undefined ? '-' : `${nh.oif},${nh.gateway},${nh.scope}`;
     this.key = `${cfg.table}/${cfg.type}/${cfg.protocol}/${cfg.scope}/${cfg.metric}/${cfg.prefsrc}/${cfg.mtu}/${hop}`;
   }
+
+  /** The same by another next hop. */
+  via(nh: FibNexthop): FibInfo {
+    const { table, type, protocol, scope, priority: metric, prefsrc, mtu } = this;
+    const { oif, gateway } = nh;
+    return new FibInfo(
+      { dst: 0, dstLen: 0, tos: 0, oif, gateway, table, type, protocol, scope, metric, prefsrc, mtu },
+      nh,
+    );
+  }
 }
 
 /** All fib_infos, each once (fib_info_hash). */

@@ -2,6 +2,7 @@ import { ERRNO, type Ipv4Addr, maskOf, RTN_UNICAST, RT_SCOPE_LINK, RT_SCOPE_NOWH
 import type { FibInfo, FibInfoTable } from './fib-info.ts';
 import { fibProps } from './fib-props.ts';
 import { FibTrie } from './fib-trie.ts';
+import type { RouteFaults } from './route-faults.ts';
 
 /** One route to a prefix (net/ipv4/fib_lookup.h:fib_alias). */
 export interface FibAlias {
@@ -33,7 +34,7 @@ export interface FibResult {
   table: number;
   fi: FibInfo | undefined;
   /** All routes to the prefix, for fib_select_default(). */
-  aliases: FibAlias[];
+  aliases: readonly FibAlias[];
 }
 
 /** NLM_F_EXCL (the default of `ip route add`), NLM_F_APPEND, NLM_F_REPLACE. */
@@ -46,16 +47,19 @@ export class FibTable {
   numDefault = 0;
   private readonly trie = new FibTrie<FibAlias[]>();
   private readonly infos: FibInfoTable;
+  private readonly faults: RouteFaults | undefined;
 
-  constructor(id: number, infos: FibInfoTable) {
+  /** `faults`: what rules say about its entries. */
+  constructor(id: number, infos: FibInfoTable, faults?: RouteFaults) {
     this.id = id;
     this.infos = infos;
+    this.faults = faults;
   }
 
   /** net/ipv4/fib_trie.c:fib_table_lookup */
   lookup(flow: FibFlow): FibResult {
     for (let n = this.trie.match(flow.daddr); n !== undefined; n = n.shorter()) {
-      const aliases = n.value!;
+      const aliases = this.faults?.any === true ? this.faults.see(n.key, n.len, n.value!) : n.value!;
       for (const fa of aliases) {
         if (fa.tos !== 0 && fa.tos !== flow.tos) continue;
         if (fa.fi.scope < flow.scope) continue;

@@ -30,6 +30,7 @@ import {
   validPrefix,
 } from './fib-table.ts';
 import { createInfo } from './fib-semantics.ts';
+import { RouteFaults } from './route-faults.ts';
 
 const NUD_INCOMPLETE = 0x01;
 const NUD_VALID = 0xde;
@@ -40,6 +41,7 @@ const NUD_VALID = 0xde;
  */
 export class Fib {
   readonly devinet = new Devinet();
+  readonly routeFaults = new RouteFaults(() => this.devinet.devices());
   private readonly infos = new FibInfoTable();
   private readonly tables: readonly FibTable[];
   private readonly env: LayerEnv;
@@ -49,7 +51,10 @@ export class Fib {
   constructor(env: LayerEnv, neighState: (ifindex: number, gateway: Ipv4Addr) => number = () => NUD_NONE) {
     this.env = env;
     this.neighState = neighState;
-    this.tables = [RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT].map((id) => new FibTable(id, this.infos));
+    this.tables = [
+      new FibTable(RT_TABLE_LOCAL, this.infos),
+      ...[RT_TABLE_MAIN, RT_TABLE_DEFAULT].map((id) => new FibTable(id, this.infos, this.routeFaults)),
+    ];
   }
 
   /** fib_infos in use; each may serve many routes. */

@@ -17,6 +17,7 @@ import {
   get32,
   ICMP_DEST_UNREACH,
   ICMP_EXC_FRAGTIME,
+  ICMP_FRAG_NEEDED,
   ICMP_HOST_UNREACH,
   ICMP_NET_UNREACH,
   ICMP_PARAMETERPROB,
@@ -30,6 +31,7 @@ import {
 } from '@skbus/wire';
 import type { IpForward } from './ip-forward.ts';
 import { parseIpOptions } from './ip-options.ts';
+import type { NarrowPath } from './narrow-path.ts';
 import type { InputRoute, RouteInput } from './route-input.ts';
 import type { IpSysctl } from './sysctl.ts';
 
@@ -45,9 +47,11 @@ export interface InputParts {
   icmp: Icmp;
   forward: IpForward;
   sysctl: IpSysctl;
+  narrow: NarrowPath;
   protocol: (proto: number) => NetProtocol | undefined;
 }
 
+const LOOPBACK_IFINDEX = 1;
 const ECN_NAMES: readonly MibName[] = ['IpExtInNoECTPkts', 'IpExtInECT1Pkts', 'IpExtInECT0Pkts', 'IpExtInCEPkts'];
 
 /** From the device to the transport (net/ipv4/ip_input.c). */
@@ -73,6 +77,7 @@ export class IpInput {
       this.env.drop(skb, bad);
       return;
     }
+    if (this.p.narrow.any && skb.ifindex !== LOOPBACK_IFINDEX && this.lostBefore(skb, now)) return;
     this.env.trace('ip_rcv_finish', skb);
     const at = skb.networkHeader;
     const route = this.p.routes.find(skb, get32(skb.buf, at + 12), get32(skb.buf, at + 16), skb.buf[at + 1]!, now);
@@ -85,6 +90,15 @@ export class IpInput {
     if ((skb.buf[at]! & 15) > 5 && !this.options(skb, now)) return;
     if (!this.linkAllows(skb, route)) return;
     this.dispatch(skb, route, now);
+  }
+
+  /** A fault rule: it never came through the hop before us, which says so or not. */
+  private lostBefore(skb: SkBuff, now: Millis): boolean {
+    const narrow = this.p.narrow.stops(skb, now);
+    if (narrow === undefined) return false;
+    if (narrow.tells) this.p.icmp.send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, narrow.mtu, now);
+    this.env.drop(skb, 'PKT_TOO_BIG');
+    return true;
   }
 
   /** net/ipv4/ip_input.c:ip_rcv_core: is it IPv4, whole, and for us at all? In the kernel's order. */

@@ -25,6 +25,7 @@ import type { Dst } from './dst.ts';
 import type { HhCache } from './hh-cache.ts';
 import { fragment } from './ip-fragment.ts';
 import type { IpIdents } from './ip-idents.ts';
+import type { NarrowPath } from './narrow-path.ts';
 import type { RouteOutput } from './route-output.ts';
 import type { IpSysctl } from './sysctl.ts';
 
@@ -37,6 +38,7 @@ export interface OutputParts {
   hh: HhCache;
   idents: IpIdents;
   sysctl: IpSysctl;
+  narrow: NarrowPath;
   /** A packet of ours died on the way out: `quoted` has its data at the IP header; takes it over. */
   tellSender: (quoted: SkBuff, type: number, code: number, mtu: number, now: Millis) => void;
   /** A packet that we only forward is too big. */
@@ -136,6 +138,7 @@ export class IpOutput {
   /** ip_finish_output → __ip_finish_output */
   private finishOutput(skb: SkBuff, dst: Dst, forwarded: boolean, now: Millis): void {
     this.env.trace('ip_finish_output', skb);
+    if (this.p.narrow.any && dst.output !== 'loopback' && this.lostBehind(skb, dst, forwarded, now)) return;
     if (skb.gsoSize > 0) {
       this.env.trace('ip_finish_output_gso', skb);
       if (segmentFits(skb, dst.mtu)) this.finish2(skb, dst, now);
@@ -163,6 +166,21 @@ export class IpOutput {
     }
     this.env.mib.inc('IpFragOKs');
     this.env.consume(skb);
+  }
+
+  /** A fault rule: it leaves us, and the next hop has no room for it. */
+  private lostBehind(skb: SkBuff, dst: Dst, forwarded: boolean, now: Millis): boolean {
+    const narrow = this.p.narrow.stops(skb, now);
+    if (narrow === undefined) return false;
+    const { mtu, tells } = narrow;
+    if (tells && forwarded) this.p.tooBig(skb, mtu, now);
+    else if (tells) {
+      // as by that router's ICMP
+      const inForce = this.p.routes.updatePmtu(dst.daddr, mtu, now);
+      this.p.tellSender(this.quote(skb, now), ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, inForce, now);
+    }
+    this.env.drop(skb, 'PKT_TOO_BIG');
+    return true;
   }
 
   /** It may not be cut: who sent it must send less. */

@@ -8,6 +8,7 @@ import {
   IPPROTO_ICMP,
   type Ipv4Addr,
   type LayerEnv,
+  type LayerFaults,
   type Millis,
   type NeighHint,
   type NeighUpdate,
@@ -24,6 +25,7 @@ import { IpForward } from './ip-forward.ts';
 import { IpIdents } from './ip-idents.ts';
 import { IpInput, type NetProtocol } from './ip-input.ts';
 import { IpOutput } from './ip-output.ts';
+import { NarrowPath } from './narrow-path.ts';
 import { RouteInput } from './route-input.ts';
 import { RouteOutput } from './route-output.ts';
 import { IP_SYSCTL, type IpSysctl } from './sysctl.ts';
@@ -55,6 +57,8 @@ export class IpStack {
   private readonly output: IpOutput;
   private readonly input: IpInput;
   private readonly protos = new Map<number, NetProtocol>();
+  private readonly narrow = new NarrowPath();
+  readonly faults: LayerFaults;
 
   constructor(env: LayerEnv, opts: IpStackOptions) {
     this.env = env;
@@ -62,6 +66,8 @@ export class IpStack {
     this.sysctl = { ...IP_SYSCTL, ...opts.sysctl };
     this.hh = new HhCache(opts.hint);
     this.fib = new Fib(env, (ifindex, gateway) => this.hh.state(ifindex, gateway));
+    this.fib.routeFaults.changed = () => this.cacheFlush();
+    this.faults = { ...this.fib.routeFaults.faults, ...this.narrow.faults };
     this.front = new FibFrontend(env, this.fib, () => this.cacheFlush());
     this.out = new RouteOutput(env, this.fib, this.sysctl);
     this.in = new RouteInput(env, this.fib, this.out, this.sysctl);
@@ -71,6 +77,7 @@ export class IpStack {
       hh: this.hh,
       idents: new IpIdents(env.rng),
       sysctl: this.sysctl,
+      narrow: this.narrow,
       tellSender: (quoted, type, code, mtu, now) => this.tellSender(quoted, type, code, mtu, now),
       tooBig: (skb, mtu, now) => this.icmp.send(skb, ICMP_DEST_UNREACH, 4, mtu, now),
     });
@@ -80,6 +87,7 @@ export class IpStack {
       icmp: this.icmp,
       forward,
       sysctl: this.sysctl,
+      narrow: this.narrow,
       protocol: (p) => this.protos.get(p),
     });
     if (opts.icmp !== false) this.inetAddProtocol(IPPROTO_ICMP, 'icmp_rcv', 'icmp_err');

@@ -1,5 +1,6 @@
 import {
   ERRNO,
+  IFF_LOWER_UP,
   IFF_NOARP,
   IFF_UP,
   NUD_FAILED,
@@ -71,7 +72,8 @@ export class NeighTable {
     if (before === undefined) return;
     const readdressed = before.mac !== d.mac || ((before.flags ^ d.flags) & IFF_NOARP) !== 0;
     if (readdressed || !(d.flags & IFF_UP)) this.flushDevice(d.ifindex, now);
-    else for (const n of this.core.hash.values()) if (n.dev === before) n.dev = d;
+    else if (before.flags & ~d.flags & IFF_LOWER_UP && this.sysctl.arpEvictNocarrier) this.carrierDown(d.ifindex, now);
+    if (!readdressed) for (const n of this.core.hash.values()) if (n.dev === before) n.dev = d;
   }
 
   removeDevice(ifindex: number, now: Millis): void {
@@ -181,6 +183,12 @@ export class NeighTable {
   /** May change after every other call; a timeout that comes early does nothing. */
   pollTimeout(): Millis {
     return this.core.pollTimeout();
+  }
+
+  /** neigh_carrier_down(): what was learnt over this cable may not hold on the next one. */
+  private carrierDown(ifindex: number, now: Millis): void {
+    for (const n of this.core.hash.values())
+      if (n.dev.ifindex === ifindex && !(n.state & NUD_PERMANENT)) this.core.hash.remove(n, now);
   }
 
   private flushDevice(ifindex: number, now: Millis): void {

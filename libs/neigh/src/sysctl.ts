@@ -28,6 +28,8 @@ export interface NeighSysctl {
   arpAccept: boolean;
   /** Announce a new local address. */
   arpNotify: boolean;
+  /** Forget a device's neighbours when its carrier goes (arp_evict_nocarrier). */
+  arpEvictNocarrier: boolean;
 }
 
 /** net/ipv4/arp.c:arp_tbl and net/ipv4/devinet.c:ipv4_devconf. */
@@ -48,4 +50,5 @@ export const NEIGH_DEFAULTS: Readonly<NeighSysctl> = {
   arpIgnore: 0,
   arpAccept: false,
   arpNotify: false,
+  arpEvictNocarrier: true,
 };

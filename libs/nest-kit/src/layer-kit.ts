@@ -10,6 +10,7 @@ import {
   type SkBuff,
   type Wfree,
 } from '@skbus/skb';
+import { clockJump } from '@skbus/fault';
 import { TraceRing } from '@skbus/trace';
 import { monotonicMs } from './clock.ts';
 import type { ServiceConfig } from './config.ts';
@@ -67,6 +68,8 @@ export class LayerKit {
   private armedMs: Millis = NEVER;
   private inBatch = false;
   private batchMs: Millis = 0;
+  /** How far a fault rule has moved the clock. */
+  private skewMs: Millis = 0;
   private closed = false;
   private readonly ring: TraceRing;
   private traceOff: NodeJS.Timeout | undefined;
@@ -97,7 +100,7 @@ export class LayerKit {
       bus,
       netns: config.netns,
       run: (step) => this.run(step),
-      now: () => (this.inBatch ? this.batchMs : monotonicMs()),
+      now: () => (this.inBatch ? this.batchMs : this.now()),
     });
     this.faultBus.obey(this.faults);
   }
@@ -107,13 +110,14 @@ export class LayerKit {
   }
 
   now(): Millis {
-    return monotonicMs();
+    return monotonicMs() + this.skewMs;
   }
 
   /** Binds the engine's timer and the decorated methods of the shell. Call once, from onModuleInit. */
   bind(shell: object, machine: LayerMachine): void {
     this.machine = machine;
-    this.faults.injector.layerFaults = machine.faults ?? {};
+    const { injector } = this.faults;
+    injector.layerFaults = { ...machine.faults, 'clock-jump': clockJump(injector, (ms) => this.jump(ms)) };
     const methods = shell as Record<string, (...args: never[]) => unknown>;
     for (const { to, method, instance } of handOversOf(shell)) {
       const fn = methods[method]!.bind(shell) as (skb: SkBuff, now: Millis) => void;
@@ -157,7 +161,7 @@ export class LayerKit {
    * the device) goes through here. Nested calls join the batch that is open.
    */
   run<T>(step: (now: Millis) => T): T {
-    const now = monotonicMs();
+    const now = this.now();
     if (this.inBatch) return step(now);
     this.inBatch = true;
     this.batchMs = now;
@@ -172,7 +176,7 @@ export class LayerKit {
       const freed = this.wfree.take();
       this.inBatch = false;
       if (freed !== undefined) this.tellFreed(freed);
-      this.arm(now);
+      this.arm(this.batchMs);
     }
   }
 
@@ -287,9 +291,18 @@ export class LayerKit {
     if (this.closed) return;
     this.run((t) => {
       this.faults.injector.handleTimeout(t);
-      this.machine?.handleTimeout(t);
+      this.machine?.handleTimeout(this.batchMs);
     });
   };
+
+  /** The clock that the engine sees. */
+  private jump(byMs: Millis): void {
+    this.skewMs += byMs;
+    this.batchMs += byMs;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.armedMs = NEVER;
+  }
 
   private arm(now: Millis): void {
     const at = Math.min(this.machine?.pollTimeout() ?? NEVER, this.faults.injector.pollTimeout());

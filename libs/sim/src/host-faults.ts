@@ -77,4 +77,6 @@ export class HostFaults {
 }
 
 const changesBytes = ({ action: a }: FaultRule): boolean =>
-  ['set', 'truncate', 'hold', 'script'].includes(a.kind) || (a.kind === 'netem' && a.spec.includes('corrupt'));
+  ['set', 'truncate', 'hold', 'script'].includes(a.kind) ||
+  (a.kind === 'netem' && a.spec.includes('corrupt')) ||
+  (a.kind === 'layer' && a.name === 'tx-csum-unfinished');

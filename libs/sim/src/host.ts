@@ -316,10 +316,12 @@ export class Host implements Wiring {
     switch (layer) {
       case 'nic':
         this.nic = new NetdevCore(env);
+        this.nic.onLinkChange = (dev) => this.linkChanged(dev);
         shells.nic.bind({
           flush: (now) => this.nic.flush(now),
           pollTimeout: () => Number.POSITIVE_INFINITY,
           handleTimeout: () => {},
+          faults: this.nic.faults,
         });
         break;
       case 'neigh':
@@ -404,6 +406,12 @@ export class Host implements Wiring {
     this.nic.registerNetdevice({ ...dev, features }, driver);
     this.shells.ip.run(() => this.ip.addDevice(dev));
     this.shells.neigh.run((now) => this.neigh.addDevice(dev, now));
+  }
+
+  /** As by the key-value store, which neighbour and IP watch. */
+  private linkChanged(dev: NetDevice): void {
+    this.shells.ip.post(() => this.ip.addDevice(dev));
+    this.shells.neigh.post((now) => this.neigh.addDevice(dev, now));
   }
 
   private addrsChanged(): void {

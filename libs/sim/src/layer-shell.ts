@@ -1,5 +1,6 @@
 import { decodeSkbList, encodeSkbList, HAND_OVER_OWNER, type Layer } from '@skbus/contracts';
 import {
+  clockJump,
   type DecisionLog,
   FaultInjector,
   faultTools,
@@ -93,6 +94,8 @@ export class LayerShell implements SkbOut {
   private dead = false;
   /** Rules from the life before, until there is an engine again. */
   private kept: RuleStatus[] = [];
+  /** How far a rule has moved its clock. */
+  private skewMs: Millis = 0;
   private readonly seed: number;
 
   constructor(wiring: Wiring, layer: Layer, opts: { seed: number; firstId: number }) {
@@ -106,7 +109,7 @@ export class LayerShell implements SkbOut {
 
   bind(machine: Machine): void {
     this.machine = machine;
-    this.faults.layerFaults = machine.faults ?? {};
+    this.faults.layerFaults = { ...machine.faults, 'clock-jump': clockJump(this.faults, (ms) => this.jump(ms)) };
     const { kept } = this;
     this.kept = [];
     for (const r of kept) this.setRule(r.rule, { ...r, past: r });
@@ -144,7 +147,8 @@ export class LayerShell implements SkbOut {
     this.env.wfree = this.wfree.add;
     this.setTracing(this.tracing);
     const { faults } = this;
-    this.kept = faults.status();
+    this.kept = faults.status().map((r) => ({ ...r, sinceMs: r.sinceMs - this.skewMs }));
+    this.skewMs = 0;
     this.faults = this.injector(faults.log);
     return this.env;
   }
@@ -168,7 +172,7 @@ export class LayerShell implements SkbOut {
   }
 
   get now(): Millis {
-    return this.wiring.clock.now + this.wiring.clockAheadMs;
+    return this.wiring.clock.now + this.wiring.clockAheadMs + this.skewMs;
   }
 
   /** One step of the engine as a batch; a nested call joins the batch that is open. */
@@ -263,19 +267,24 @@ export class LayerShell implements SkbOut {
     return faults;
   }
 
+  private jump(byMs: Millis): void {
+    this.skewMs += byMs;
+    this.armedMs = NEVER;
+  }
+
   private arm(): void {
     const at = Math.min(this.machine?.pollTimeout() ?? NEVER, this.faults.pollTimeout());
     // As in a shell, a timer that comes early is left alone: it does nothing.
     if (at === NEVER || at >= this.armedMs) return;
     this.armedMs = at;
-    const due = at - this.wiring.clockAheadMs;
+    const due = at - this.wiring.clockAheadMs - this.skewMs;
     const { restarts } = this;
     this.wiring.clock.schedule(due, 'timer', () => {
       if (this.armedMs !== at || this.restarts !== restarts) return;
       this.armedMs = NEVER;
       this.run((now) => {
         this.faults.handleTimeout(now);
-        this.machine!.handleTimeout(now);
+        this.machine!.handleTimeout(this.now);
       });
       if (this.machine!.pollTimeout() <= this.now) this.stuckTimers++;
     });

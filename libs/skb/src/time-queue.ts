@@ -1,7 +1,7 @@
 import { NEVER, type Millis } from './time.ts';
 
 interface Entry<T> {
-  readonly atMs: Millis;
+  atMs: Millis;
   readonly seq: number;
   readonly what: T;
 }
@@ -33,6 +33,11 @@ export class TimeQueue<T> {
       this.swap(i, parent);
       i = parent;
     }
+  }
+
+  /** The clock jumped: everything waits as long as it would have. */
+  shiftBy(ms: Millis): void {
+    for (const e of this.heap) e.atMs += ms;
   }
 
   /** The next one that is due. */

@@ -4,6 +4,7 @@ import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
 import { Ehash } from './demux.ts';
 import { EndedTable } from './ended.ts';
+import { TcpFaults, tellWindows } from './faults.ts';
 import { FastOpenContext } from './fastopen.ts';
 import { Secrets } from './isn.ts';
 import { Listeners } from './listeners.ts';
@@ -41,6 +42,10 @@ export class TcpContext {
   readonly timers = new TimerHeap();
   readonly socks = new Map<SkId, TcpSock>();
   readonly ended = new EndedTable();
+  readonly faults = new TcpFaults((now) => {
+    this.now = now;
+    tellWindows(this);
+  });
   /** The time of the call being served. */
   now: Millis = 0;
   /** Socks that flush() visits. */

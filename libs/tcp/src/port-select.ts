@@ -15,7 +15,7 @@ export function getPort(cx: TcpContext, sk: TcpSock, port: number): number {
     takePort(cx, sk, port);
     return 0;
   }
-  const found = findOpenPort(cx, sk);
+  const found = cx.faults.portsTaken.on?.takes(cx.now) === true ? 0 : findOpenPort(cx, sk);
   if (found === 0) return ERRNO.EADDRINUSE;
   takePort(cx, sk, found);
   return 0;
@@ -29,6 +29,7 @@ export function hashConnect(cx: TcpContext, sk: TcpSock): number {
   cx.env.trace('inet_hash_connect');
   cx.env.trace('__inet_hash_connect');
   if (sk.hasPort) return checkEstablished(cx, sk, sk.lport, true) ? 0 : ERRNO.EADDRNOTAVAIL;
+  if (cx.faults.portsTaken.on?.takes(cx.now) === true) return ERRNO.EADDRNOTAVAIL;
   const [low, high] = cx.sysctl.ipLocalPortRange;
   const count = high - low + 1;
   const remaining = count > 1 ? count & ~1 : count;

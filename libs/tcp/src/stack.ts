@@ -3,6 +3,7 @@ import {
   TCP_CLOSE,
   TCP_LISTEN,
   type LayerEnv,
+  type LayerFaults,
   type Millis,
   type RouteQuery,
   type RouteReply,
@@ -16,6 +17,7 @@ import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
 import { FastOpenKeys, parseFastOpenKeys } from './fastopen.ts';
 import { synAckPending } from './fastopen-server.ts';
+import { tcpFaults } from './faults.ts';
 import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
 import { tcpRcv } from './input.ts';
@@ -63,10 +65,12 @@ export interface TcpStackOptions {
  * pollTimeout() says so. After every batch of calls the shell calls flush() once: only there does data leave.
  */
 export class TcpStack {
+  readonly faults: LayerFaults;
   private readonly cx: TcpContext;
 
   constructor(env: LayerEnv, opts: TcpStackOptions) {
     this.cx = new TcpContext(env, opts);
+    this.faults = tcpFaults(this.cx, (skb, now) => this.onSegment(skb, now));
     // what ends in this layer itself
     env.wfree = (sk, wmem) => wfree(this.cx, sk, wmem);
   }

@@ -49,6 +49,7 @@ const clampOf = (sk: TcpSock): number => (sk.windowClamp > 0 ? sk.windowClamp : 
  * (RFC 9293 3.8.6.2.2): nothing rather than less than a segment, and without a window scale whole segments.
  */
 export function offeredWindow(cx: TcpContext, sk: TcpSock): number {
+  if (cx.faults.zeroWindow.on !== undefined && cx.faults.shuts(sk)) return 0;
   const allowed = windowFromSpace(sk.rcvbuf);
   const full = Math.min(clampOf(sk), allowed);
   const mss = Math.min(sk.rcvMss, full);

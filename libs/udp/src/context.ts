@@ -1,5 +1,14 @@
 import { RouteCache } from '@skbus/dst';
-import { ERRNO, NEVER, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
+import {
+  ERRNO,
+  FaultCases,
+  NEVER,
+  type LayerEnv,
+  type Millis,
+  type RouteQuery,
+  type SkEvt,
+  type SkId,
+} from '@skbus/skb';
 import type { UdpSock } from './sock.ts';
 import { UDP_SYSCTL_DEFAULTS, type UdpSysctl } from './sysctl.ts';
 import { UdpTable } from './udp-table.ts';
@@ -22,6 +31,8 @@ export class UdpContext {
   readonly routes: RouteCache;
   readonly table: UdpTable;
   readonly socks = new Map<SkId, UdpSock>();
+  /** Fault rules: all of ip_local_port_range is in use. */
+  readonly portsTaken = new FaultCases();
   /** The time of the call being served. */
   now: Millis = 0;
   /** skbs that wait for a route. */

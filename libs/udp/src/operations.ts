@@ -85,7 +85,8 @@ function getPort(cx: UdpContext, sk: UdpSock, want: number): number {
   const { table, sysctl, env } = cx;
   let port = want;
   if (port === 0) {
-    port = table.ephemeral(sk, sk.rcvSaddr, sysctl.ipLocalPortRange, env.rng);
+    port =
+      cx.portsTaken.on?.takes(cx.now) === true ? 0 : table.ephemeral(sk, sk.rcvSaddr, sysctl.ipLocalPortRange, env.rng);
     if (port === 0) return ERRNO.EADDRINUSE;
   } else {
     const owners = table.conflicts(sk, sk.rcvSaddr, port);

@@ -1,4 +1,4 @@
-import type { LayerEnv, Millis, RouteReply, SkBuff, SkCmd } from '@skbus/skb';
+import type { LayerEnv, LayerFaults, Millis, RouteReply, SkBuff, SkCmd } from '@skbus/skb';
 import { abandonDetached, adopt, detachAll } from './adopt.ts';
 import { UdpContext, type UdpOptions } from './context.ts';
 import { EndedSocks } from './ended.ts';
@@ -16,8 +16,11 @@ export class UdpStack {
   private readonly cx: UdpContext;
   private readonly ended = new EndedSocks();
 
+  readonly faults: LayerFaults;
+
   constructor(env: LayerEnv, opts: UdpOptions) {
     this.cx = new UdpContext(env, opts);
+    this.faults = { 'ports-taken': { begin: this.cx.portsTaken.begin } };
   }
 
   /** From IP: data at the UDP header, networkHeader at the IP header. Takes the skb. */

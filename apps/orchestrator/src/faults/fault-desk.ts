@@ -3,6 +3,7 @@ import { buckets, pb, subjects, type skbus } from '@skbus/contracts';
 import {
   actsOnTraffic,
   checkRule,
+  faultShape,
   formatRule,
   formatRuleError,
   isRuleId,
@@ -190,7 +191,9 @@ export class FaultDesk {
     if (rule === undefined) throw new FaultError(400, formatRuleError(text, error), error.column);
     const wrong = checkRule(text, rule);
     if (wrong !== undefined) throw new FaultError(400, formatRuleError(text, wrong), wrong.column);
-    const dice = rule.action.kind === 'netem' || rule.limit.probability !== undefined;
+    const { action } = rule;
+    const fault = action.kind === 'layer' ? faultShape(rule.at.layer, action.name) : undefined;
+    const dice = action.kind === 'netem' || fault?.dice === true || rule.limit.probability !== undefined;
     if (dice && rule.seed === 0) rule.seed = 1 + (this.rng.u32() % 999_999);
     return rule;
   }

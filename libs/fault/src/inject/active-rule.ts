@@ -13,7 +13,7 @@ export interface ActiveRule {
   readonly rule: FaultRule;
   /** Its place in the pipeline. */
   readonly order: number;
-  readonly sinceMs: Millis;
+  sinceMs: Millis;
   /** Absent: everything matches. */
   readonly filter: Filter | undefined;
   readonly netem: Netem | undefined;

@@ -82,6 +82,8 @@ export class FaultInjector {
   private rules: ActiveRule[] = [];
   private readonly delayed = new TimeQueue<Waiting>();
   private delayedSkbs = 0;
+  /** How far the layer's clock has jumped by now. */
+  private jumpedMs: Millis = 0;
   private readonly standing = new StandingFaults(this.standingHost());
 
   constructor(env: LayerEnv, tools: FaultTools, log: DecisionLog = new DecisionLog(LOG_MAX)) {
@@ -176,10 +178,24 @@ export class FaultInjector {
 
   /** `upTo`: also what is due later. */
   handleTimeout(now: Millis, upTo: Millis = now): void {
-    for (let w = this.delayed.shift(upTo); w !== undefined; w = this.delayed.shift(upTo)) {
+    const before = this.jumpedMs;
+    for (;;) {
+      const jumped = this.jumpedMs - before;
+      const w = this.delayed.shift(upTo + jumped);
+      if (w === undefined) return;
       if (w.isSkb) this.delayedSkbs--;
       w.active.netem?.left();
-      w.resume(now);
+      w.resume(now + jumped);
+    }
+  }
+
+  /** The layer's clock jumped: the times of rules are not its own, and stay as far away as they were. */
+  clockJumped(byMs: Millis): void {
+    this.jumpedMs += byMs;
+    this.delayed.shiftBy(byMs);
+    for (const r of this.rules) {
+      r.sinceMs += byMs;
+      r.limit.shiftBy(byMs);
     }
   }
 
@@ -247,6 +263,7 @@ export class FaultInjector {
           );
         return true;
       },
+      jumpedMs: () => this.jumpedMs,
       note: (r, op, now) => this.noteAt(this.ownSeam, r, op, 0, now),
     };
   }

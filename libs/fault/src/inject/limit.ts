@@ -23,8 +23,8 @@ export class LimitState implements RuleCounters {
   hits = 0;
   private readonly limit: FaultLimit;
   private readonly nth: ReadonlySet<number> | undefined;
-  private readonly fromMs: Millis;
-  private readonly toMs: Millis;
+  private fromMs: Millis;
+  private toMs: Millis;
   private readonly coin: SeededRng | undefined;
   private readonly connections: Set<string> | undefined;
 
@@ -41,6 +41,12 @@ export class LimitState implements RuleCounters {
   /** When the rule begins and ends to act. */
   get window(): { fromMs: Millis; toMs: Millis } {
     return { fromMs: this.fromMs, toMs: this.toMs };
+  }
+
+  /** The clock jumped. */
+  shiftBy(ms: Millis): void {
+    this.fromMs += ms;
+    this.toMs += ms;
   }
 
   /** One that matches. `connection` is asked only when it matters; '': belongs to none. */

@@ -12,6 +12,8 @@ export interface StandingHost {
   at(ms: Millis, active: ActiveRule, resume: (now: Millis) => void): void;
   /** Whether the limits of the rule let it act now. */
   take(active: ActiveRule, now: Millis, skb: SkBuff | undefined): boolean;
+  /** How far the clock has jumped by now. */
+  jumpedMs(): Millis;
   note(active: ActiveRule, op: FaultOp, now: Millis): void;
 }
 
@@ -25,14 +27,16 @@ export class StandingFaults {
 
   schedule(active: ActiveRule, now: Millis): void {
     const { fromMs, toMs } = active.limit.window;
-    const flapMs = active.rule.limit.flapMs;
+    const { flapMs } = active.rule.limit;
+    if (toMs <= now) return;
     const begin = (t: Millis): void => {
+      const jumped = this.host.jumpedMs();
       this.begin(active, t);
-      if (flapMs !== undefined) this.flap(active, t + flapMs, flapMs);
+      if (flapMs !== undefined) this.flap(active, t + this.host.jumpedMs() - jumped + flapMs, flapMs);
     };
+    if (Number.isFinite(toMs)) this.host.at(toMs, active, (t) => this.end(active, t));
     if (fromMs > now) this.host.at(fromMs, active, (t) => !active.removed && begin(t));
-    else if (now < toMs) begin(now);
-    if (Number.isFinite(toMs) && toMs > now) this.host.at(toMs, active, (t) => this.end(active, t));
+    else begin(now);
   }
 
   end(active: ActiveRule, now: Millis): void {
@@ -57,9 +61,10 @@ export class StandingFaults {
   private flap(active: ActiveRule, at: Millis, periodMs: Millis): void {
     this.host.at(at, active, (now) => {
       if (active.removed || now >= active.limit.window.toMs) return;
+      const jumped = this.host.jumpedMs();
       if (active.endFault === undefined) this.begin(active, now);
       else this.end(active, now);
-      this.flap(active, at + periodMs, periodMs);
+      this.flap(active, at + this.host.jumpedMs() - jumped + periodMs, periodMs);
     });
   }
 
