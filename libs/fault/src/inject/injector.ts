@@ -364,7 +364,11 @@ export class FaultInjector {
       resume(now);
       return;
     }
-    if (skb !== undefined) this.delayedSkbs++;
+    if (skb !== undefined) {
+      this.delayedSkbs++;
+      // As netem_enqueue() does: the way is what is slow, so its socket need not wait (net/sched/sch_netem.c).
+      this.env.orphan(skb);
+    }
     this.delayed.push(now + c.delayMs, { active: r, resume, isSkb: skb !== undefined });
   }
 
