@@ -101,6 +101,7 @@ export function connect(cx: TcpContext, sk: TcpSock, c: SkConnect, done: Done): 
 }
 
 function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): number {
+  if (r.errno === ERRNO.ENETUNREACH) cx.env.mib.inc('IpOutNoRoutes');
   if (r.errno !== 0) return r.errno;
   if (r.type === RTN_BROADCAST || r.type === RTN_MULTICAST) return ERRNO.ENETUNREACH;
   sk.laddr = sk.boundAddr !== 0 ? sk.boundAddr : r.saddr;
