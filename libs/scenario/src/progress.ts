@@ -5,10 +5,13 @@ export class Progress {
   bytes = 0;
   private lastMs: Millis = 0;
   private longestMs: Millis = 0;
+  private begun = false;
   private over = false;
 
   /** From here on it counts: the first thing happens to the stack. */
   begin(nowMs: Millis): void {
+    if (this.begun) return;
+    this.begun = true;
     this.lastMs = nowMs;
     this.longestMs = 0;
   }

@@ -58,6 +58,7 @@ class ServicesRun {
   private rsts = 0;
   private beganAt = 0;
   private durationMs = 0;
+  private over = false;
 
   constructor(plan: Plan, tell: Tell, api: StackApi, status: StatusView) {
     this.plan = plan;
@@ -96,6 +97,7 @@ class ServicesRun {
     await this.busy;
     if (this.failures.length > 0) throw this.failures[0];
     await this.pause(SETTLE_MS);
+    this.over = true;
     return this.observed(done, before);
   }
 
@@ -195,7 +197,7 @@ class ServicesRun {
       const ended = this.peer.run('tcpdump', args, (line, from) => {
         if (from === 'out') {
           this.rsts++;
-          this.tell(this.now, 'a RST on the cable');
+          if (!this.over) this.tell(this.now, 'a RST on the cable');
         } else if (line.includes('listening on')) ready();
         else said += `${line} `;
       });

@@ -15,6 +15,8 @@ import { serve, take, type Arrival } from './servers.ts';
 import { Tasks } from './task.ts';
 
 const SIDES: readonly Side[] = ['stack', 'peer'];
+/** Servers listen by then. */
+const BOOT_MS = 10;
 /** After the last program has ended: last acknowledgements and FINs. */
 const SETTLE_MS = 200;
 const TCP_RST = 0x04;
@@ -40,6 +42,8 @@ class SimRun {
   private waiting: Step[];
   private rsts = 0;
   private open = 0;
+  /** When the time of the scenario begins: the servers listen. */
+  private beganAt = 0;
   private durationMs = 0;
 
   constructor(plan: Plan, tell: Tell) {
@@ -54,6 +58,8 @@ class SimRun {
   run(): { seen: Observation; problems: string[] } {
     const { net, plan } = this;
     const tasks = this.serveAll();
+    net.runFor(BOOT_MS);
+    this.beganAt = net.now;
     const timed = plan.steps.filter((s) => 'atMs' in s.when);
     let lastMs = 0;
     for (const s of timed) {
@@ -66,11 +72,15 @@ class SimRun {
     plan.workloads.forEach((_, i) => this.start(i, tasks));
     let late = false;
     net.after(plan.withinMs, () => (late = true));
-    net.runUntil(() => late || (this.open === 0 && net.now >= lastMs), { withinMs: plan.withinMs + 1 });
+    net.runUntil(() => late || (this.open === 0 && this.now >= lastMs), { withinMs: plan.withinMs + 1 });
     const done = this.open === 0;
     if (!done) this.ended();
     net.runFor(SETTLE_MS);
     return { seen: this.observed(done), problems: net.check() };
+  }
+
+  private get now(): number {
+    return this.net.now - this.beganAt;
   }
 
   private makeHosts(): Record<Side, Host> {
@@ -82,7 +92,7 @@ class SimRun {
     link.drop = (frame) => {
       if (frame[12] === 8 && frame[13] === 0 && frame[23] === 6 && isReset(frame)) {
         this.rsts++;
-        this.tell(this.net.now, 'a RST on the cable');
+        this.tell(this.now, 'a RST on the cable');
       }
       return false;
     };
@@ -91,7 +101,7 @@ class SimRun {
       h.attach(link, cidr, setup.mtu === undefined ? {} : { mtu: setup.mtu });
       for (const [name, value] of Object.entries(setup.sysctl)) setSysctl(h, name, value);
       h.onDeath = (layer) => {
-        this.tell(this.net.now, `${side} ${layer} dies`);
+        this.tell(this.now, `${side} ${layer} dies`);
         add(this.buried[side], h.shells[layer].env.mib.entries());
       };
       return h;
@@ -121,27 +131,27 @@ class SimRun {
       },
       error: (name) => {
         this.errors.push(name);
-        this.tell(this.net.now, `${w.text}: ${name}`);
+        this.tell(this.now, `${w.text}: ${name}`);
       },
     };
     this.open++;
     const hosts = { host: this.hosts[w.by], other: this.hosts[other] };
     const client = new Client({ net: this.net, on: tasks[w.by], ...hosts, w, index, witness });
     if (w.kind === 'download') this.downloads[index] = client.arrival;
-    this.tell(this.net.now, w.text);
+    this.tell(this.now, w.text);
     client.start(() => {
-      this.tell(this.net.now, `${w.text}: over`);
+      this.tell(this.now, `${w.text}: over`);
       if (--this.open === 0) this.ended();
     });
   }
 
   private ended(): void {
-    this.durationMs = this.net.now;
-    this.progress.end(this.net.now);
+    this.durationMs = this.now;
+    this.progress.end(this.now);
   }
 
   private made(bytes: number): void {
-    this.progress.made(bytes, this.net.now);
+    this.progress.made(bytes, this.now);
     while (this.waiting.length > 0) {
       const due = this.waiting.find((s) => (s.when as { afterBytes: number }).afterBytes <= this.progress.bytes);
       if (due === undefined) return;
@@ -154,8 +164,8 @@ class SimRun {
   private do(step: Step): void {
     const { action, host: side } = step;
     const host = this.hosts[side];
-    this.tell(this.net.now, step.text);
-    this.progress.begin(this.net.now);
+    this.tell(this.now, step.text);
+    this.progress.begin(this.now);
     switch (action.kind) {
       case 'fault':
         host.fault(seeded(action.rule, this.plan.seed), action.id);
