@@ -14,7 +14,7 @@ import {
   TCP_MIN_MSS,
   TCP_MSS_DEFAULT,
 } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { setTimer, stopTimer, Timer, timerAt } from './timers.ts';
 import { sendAck } from './transmit.ts';
 import { growWindow, lastWindow, offeredWindow, windowUpdateDue } from './window.ts';
 
@@ -191,7 +191,7 @@ export function delayHandshakeAck(cx: TcpContext, sk: TcpSock): void {
 /** tcp_delack_timer_handler(), and tcp_compressed_ack_kick(): both mean that an ACK has waited long enough. */
 export function delAckTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_delack_timer');
-  sk.timers.stop(Timer.DelAck);
+  stopTimer(sk, Timer.DelAck);
   if (sk.dupAcksOwed > 0) {
     flushDupAcks(cx, sk);
     return;
@@ -222,7 +222,7 @@ export function sendDelayedAck(cx: TcpContext, sk: TcpSock): void {
   }
   // Before the first data there is no ACK timeout yet: a FIN alone is acknowledged without delay.
   ato = Math.min(ato === 0 ? 0 : Math.max(ato, TCP_DELACK_MIN_MS), TCP_DELACK_MAX_MS);
-  if (sk.timers.get(Timer.DelAck) <= cx.now + ato / 4) {
+  if (timerAt(sk, Timer.DelAck) <= cx.now + ato / 4) {
     // it is about to run anyway
     sk.ackNow = true;
     cx.touch(sk);
@@ -245,8 +245,8 @@ export function setQuickAck(cx: TcpContext, sk: TcpSock, value: number): void {
 }
 
 function armDelAck(cx: TcpContext, sk: TcpSock, at: number): void {
-  if (sk.timers.get(Timer.DelAck) <= at) return;
-  sk.timers.set(Timer.DelAck, at);
+  if (timerAt(sk, Timer.DelAck) <= at) return;
+  setTimer(sk, Timer.DelAck, at);
   cx.timers.touch(sk);
 }
 

@@ -181,7 +181,7 @@ function xmitRecovery(cx: TcpContext, sk: TcpSock, a: AckState): void {
 
 /** tcp_ack_update_window(): only from the newest segment (RFC 9293 3.10.7.4, SND.WL1 and SND.WL2). */
 function updateWindow(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
-  const wnd = seg.syn ? seg.window : seg.window * 2 ** sk.sndWscale;
+  const wnd = seg.syn ? seg.window : seg.window << sk.sndWscale;
   const newer = seg.ack > sk.sndUna || seg.seq > sk.sndWl1 || (seg.seq === sk.sndWl1 && (wnd > sk.sndWnd || wnd === 0));
   if (!newer) return false;
   sk.sndWl1 = seg.seq;

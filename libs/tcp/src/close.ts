@@ -18,7 +18,7 @@ import { dropRequest } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { destroySock, setState, tcpDone } from './state.ts';
 import { TCP_TIMEWAIT_LEN_MS } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { stopTimer, Timer } from './timers.ts';
 import { timeWait } from './timewait.ts';
 import { CLOSE_STATE } from './transitions.ts';
 import { sendActiveReset } from './transmit.ts';
@@ -88,8 +88,8 @@ export function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.unconfirmed.clear();
   sk.unread = undefined;
   sk.haveChild = true;
-  sk.timers.stop(Timer.Seam);
-  sk.timers.stop(Timer.Keepalive);
+  stopTimer(sk, Timer.Seam);
+  stopTimer(sk, Timer.Keepalive);
   sk.viewRepeats = 0;
   if (sk.state === TCP_CLOSE) {
     destroySock(cx, sk);

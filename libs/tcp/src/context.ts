@@ -12,7 +12,9 @@ import { OutSegment } from './out-segment.ts';
 import { PortTable } from './port-table.ts';
 import type { Restoring } from './restoring.ts';
 import { Segment } from './segment.ts';
+import { Slab } from './slab.ts';
 import { TcpSock } from './sock.ts';
+import { SOCK_NUMBERS } from './sock-layout.ts';
 import {
   SK_PACING_SHIFT,
   TCP_RTO_MAX_MS,
@@ -40,6 +42,7 @@ export class TcpContext {
   readonly fastopen: FastOpenContext;
   readonly ports = new PortTable();
   readonly timers = new TimerHeap();
+  readonly slab = new Slab(Object.values(SOCK_NUMBERS));
   readonly socks = new Map<SkId, TcpSock>();
   readonly ended = new EndedTable();
   readonly faults = new TcpFaults((now) => {
@@ -118,7 +121,7 @@ export class TcpContext {
   newSock(id: SkId): TcpSock {
     const { tcpRmem, tcpWmem, tcpReordering } = this.sysctl;
     const cc = defaultCongestionControl(this.sysctl);
-    return new TcpSock(id, { rcvbuf: tcpRmem[1], sndbuf: tcpWmem[1], reordering: tcpReordering, cc });
+    return new TcpSock(id, this.slab, { rcvbuf: tcpRmem[1], sndbuf: tcpWmem[1], reordering: tcpReordering, cc });
   }
 
   nextChildId(): SkId {

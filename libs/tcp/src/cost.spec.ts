@@ -108,6 +108,7 @@ function perTimer(n: number): number {
   let asked = 0;
   class One extends Timed {
     at = NEVER;
+    override wakeMs = NEVER;
     deadline(): number {
       asked++;
       return this.at;

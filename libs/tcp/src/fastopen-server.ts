@@ -13,7 +13,7 @@ import { updateRtoStats, updateRtoTime } from './rto-stats.ts';
 import type { TcpSock } from './sock.ts';
 import { reqskQueueAdd, synRecvSock } from './syn-recv-sock.ts';
 import { rtxSynAck, sendSynAck } from './synack.ts';
-import { Timer } from './timers.ts';
+import { setTimer, stopTimer, Timer } from './timers.ts';
 import { initTransfer } from './transfer.ts';
 import { recordChanged } from './views.ts';
 import { writeErr } from './write-err.ts';
@@ -97,9 +97,9 @@ function createChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | 
   seg.endSeq = 1 + seg.len;
   if (seg.len > 0) queueInOrder(cx, sk, seg);
   else cx.env.consume(seg.skb);
-  sk.timers.stop(Timer.DelAck);
+  stopTimer(sk, Timer.DelAck);
   sk.ackNow = false;
-  sk.timers.set(Timer.Retrans, cx.now + CONFIRM_WAIT_MS);
+  setTimer(sk, Timer.Retrans, cx.now + CONFIRM_WAIT_MS);
   cx.timers.touch(sk);
   cx.touch(sk);
   return sk;
@@ -122,8 +122,8 @@ function firstSynAck(cx: TcpContext, sk: TcpSock, fo: FastOpen, req: RequestSock
   sk.rcvWup = sk.rcvAck;
   sk.ackPending = sk.rcvAck < sk.rcvNxt;
   sk.ackNow = false;
-  sk.timers.stop(Timer.DelAck);
-  sk.timers.set(Timer.Retrans, cx.now + requestTimeoutMs(req));
+  stopTimer(sk, Timer.DelAck);
+  setTimer(sk, Timer.Retrans, cx.now + requestTimeoutMs(req));
   cx.timers.touch(sk);
   cx.touch(sk);
 }
@@ -147,7 +147,7 @@ export function fastOpenTimer(cx: TcpContext, sk: TcpSock, fo: FastOpen, req: Re
   req.timeouts++;
   updateRtoStats(cx, sk);
   if (sk.retransStampMs === 0) sk.retransStampMs = cx.now;
-  sk.timers.set(Timer.Retrans, cx.now + requestTimeoutMs(req));
+  setTimer(sk, Timer.Retrans, cx.now + requestTimeoutMs(req));
   cx.timers.touch(sk);
 }
 

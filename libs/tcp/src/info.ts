@@ -1,10 +1,10 @@
-import { NEVER, TCP_LISTEN, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
+import { TCP_LISTEN, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
 import { chronoStats } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { deliveryRate } from './rate.ts';
 import { RequestSock } from './request.ts';
 import { TcpSock } from './sock.ts';
-import { Timer } from './timers.ts';
+import { isArmed, Timer, timerAt } from './timers.ts';
 import { TimeWaitSock } from './timewait.ts';
 import { Pending } from './rto-arm.ts';
 
@@ -221,11 +221,9 @@ function timeWaitInfo(cx: TcpContext, t: TimeWaitSock): TcpSockInfo {
 }
 
 function pendingTimer(cx: TcpContext, sk: TcpSock): { timer: number; expires: Millis } {
-  const { timers } = sk;
-  const left = (t: Timer): Millis => Math.max(0, timers.get(t) - cx.now);
-  if (timers.isArmed(Timer.Retrans))
-    return { timer: sk.pending === Pending.Probe0 ? 4 : 1, expires: left(Timer.Retrans) };
-  if (timers.get(Timer.Keepalive) !== NEVER) return { timer: 2, expires: left(Timer.Keepalive) };
+  const left = (t: Timer): Millis => Math.max(0, timerAt(sk, t) - cx.now);
+  if (isArmed(sk, Timer.Retrans)) return { timer: sk.pending === Pending.Probe0 ? 4 : 1, expires: left(Timer.Retrans) };
+  if (isArmed(sk, Timer.Keepalive)) return { timer: 2, expires: left(Timer.Keepalive) };
   return { timer: 0, expires: 0 };
 }
 

@@ -218,7 +218,7 @@ function synAcked(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   cx.env.trace('sk_state_change');
   sk.delivered++; // the SYN-ACK, which no record stands for
   sk.sndUna = Math.max(sk.sndUna, seg.ack);
-  sk.sndWnd = seg.window * 2 ** sk.sndWscale;
+  sk.sndWnd = seg.window << sk.sndWscale;
   sk.maxWindow = Math.max(sk.maxWindow, sk.sndWnd);
   sk.predWindow = seg.window;
   sk.sndWl1 = seg.seq;

@@ -3,7 +3,7 @@ import type { TcpContext } from './context.ts';
 import { writeWakeup } from './probe0.ts';
 import type { TcpSock } from './sock.ts';
 import { tcpDone } from './state.ts';
-import { Timer } from './timers.ts';
+import { setTimer, stopTimer, Timer } from './timers.ts';
 import { sendActiveReset } from './transmit.ts';
 import { timeWait } from './timewait.ts';
 import { writeErr } from './write-err.ts';
@@ -20,14 +20,14 @@ export function startKeepalive(cx: TcpContext, sk: TcpSock): void {
 }
 
 export function armKeepalive(cx: TcpContext, sk: TcpSock, at: Millis): void {
-  sk.timers.set(Timer.Keepalive, at);
+  setTimer(sk, Timer.Keepalive, at);
   cx.timers.touch(sk);
 }
 
 /** tcp_keepalive_timer(): also the end of an orphan that waited for the peer's FIN. */
 export function keepaliveTimer(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_keepalive_timer');
-  sk.timers.stop(Timer.Keepalive);
+  stopTimer(sk, Timer.Keepalive);
   if (sk.state === TCP_FIN_WAIT2 && sk.orphan) {
     finWait2Over(cx, sk);
     return;

@@ -7,7 +7,7 @@ import { armKeepalive, startKeepalive } from './keepalive.ts';
 import { reqskQueue } from './reqsk-queue.ts';
 import { setMaxPacingRate } from './pacing.ts';
 import type { TcpSock } from './sock.ts';
-import { Timer } from './timers.ts';
+import { stopTimer, Timer } from './timers.ts';
 import { setCongestionControl } from './transfer.ts';
 import { setWindowClamp, spaceFromWindow } from './window.ts';
 
@@ -74,7 +74,7 @@ function setRcvLowat(sk: TcpSock, lowat: number): void {
 function applyKeepalive(cx: TcpContext, sk: TcpSock): void {
   if (sk.state === TCP_CLOSE || sk.state === TCP_LISTEN || sk.orphan) return;
   if (!sk.keepalive) {
-    sk.timers.stop(Timer.Keepalive);
+    stopTimer(sk, Timer.Keepalive);
     return;
   }
   if (sk.keepIdleMs > 0) {

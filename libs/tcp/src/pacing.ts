@@ -1,7 +1,7 @@
 import { NEVER } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
-import { Timer } from './timers.ts';
+import { isArmed, setTimer, Timer } from './timers.ts';
 
 /** The first segments of a connection go out at once, like sch_fq has it. */
 const UNPACED_SEGS = 10;
@@ -30,8 +30,8 @@ export function setMaxPacingRate(sk: TcpSock, rate: number): void {
 /** tcp_pacing_check(): is it too early for the next segment? Then the timer will call. */
 export function pacingCheck(cx: TcpContext, sk: TcpSock): boolean {
   if (!sk.pacing || sk.wstampMs <= cx.now) return false;
-  if (!sk.timers.isArmed(Timer.Pacing)) {
-    sk.timers.set(Timer.Pacing, sk.wstampMs);
+  if (!isArmed(sk, Timer.Pacing)) {
+    setTimer(sk, Timer.Pacing, sk.wstampMs);
     cx.timers.touch(sk);
   }
   return true;
@@ -49,6 +49,6 @@ export function pacingAfterSend(cx: TcpContext, sk: TcpSock, len: number): void 
 
 /** tcp_pace_kick() */
 export function pacingTimer(cx: TcpContext, sk: TcpSock): void {
-  sk.timers.set(Timer.Pacing, NEVER);
+  setTimer(sk, Timer.Pacing, NEVER);
   cx.touch(sk);
 }

@@ -42,6 +42,7 @@ export class RequestSock extends Conn {
   /** When the SYN-ACK was sent, -1: not known. */
   synAckMs: Millis = 0;
   dueMs: Millis = NEVER;
+  override wakeMs: Millis = NEVER;
   oowAckMs: Millis = Number.NEGATIVE_INFINITY;
   /** Goes with the first SYN-ACK: a cookie for the peer. */
   fastOpen: { cookie: Uint8Array; exp: boolean } | undefined = undefined;

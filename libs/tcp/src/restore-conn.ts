@@ -26,7 +26,7 @@ import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { rtxSynAck } from './synack.ts';
 import { TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT_MS } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { setTimer, Timer } from './timers.ts';
 import { initRcvMss, initTransfer } from './transfer.ts';
 import { syncMss, transmit } from './transmit.ts';
 import { windowFromSpace } from './window.ts';
@@ -218,6 +218,6 @@ function restoreFastOpen(cx: TcpContext, sk: TcpSock, c: ConnRecord): void {
   sk.fastopen.req = req;
   sk.fastopen.synAckSent = true;
   rtxSynAck(cx, req);
-  sk.timers.set(Timer.Retrans, cx.now + TCP_TIMEOUT_INIT_MS);
+  setTimer(sk, Timer.Retrans, cx.now + TCP_TIMEOUT_INIT_MS);
   cx.timers.touch(sk);
 }

@@ -2,7 +2,7 @@ import { NEVER, type Millis } from '@skbus/skb';
 import type { TcpContext } from './context.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_RTO_MAX_MS } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { setTimer, stopTimer, Timer } from './timers.ts';
 
 /** What the Retrans timer is for (icsk_pending, ICSK_TIME_*). */
 export const Pending = {
@@ -23,7 +23,7 @@ export function armXmit(cx: TcpContext, sk: TcpSock, what: Pending, afterMs: Mil
   // until a Fast Open's handshake is done the timer is its SYN-ACK's
   if (afterMs === NEVER || sk.fastopen?.req !== undefined) return;
   sk.pending = what;
-  sk.timers.set(Timer.Retrans, cx.now + Math.min(afterMs, TCP_RTO_MAX_MS));
+  setTimer(sk, Timer.Retrans, cx.now + Math.min(afterMs, TCP_RTO_MAX_MS));
   cx.timers.touch(sk);
 }
 
@@ -31,7 +31,7 @@ export function armXmit(cx: TcpContext, sk: TcpSock, what: Pending, afterMs: Mil
 export function clearXmit(sk: TcpSock): void {
   if (sk.fastopen?.req !== undefined) return;
   sk.pending = Pending.None;
-  sk.timers.stop(Timer.Retrans);
+  stopTimer(sk, Timer.Retrans);
 }
 
 /** tcp_clamp_rto_to_user_timeout() */

@@ -1,5 +1,4 @@
 import {
-  NEVER,
   TCP_CLOSE,
   TCP_LISTEN,
   type LayerEnv,
@@ -31,7 +30,7 @@ import { writeTimer } from './write-timer.ts';
 import { type SmallQueue, wfree } from './small-queue.ts';
 import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { stopTimer, Timer, timerAt } from './timers.ts';
 import { TimeWaitSock, timeWaitTimer } from './timewait.ts';
 import { emitView, seamTimer } from './views.ts';
 import { pushPending } from './write-xmit.ts';
@@ -229,16 +228,15 @@ const canTransmit = (sk: TcpSock): boolean =>
 const SYN_RECV = 3;
 
 function runTimers(cx: TcpContext, sk: TcpSock): void {
-  const { timers } = sk;
   const { now } = cx;
-  if (timers.isExpired(Timer.Retrans, now)) {
-    timers.set(Timer.Retrans, NEVER);
+  if (timerAt(sk, Timer.Retrans) <= now) {
+    stopTimer(sk, Timer.Retrans);
     writeTimer(cx, sk);
     cx.touch(sk);
   }
-  if (timers.isExpired(Timer.DelAck, now)) delAckTimer(cx, sk);
-  if (timers.isExpired(Timer.Keepalive, now)) keepaliveTimer(cx, sk);
-  if (timers.isExpired(Timer.Seam, now)) seamTimer(cx, sk);
-  if (timers.isExpired(Timer.View, now)) emitView(cx, sk);
-  if (timers.isExpired(Timer.Pacing, now)) pacingTimer(cx, sk);
+  if (timerAt(sk, Timer.DelAck) <= now) delAckTimer(cx, sk);
+  if (timerAt(sk, Timer.Keepalive) <= now) keepaliveTimer(cx, sk);
+  if (timerAt(sk, Timer.Seam) <= now) seamTimer(cx, sk);
+  if (timerAt(sk, Timer.View) <= now) emitView(cx, sk);
+  if (timerAt(sk, Timer.Pacing) <= now) pacingTimer(cx, sk);
 }

@@ -12,7 +12,7 @@ import type { TcpContext } from './context.ts';
 import { fastOpenEnd } from './fastopen-blackhole.ts';
 import { fastOpenRemove } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
-import { Timer } from './timers.ts';
+import { stopTimer, stopTimers, Timer } from './timers.ts';
 import { isLegalTransition } from './transitions.ts';
 import { emitLastView, viewChanged } from './views.ts';
 
@@ -65,9 +65,9 @@ export function tcpDone(cx: TcpContext, sk: TcpSock): void {
   if (sk.state === TCP_SYN_SENT || sk.state === TCP_SYN_RECV) cx.env.mib.inc('TcpAttemptFails');
   if (sk.fastopen?.req !== undefined) fastOpenRemove(sk);
   setState(cx, sk, TCP_CLOSE);
-  sk.timers.stop(Timer.Retrans);
-  sk.timers.stop(Timer.DelAck);
-  sk.timers.stop(Timer.Keepalive);
+  stopTimer(sk, Timer.Retrans);
+  stopTimer(sk, Timer.DelAck);
+  stopTimer(sk, Timer.Keepalive);
   sk.sndShutdown = true;
   sk.rcvShutdown = true;
   sk.ackNow = false;
@@ -86,7 +86,7 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   if (sk.fastopen !== undefined) fastOpenEnd(cx, sk);
   cx.socks.delete(sk.id);
   leaveBacklog(sk);
-  sk.timers.stopAll();
+  stopTimers(sk);
   cx.timers.remove(sk);
   releasePort(cx, sk);
   cx.ehash.remove(sk);
@@ -94,6 +94,7 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   sk.unconfirmed.clear();
   sk.unread = undefined;
   emitLastView(cx, sk);
+  cx.slab.release(sk);
 }
 
 /** inet_put_port() */

@@ -23,48 +23,59 @@ const TIMERS = 6;
 export abstract class Timed {
   /** Where it stands in the heap, -1: not in it. Owned by TimerHeap. */
   heapAt = -1;
+  /** The deadline that the heap knows, never later than the true one; NEVER: not in it. Owned by TimerHeap. */
+  abstract wakeMs: Millis;
   /** When it wants to be woken; NEVER: not at all. */
   abstract deadline(): Millis;
 }
 
-/** When each timer of a sock is due. Arming and stopping cost a store; only the earliest one is seen by the heap. */
-export class TimerTable {
-  private readonly at: number[] = [NEVER, NEVER, NEVER, NEVER, NEVER, NEVER];
-  next: Millis = NEVER;
+/** The first slots of whatever has these timers: when each is due, and the earliest of them. */
+export const TIMER_SLOTS = {
+  retransAt: NEVER,
+  delAckAt: NEVER,
+  keepaliveAt: NEVER,
+  seamAt: NEVER,
+  viewAt: NEVER,
+  pacingAt: NEVER,
+  nextTimer: NEVER,
+  wakeMs: NEVER,
+};
 
-  set(timer: Timer, at: Millis): void {
-    const old = this.at[timer]!;
-    this.at[timer] = at;
-    if (at <= this.next) this.next = at;
-    else if (old === this.next) this.refresh();
-  }
+/** Part of TcpSock. */
+interface WithTimers {
+  readonly numbers: Float64Array;
+  readonly slot: number;
+  nextTimer: Millis;
+}
 
-  stop(timer: Timer): void {
-    if (this.at[timer] !== NEVER) this.set(timer, NEVER);
-  }
+/** Arming and stopping cost a store; only the earliest one is seen by the heap. */
+export function setTimer(sk: WithTimers, timer: Timer, at: Millis): void {
+  const { numbers } = sk;
+  const i = sk.slot + timer;
+  const old = numbers[i]!;
+  numbers[i] = at;
+  if (at <= sk.nextTimer) sk.nextTimer = at;
+  else if (old === sk.nextTimer) refresh(sk);
+}
 
-  stopAll(): void {
-    this.at.fill(NEVER);
-    this.next = NEVER;
-  }
+export function stopTimer(sk: WithTimers, timer: Timer): void {
+  if (isArmed(sk, timer)) setTimer(sk, timer, NEVER);
+}
 
-  get(timer: Timer): Millis {
-    return this.at[timer]!;
-  }
+export function stopTimers(sk: WithTimers): void {
+  sk.numbers.fill(NEVER, sk.slot, sk.slot + TIMERS);
+  sk.nextTimer = NEVER;
+}
 
-  isArmed(timer: Timer): boolean {
-    return this.at[timer] !== NEVER;
-  }
+export const timerAt = (sk: WithTimers, timer: Timer): Millis => sk.numbers[sk.slot + timer]!;
 
-  isExpired(timer: Timer, now: Millis): boolean {
-    return this.at[timer]! <= now;
-  }
+export const isArmed = (sk: WithTimers, timer: Timer): boolean => timerAt(sk, timer) !== NEVER;
 
-  private refresh(): void {
-    let next = NEVER;
-    for (let i = 0; i < TIMERS; i++) next = Math.min(next, this.at[i]!);
-    this.next = next;
-  }
+function refresh(sk: WithTimers): void {
+  const { numbers, slot } = sk;
+  let next = NEVER;
+  for (let i = slot; i < slot + TIMERS; i++) next = Math.min(next, numbers[i]!);
+  sk.nextTimer = next;
 }
 
 /**
@@ -80,14 +91,14 @@ export class TimerHeap {
   /** Call after a deadline may have become earlier. */
   touch(t: Timed): void {
     const at = t.deadline();
+    if (at >= t.wakeMs) return;
     if (t.heapAt < 0) {
-      if (at === NEVER) return;
       this.heap.push(t);
       this.at.push(at);
-      this.up(this.heap.length - 1, t, at);
-    } else if (at < this.at[t.heapAt]!) {
-      this.up(t.heapAt, t, at);
+      t.heapAt = this.heap.length - 1;
     }
+    t.wakeMs = at;
+    this.up(t.heapAt, t, at);
   }
 
   remove(t: Timed): void {
@@ -96,6 +107,7 @@ export class TimerHeap {
     const last = this.heap.pop()!;
     const at = this.at.pop()!;
     t.heapAt = -1;
+    t.wakeMs = NEVER;
     if (last === t) return;
     this.up(i, last, at);
     this.down(last.heapAt, last, at);
@@ -112,8 +124,12 @@ export class TimerHeap {
       const top = this.heap[0]!;
       const at = top.deadline();
       if (at === this.at[0]) return top;
-      if (at === NEVER) this.remove(top);
-      else this.down(0, top, at);
+      if (at === NEVER) {
+        this.remove(top);
+        continue;
+      }
+      top.wakeMs = at;
+      this.down(0, top, at);
     }
     return undefined;
   }

@@ -43,7 +43,7 @@ function isDisorderedAck(sk: TcpSock, seg: Segment): boolean {
 
 /** tcp_may_update_window() of an ACK of sndUna */
 function mayUpdateWindow(sk: TcpSock, seg: Segment): boolean {
-  const window = seg.window * 2 ** sk.sndWscale;
+  const window = seg.window << sk.sndWscale;
   return seg.seq > sk.sndWl1 || (seg.seq === sk.sndWl1 && (window > sk.sndWnd || window === 0));
 }
 

@@ -40,6 +40,7 @@ export class TimeWaitSock extends Conn implements BindOwner, TsRecent {
   ttl = 0;
   oowAckMs: Millis = Number.NEGATIVE_INFINITY;
   dueMs: Millis = NEVER;
+  override wakeMs: Millis = NEVER;
 
   override deadline(): Millis {
     return this.dueMs;

@@ -9,7 +9,7 @@ import { toWire } from './sequence.ts';
 import { chargeSent } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_ATO_MIN_MS } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { stopTimer, Timer } from './timers.ts';
 import { dontFragment } from './dont-fragment.ts';
 import { inUrgentMode, setUrgentPointer } from './urgent.ts';
 import { selectWindow } from './window.ts';
@@ -225,7 +225,7 @@ function eventAckSent(cx: TcpContext, sk: TcpSock): void {
   sk.ackNow = false;
   sk.ackOnConfirm = false;
   if (sk.dupAcksOwed > 0) sk.dupAcksOwed--;
-  sk.timers.stop(Timer.DelAck);
+  stopTimer(sk, Timer.DelAck);
 }
 
 /** tcp_event_data_sent(): an answer within the ACK timeout makes this an interactive session. */

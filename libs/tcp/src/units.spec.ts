@@ -8,7 +8,7 @@ import { sackAdd, sackRemove, type SackBlock } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
 import { after, before, fromWire, toWire } from './sequence.ts';
 import { SipHash } from './siphash.ts';
-import { Timed, Timer, TimerHeap, TimerTable } from './timers.ts';
+import { setTimer, stopTimer, Timed, Timer, TimerHeap } from './timers.ts';
 import { isLegalTransition, TRANSITIONS, transitionsDiagram } from './transitions.ts';
 
 describe('sequence', () => {
@@ -110,20 +110,21 @@ describe('SipHash-2-4', () => {
 
 describe('timers', () => {
   test('the table knows the earliest', () => {
-    const t = new TimerTable();
-    t.set(Timer.Retrans, 50);
-    t.set(Timer.DelAck, 40);
-    expect(t.next).toBe(40);
-    t.set(Timer.DelAck, 60);
-    expect(t.next).toBe(50);
-    t.stop(Timer.Retrans);
-    expect(t.next).toBe(60);
-    t.stop(Timer.DelAck);
-    expect(t.next).toBe(NEVER);
+    const sk = { numbers: new Float64Array(20).fill(NEVER), slot: 8, nextTimer: NEVER };
+    setTimer(sk, Timer.Retrans, 50);
+    setTimer(sk, Timer.DelAck, 40);
+    expect(sk.nextTimer).toBe(40);
+    setTimer(sk, Timer.DelAck, 60);
+    expect(sk.nextTimer).toBe(50);
+    stopTimer(sk, Timer.Retrans);
+    expect(sk.nextTimer).toBe(60);
+    stopTimer(sk, Timer.DelAck);
+    expect(sk.nextTimer).toBe(NEVER);
   });
 
   class One extends Timed {
     at = NEVER;
+    override wakeMs = NEVER;
     override deadline(): number {
       return this.at;
     }

@@ -17,7 +17,7 @@ import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
 import { keepUnread, unreadPieces } from './unread.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
-import { Timer } from './timers.ts';
+import { isArmed, setTimer, stopTimer, Timer } from './timers.ts';
 import { sizeGoal } from './tso.ts';
 
 const VIEW_SOON_MS = 40;
@@ -45,7 +45,7 @@ export function viewChanged(cx: TcpContext, sk: TcpSock): void {
 export function emitView(cx: TcpContext, sk: TcpSock): void {
   sk.viewDirty = false;
   sk.viewSentMs = cx.now;
-  sk.timers.stop(Timer.View);
+  stopTimer(sk, Timer.View);
   const view = makeView(cx, sk);
   armRepeats(cx, sk, view);
   const evt: SkEvt = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk), view };
@@ -91,8 +91,8 @@ export function emitLastView(cx: TcpContext, sk: TcpSock): void {
 
 /** Only how far the socket layer's bytes got: the next ACK will say that too, so it may wait a little. */
 export function viewSoon(cx: TcpContext, sk: TcpSock): void {
-  if (sk.viewDirty || sk.timers.isArmed(Timer.View)) return;
-  sk.timers.set(Timer.View, cx.now + VIEW_SOON_MS);
+  if (sk.viewDirty || isArmed(sk, Timer.View)) return;
+  setTimer(sk, Timer.View, cx.now + VIEW_SOON_MS);
   cx.timers.touch(sk);
 }
 
@@ -118,13 +118,13 @@ export function confirmData(cx: TcpContext, sk: TcpSock, offset: number, read: n
 
 /** Something is owed an answer: the Seam timer runs from now, unless it already does. */
 export function armSeam(cx: TcpContext, sk: TcpSock): void {
-  if (!sk.timers.isArmed(Timer.Seam)) rearmSeam(cx, sk);
+  if (!isArmed(sk, Timer.Seam)) rearmSeam(cx, sk);
 }
 
 /** Nothing changes any more: say it a few times, then be silent. */
 export function seamTimer(cx: TcpContext, sk: TcpSock): void {
   const owed = awaitsAnswer(sk);
-  sk.timers.stop(Timer.Seam);
+  stopTimer(sk, Timer.Seam);
   if (sk.detached) return;
   if (!owed && sk.viewRepeats <= 0) return;
   if (sk.viewRepeats > 0) sk.viewRepeats--;
@@ -202,9 +202,9 @@ function armRepeats(cx: TcpContext, sk: TcpSock, view: ProtoView): void {
 
 function rearmSeam(cx: TcpContext, sk: TcpSock): void {
   if (awaitsAnswer(sk) || sk.viewRepeats > 0) {
-    sk.timers.set(Timer.Seam, cx.now + Math.min(REPEAT_MIN_MS * 2 ** sk.seamTries, REPEAT_MAX_MS));
+    setTimer(sk, Timer.Seam, cx.now + Math.min(REPEAT_MIN_MS * 2 ** sk.seamTries, REPEAT_MAX_MS));
     cx.timers.touch(sk);
   } else {
-    sk.timers.stop(Timer.Seam);
+    stopTimer(sk, Timer.Seam);
   }
 }

@@ -11,7 +11,7 @@ import { inCwndReduction } from './prr.ts';
 import { makeRec } from './rtx-queue.ts';
 import { smallQueueFull } from './small-queue.ts';
 import type { TcpSock } from './sock.ts';
-import { Timer } from './timers.ts';
+import { isArmed, Timer } from './timers.ts';
 import { scheduleLossProbe } from './tlp.ts';
 import { currentMss, transmit } from './transmit.ts';
 import { sizeGoal, tsoSegs, tsoShouldDefer, type SendLimits } from './tso.ts';
@@ -42,7 +42,7 @@ function push(cx: TcpContext, sk: TcpSock, nagleOff: boolean): void {
   cx.env.trace('__tcp_push_pending_frames');
   if (sk.packetsOut === 0) slowStartAfterIdle(cx, sk);
   writeXmit(cx, sk, false, nagleOff);
-  if (sk.packetsOut === 0 && sk.hasUnsent && !sk.timers.isArmed(Timer.Retrans)) armProbe0(cx, sk);
+  if (sk.packetsOut === 0 && sk.hasUnsent && !isArmed(sk, Timer.Retrans)) armProbe0(cx, sk);
 }
 
 /** The tail loss probe's new data: one skb, whatever Nagle and the congestion window say. False: something else forbids it. */
