@@ -16,7 +16,7 @@ const ADOPT_MS: Millis = 10_000;
 
 /** Another socket layer speaks. What has no owner went with the one before it. */
 export function detachAll(cx: TcpContext): void {
-  for (const sk of Array.from(cx.socks.values())) {
+  for (const sk of cx.socks.values()) {
     if (sk.gone) continue;
     if (sk.owner === 0) {
       abandon(cx, sk);
@@ -31,7 +31,7 @@ export function detachAll(cx: TcpContext): void {
 /** Nobody came for these. */
 export function abandonDetached(cx: TcpContext): void {
   cx.adoptUntilMs = NEVER;
-  for (const sk of Array.from(cx.socks.values())) {
+  for (const sk of cx.socks.values()) {
     if (!sk.detached || sk.gone) continue;
     // an orphan ends as it would have, and nobody needs to hear of it
     if (!sk.orphan) sk.detached = false;

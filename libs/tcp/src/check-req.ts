@@ -70,7 +70,7 @@ export function checkReq(cx: TcpContext, req: RequestSock, seg: Segment, child?:
 function synAgain(cx: TcpContext, req: RequestSock, seg: Segment): void {
   if (!oowRateLimited(cx, seg, req, 'TcpExtTCPACKSkippedSynRecv')) {
     rtxSynAck(cx, req);
-    if (req.hashed) req.dueMs = cx.now + requestTimeoutMs(req);
+    if (req.listener.requests?.has(req) === true) req.dueMs = cx.now + requestTimeoutMs(req);
   }
   cx.env.consume(seg.skb);
 }

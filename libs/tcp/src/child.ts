@@ -17,7 +17,7 @@ import { emitView } from './views.ts';
 export function makeChild(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock {
   cx.env.trace('tcp_create_openreq_child', seg.skb);
   const sk = cx.newSock(req.id || cx.nextChildId());
-  cx.socks.set(sk.id, sk);
+  cx.socks.add(sk);
   inheritOptions(sk, req.listener);
   sk.listener = req.listener;
   sk.owner = req.listener.owner;

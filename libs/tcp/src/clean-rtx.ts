@@ -19,7 +19,7 @@ import { removeRenoSacks } from './newreno.ts';
 import { rackAdvance } from './rack.ts';
 import { rateSkbDelivered } from './rate.ts';
 import { checkSackReordering } from './reordering.ts';
-import type { TxRec } from './rtx-queue.ts';
+import { NO_RTX, type TxRec } from './rtx-queue.ts';
 import { trimHead } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
 import { isSpuriousRetrans } from './undo.ts';
@@ -46,6 +46,7 @@ export function cleanRtxQueue(cx: TcpContext, sk: TcpSock, a: AckState): void {
     leave(cx, sk, a, r, r.seq, r.segs);
     rtx.shift();
   }
+  if (rtx.length === 0) sk.rtx = NO_RTX;
   const head = rtx.first;
   if (head?.sacked === true) a.flag |= FLAG_SACK_RENEGING;
   const sampled = ackUpdateRtt(cx, sk, a, priorSacked);

@@ -16,6 +16,7 @@ import { armKeepalive, finTimeMs } from './keepalive.ts';
 import type { RequestSock } from './request.ts';
 import { dropRequest } from './reqsk-queue.ts';
 import type { TcpSock } from './sock.ts';
+import { NO_UNCONFIRMED } from './unconfirmed.ts';
 import { destroySock, setState, tcpDone } from './state.ts';
 import { TCP_TIMEWAIT_LEN_MS } from './sysctl.ts';
 import { stopTimer, Timer } from './timers.ts';
@@ -85,7 +86,7 @@ function abortConnection(cx: TcpContext, sk: TcpSock): void {
 export function orphan(cx: TcpContext, sk: TcpSock): void {
   sk.orphan = true;
   cx.orphans++;
-  sk.unconfirmed.clear();
+  sk.unconfirmed = NO_UNCONFIRMED;
   sk.unread = undefined;
   sk.haveChild = true;
   stopTimer(sk, Timer.Seam);

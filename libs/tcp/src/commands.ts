@@ -78,7 +78,7 @@ function createSock(cx: TcpContext, id: number): TcpSock {
   cx.env.trace('tcp_v4_init_sock');
   cx.env.trace('tcp_init_sock');
   const sk = cx.newSock(id);
-  cx.socks.set(id, sk);
+  cx.socks.add(sk);
   return sk;
 }
 
@@ -184,15 +184,14 @@ function confirm(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
 
 /** Takes what continues the stream; says so soon. A gap means that a message was lost. */
 function takeData(cx: TcpContext, sk: TcpSock, { offset, data, more, eor }: SkData): boolean {
-  const q = sk.sendQueue;
-  const skip = q.end - offset;
+  const skip = sk.sndTail - 1 - offset;
   if (skip < 0 || skip >= data.length) return false;
   rateCheckAppLimited(sk);
   chronoStart(cx, sk, Chrono.Busy);
   sk.more = sk.wroteMore = more === true;
   sk.nonaglePush = false;
   chronoStop(cx, sk, Chrono.SndbufLimited);
-  q.append(skip === 0 ? data : data.subarray(skip));
+  sk.write(skip === 0 ? data : data.subarray(skip));
   if (eor === true) (sk.recordEnds ??= new RecordEnds()).add(sk.sndTail);
   if (sk.state === TCP_ESTABLISHED) sk.viewRepeats = 0;
   cx.env.trace('tcp_push');

@@ -9,7 +9,4 @@ export abstract class Conn extends Timed {
   rport = 0;
   /** TCP_ESTABLISHED … ; tells which kind it is. Set by setState() only. */
   state = TCP_CLOSE;
-  /** Owned by Ehash. */
-  hashNext: Conn | undefined = undefined;
-  hashed = false;
 }

@@ -20,6 +20,7 @@ import { getPort, hashConnect } from './port-select.ts';
 import { reqskQueue } from './reqsk-queue.ts';
 import { rearmRto } from './rto-arm.ts';
 import { makeRec } from './rtx-queue.ts';
+import { rtxQueueAdd } from './new-data.ts';
 import type { TcpSock } from './sock.ts';
 import { setState, storeState } from './state.ts';
 import { transmit, syncMss } from './transmit.ts';
@@ -136,7 +137,7 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOp
   cx.env.trace('tcp_connect_queue_skb');
   const syn = makeRec(0, 1, flags, TCP_MSS_DEFAULT);
   syn.sentMs = cx.now;
-  sk.rtx.push(syn);
+  rtxQueueAdd(sk, syn);
   sk.packetsOut = 1;
   sk.retransStampMs = cx.now;
   if (fastopen !== undefined) sendSynData(cx, sk, flags, fastopen);

@@ -2,7 +2,7 @@ import { AckState } from './ack-state.ts';
 import { NEVER, type LayerEnv, type Millis, type RouteQuery, type SkEvt, type SkId } from '@skbus/skb';
 import { RouteCache } from '@skbus/dst';
 import { defaultCongestionControl } from './cong/registry.ts';
-import { Ehash } from './demux.ts';
+import { Ehash, SockTable } from './demux.ts';
 import { EndedTable } from './ended.ts';
 import { TcpFaults, tellWindows } from './faults.ts';
 import { FastOpenContext } from './fastopen.ts';
@@ -43,7 +43,7 @@ export class TcpContext {
   readonly ports = new PortTable();
   readonly timers = new TimerHeap();
   readonly slab = new Slab(Object.values(SOCK_NUMBERS));
-  readonly socks = new Map<SkId, TcpSock>();
+  readonly socks = new SockTable();
   readonly ended = new EndedTable();
   readonly faults = new TcpFaults((now) => {
     this.now = now;

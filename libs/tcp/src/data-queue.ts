@@ -7,7 +7,8 @@ import { ecnAcceptCwr } from './ecn.ts';
 import { step8Fin } from './fin.ts';
 import { queueOfo } from './ofo-insert.ts';
 import { tryRmemSchedule } from './prune.ts';
-import { sackRemove } from './sack-out.ts';
+import { NO_OFO } from './ofo-queue.ts';
+import { NO_BLOCKS, sackRemove } from './sack-out.ts';
 import type { Segment } from './segment.ts';
 import type { TcpSock } from './sock.ts';
 import { TCP_MAX_QUICKACKS } from './sysctl.ts';
@@ -97,16 +98,22 @@ function drainOfo(cx: TcpContext, sk: TcpSock): void {
     passUp(cx, sk, s.skb, s.hlen + sk.rcvNxt - s.base, sk.rcvNxt, s.end - (s.fin ? 1 : 0));
     cx.env.consume(s.skb);
     if (s.fin) {
-      sk.ofo.splice(0, n + 1);
+      dropOfo(sk, n + 1);
       sk.ackOnConfirm = true;
       step8Fin(cx, sk, s.end - 1);
       return;
     }
   }
-  sk.ofo.splice(0, n);
+  dropOfo(sk, n);
   // all or part of a hole is filled: the sender wants to know at once (RFC 5681 4.2, __tcp_ack_snd_check with ofo_possible)
   sk.ackOnConfirm = true;
   sackRemove(sk.sackBlocks, sk.rcvNxt);
+  if (sk.sackBlocks.length === 0) sk.sackBlocks = NO_BLOCKS;
+}
+
+function dropOfo(sk: TcpSock, n: number): void {
+  sk.ofo.splice(0, n);
+  if (sk.ofo.length === 0) sk.ofo = NO_OFO;
 }
 
 /** Hands the payload [seq, end) to the socket layer; the part below rcvNxt is already there. `at`: where it starts in skb. */

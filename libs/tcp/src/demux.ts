@@ -1,72 +1,63 @@
-import type { Ipv4Addr } from '@skbus/skb';
+import type { Ipv4Addr, SkId } from '@skbus/skb';
 import type { Secrets } from './isn.ts';
 import type { Conn } from './conn.ts';
+import { OpenTable } from './open-table.ts';
+import type { TcpSock } from './sock.ts';
 
-/**
- * The established hash (inet_hashinfo.ehash): socks, requests in NEW_SYN_RECV and TIME-WAITs by four-tuple. Chains are
- * linked through the entries, so a lookup allocates nothing.
- */
-export class Ehash {
-  private buckets: (Conn | undefined)[] = Array.from<Conn | undefined>({ length: 256 });
+/** The established hash (inet_hashinfo.ehash): socks, requests in NEW_SYN_RECV and TIME-WAITs by four-tuple. */
+export class Ehash extends OpenTable<Conn> {
   private readonly secrets: Secrets;
-  size = 0;
 
   constructor(secrets: Secrets) {
+    super();
     this.secrets = secrets;
   }
 
   find(laddr: Ipv4Addr, lport: number, raddr: Ipv4Addr, rport: number): Conn | undefined {
-    let e = this.buckets[this.slot(laddr, lport, raddr, rport)];
-    while (e !== undefined) {
+    const { tags, slots } = this;
+    const tag = OpenTable.tag(this.secrets.tupleHash(laddr, lport, raddr, rport));
+    const mask = tags.length - 1;
+    for (let i = tag & mask; tags[i] !== 0; i = (i + 1) & mask) {
+      if (tags[i] !== tag) continue;
+      const e = slots[i]!;
       if (e.rport === rport && e.lport === lport && e.raddr === raddr && e.laddr === laddr) return e;
-      e = e.hashNext;
     }
     return undefined;
   }
 
-  add(e: Conn): void {
-    if (this.size >= this.buckets.length * 2) this.grow();
-    const slot = this.slot(e.laddr, e.lport, e.raddr, e.rport);
-    e.hashNext = this.buckets[slot];
-    this.buckets[slot] = e;
-    e.hashed = true;
-    this.size++;
-  }
-
-  remove(e: Conn): void {
-    if (!e.hashed) return;
-    const slot = this.slot(e.laddr, e.lport, e.raddr, e.rport);
-    let p = this.buckets[slot];
-    if (p === e) {
-      this.buckets[slot] = e.hashNext;
-    } else {
-      while (p !== undefined && p.hashNext !== e) p = p.hashNext;
-      if (p !== undefined) p.hashNext = e.hashNext;
-    }
-    e.hashNext = undefined;
-    e.hashed = false;
-    this.size--;
-  }
-
-  *entries(): Generator<Conn> {
-    for (const b of this.buckets) {
-      for (let e = b; e !== undefined; e = e.hashNext) yield e;
-    }
-  }
-
-  private slot(laddr: Ipv4Addr, lport: number, raddr: Ipv4Addr, rport: number): number {
-    return this.secrets.tupleHash(laddr, lport, raddr, rport) & (this.buckets.length - 1);
-  }
-
-  private grow(): void {
-    this.rehash(this.buckets.length * 4);
-  }
-
-  /** Every entry finds its chain again: more chains, or another secret. */
-  rehash(chains = this.buckets.length): void {
-    const all = [...this.entries()];
-    this.buckets = Array.from<Conn | undefined>({ length: chains });
-    this.size = 0;
-    for (const e of all) this.add(e);
+  protected override hashOf(e: Conn): number {
+    return this.secrets.tupleHash(e.laddr, e.lport, e.raddr, e.rport);
   }
 }
+
+/** All socks by the number that the socket layer knows them by. */
+export class SockTable extends OpenTable<TcpSock> {
+  get(id: SkId): TcpSock | undefined {
+    const { tags, slots } = this;
+    const tag = OpenTable.tag(spread(id));
+    const mask = tags.length - 1;
+    for (let i = tag & mask; tags[i] !== 0; i = (i + 1) & mask) {
+      if (tags[i] === tag && slots[i]!.id === id) return slots[i];
+    }
+    return undefined;
+  }
+
+  has(id: SkId): boolean {
+    return this.get(id) !== undefined;
+  }
+
+  /** By number, so that what is done to all of them is done in the same order each time. */
+  values(): TcpSock[] {
+    return [...this.entries()].toSorted((a, b) => a.id - b.id);
+  }
+
+  protected override hashOf(sk: TcpSock): number {
+    return spread(sk.id);
+  }
+}
+
+/** Fibonacci hashing: numbers in a row end up far from each other. */
+const spread = (id: SkId): number => {
+  const h = Math.imul(id, 0x9e3779b1);
+  return (h ^ (h >>> 15)) & 0x7fffffff;
+};

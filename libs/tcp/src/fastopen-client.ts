@@ -14,6 +14,7 @@ import { retransmitLost } from './retransmit.ts';
 import { makeRec } from './rtx-queue.ts';
 import { markLost } from './scoreboard.ts';
 import type { Segment } from './segment.ts';
+import { rtxQueueAdd } from './new-data.ts';
 import type { TcpSock } from './sock.ts';
 import { syncMss, transmit } from './transmit.ts';
 
@@ -55,7 +56,7 @@ export function sendSynData(cx: TcpContext, sk: TcpSock, flags: number, wanted: 
     if (sk.userMss > 0) sk.mssClamp = Math.min(sk.mssClamp, sk.userMss);
     syncMss(cx, sk, sk.mtu);
     n = Math.min(wanted.data.length, Math.max(0, Math.min(sk.mtu - 40, sk.mssClamp) - MAX_TCP_OPTION_SPACE));
-    sk.sendQueue.append(n === wanted.data.length ? wanted.data : wanted.data.subarray(0, n));
+    sk.write(n === wanted.data.length ? wanted.data : wanted.data.subarray(0, n));
   }
   fo.synData = n;
   transmit(cx, sk, 0, n, flags);
@@ -63,7 +64,7 @@ export function sendSynData(cx: TcpContext, sk: TcpSock, flags: number, wanted: 
   if (n > 0) {
     const rec = makeRec(1, 1 + n, TCP_PSH, sk.mssCache);
     rec.sentMs = cx.now;
-    sk.rtx.push(rec);
+    rtxQueueAdd(sk, rec);
     sk.packetsOut += rec.segs;
     cx.env.mib.inc('TcpExtTCPOrigDataSent');
   }

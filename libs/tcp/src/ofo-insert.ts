@@ -2,7 +2,7 @@ import { enterQuickAck, flushCompressed, measureRcvMss } from './ack-output.ts';
 import type { TcpContext } from './context.ts';
 import { extendDsack, setDsack } from './dsack.ts';
 import { ecnCheckCe } from './ce-echo.ts';
-import { type OfoSeg, truesizeOf } from './ofo-queue.ts';
+import { NO_OFO, OfoQueue, type OfoSeg, truesizeOf } from './ofo-queue.ts';
 import { tryRmemSchedule } from './prune.ts';
 import { SACK_BLOCKS_EXPECTED, sackAdd } from './sack-out.ts';
 import type { Segment } from './segment.ts';
@@ -29,6 +29,7 @@ export function queueOfo(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { seq, endSeq, len } = seg;
   const kept = insert(cx, sk, seg);
   if (!sk.sackOk) return;
+  if (sk.sackBlocks.length === 0) sk.sackBlocks = [];
   const block = sackAdd(sk.sackBlocks, seq, endSeq);
   if (block >= SACK_BLOCKS_EXPECTED) flushCompressed(cx, sk);
   // Without SACK the window must not move, or the ACKs would not count as duplicates.
@@ -38,6 +39,7 @@ export function queueOfo(cx: TcpContext, sk: TcpSock, seg: Segment): void {
 /** False: all of it was here. */
 function insert(cx: TcpContext, sk: TcpSock, seg: Segment): boolean {
   const { env } = cx;
+  if (sk.ofo === NO_OFO) sk.ofo = new OfoQueue();
   const { segs } = sk.ofo;
   const s: OfoSeg = {
     seq: seg.seq,

@@ -60,3 +60,6 @@ export class OfoQueue {
     return lo;
   }
 }
+
+/** What a connection without any has; nothing is ever put in. */
+export const NO_OFO = new OfoQueue();

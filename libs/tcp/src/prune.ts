@@ -1,5 +1,6 @@
 import type { TcpContext } from './context.ts';
-import { type OfoSeg, truesizeOf } from './ofo-queue.ts';
+import { NO_OFO, type OfoSeg, truesizeOf } from './ofo-queue.ts';
+import { NO_BLOCKS } from './sack-out.ts';
 import type { TcpSock } from './sock.ts';
 import { rmemAlloc } from './window.ts';
 
@@ -85,5 +86,6 @@ function pruneOfo(cx: TcpContext, sk: TcpSock, seq: number): void {
   if (!pruned) return;
   cx.env.mib.inc('TcpExtOfoPruned');
   // What was SACKed and is gone must not be SACKed again; the sender finds out by its timeout (RFC 2018 8).
-  sk.sackBlocks = [];
+  sk.sackBlocks = NO_BLOCKS;
+  if (sk.ofo.length === 0) sk.ofo = NO_OFO;
 }

@@ -21,6 +21,7 @@ import { takePort } from './port-select.ts';
 import type { ConnRecord } from './record.ts';
 import { requestOf, restoredAccEcn } from './restore-loose.ts';
 import { acceptQueueAdd } from './syn-recv-sock.ts';
+import { rtxQueueAdd } from './new-data.ts';
 import { rearmRto } from './rto-arm.ts';
 import { makeRec } from './rtx-queue.ts';
 import type { TcpSock } from './sock.ts';
@@ -114,12 +115,11 @@ function agreed(cx: TcpContext, sk: TcpSock, c: ConnRecord): void {
 }
 
 function sendSpace(sk: TcpSock, r: SkRestore, view: SkView | undefined): void {
-  const q = sk.sendQueue;
-  q.skipTo(r.sndUna);
+  sk.skipTo(r.sndUna);
   sk.sndTo = view?.sndTo ?? r.sndMax;
-  sk.sndUna = sk.sndNxt = sk.sndSml = 1 + q.end;
+  sk.sndUna = sk.sndNxt = sk.sndSml = sk.sndTail;
   sk.pushedSeq = sk.sndUna;
-  sk.bytesAcked = q.end;
+  sk.bytesAcked = sk.sndTail - 1;
   sk.maxWindow = U16_MAX;
   sk.sentBefore = 1 + Math.max(r.sndMax, r.sndUna);
   if ((r.shutdown & SEND_SHUTDOWN) !== 0 || r.closed) {
@@ -127,7 +127,7 @@ function sendSpace(sk: TcpSock, r: SkRestore, view: SkView | undefined): void {
     sk.finAt = 1 + sk.sndTo;
     sk.sentBefore = sk.finAt + 1;
     if (r.finAcked) {
-      q.skipTo(sk.sndTo);
+      sk.skipTo(sk.sndTo);
       sk.finAcked = true;
       sk.sndUna = sk.sndNxt = sk.sentBefore;
     }
@@ -201,7 +201,7 @@ function sendSyn(cx: TcpContext, sk: TcpSock, flags: number): void {
   const syn = makeRec(0, 1, flags, TCP_MSS_DEFAULT);
   syn.sentMs = cx.now;
   syn.everRetrans = true;
-  sk.rtx.push(syn);
+  rtxQueueAdd(sk, syn);
   sk.packetsOut = 1;
   transmit(cx, sk, 0, 0, flags);
   rearmRto(cx, sk);

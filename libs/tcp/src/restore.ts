@@ -52,7 +52,7 @@ function restoreLoose(cx: TcpContext, id: SkId, done: boolean): undefined {
 
 function newSock(cx: TcpContext, cmd: SkCmd, r: SkRestore): TcpSock {
   const sk = cx.newSock(cmd.sk);
-  cx.socks.set(sk.id, sk);
+  cx.socks.add(sk);
   cx.restored.socks++;
   sk.opSeq = r.opSeq;
   sk.owner = cmd.owner ?? 0;

@@ -111,20 +111,10 @@ export class RtxQueue {
   shift(): void {
     this.forget(this.recs[this.head]!);
     this.head++;
-    if (this.head === this.recs.length) {
-      this.recs = [];
-      this.head = 0;
-    } else if (this.head > 64 && this.head * 2 > this.recs.length) {
+    if (this.head > 64 && this.head * 2 > this.recs.length) {
       this.recs = this.recs.slice(this.head);
       this.head = 0;
     }
-  }
-
-  clear(): void {
-    this.recs = [];
-    this.head = 0;
-    this.oldest = undefined;
-    this.newest = undefined;
   }
 
   /** Cuts record i at position `at` (tcp_fragment); its second half becomes record i + 1. */
@@ -210,3 +200,6 @@ export class RtxQueue {
     this.newest = rec;
   }
 }
+
+/** What a connection with nothing in flight has; nothing is ever put in. */
+export const NO_RTX = new RtxQueue();

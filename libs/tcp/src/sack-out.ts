@@ -1,6 +1,9 @@
 /** The SACK blocks we send (RFC 2018 4, tcp_sack_new_ofo_skb): at most four, the newest first, positions in the stream. */
 export type SackBlock = [start: number, end: number];
 
+/** What a connection without any has; nothing is ever put in. */
+export const NO_BLOCKS: SackBlock[] = [];
+
 export const SACK_BLOCKS_MAX = 4;
 /** With timestamps and a DSACK only so many are sure to fit: a block farther back needs an ACK of its own. */
 export const SACK_BLOCKS_EXPECTED = 2;

@@ -6,14 +6,18 @@ const COPY_BREAK = 1024;
 const PAGE_FIRST = 2 * COPY_BREAK;
 const PAGE = 16_384;
 
+/** What an empty queue has; nothing is ever put in. */
+const NO_CHUNKS: Uint8Array[] = [];
+const NO_STARTS: number[] = [];
+
 /**
  * The bytes written and not yet acknowledged (sk_write_queue with the rtx queue's payload): a list of the views that came
  * over the seam. Segments take views of it, nothing is copied but small writes. Offsets are the seam's.
  */
 export class SendQueue {
-  private chunks: Uint8Array[] = [];
+  private chunks = NO_CHUNKS;
   /** Where each chunk starts. */
-  private starts: number[] = [];
+  private starts = NO_STARTS;
   private head = 0;
   /** The tail page that small writes are copied to; the bytes after pageUsed are nobody's yet. */
   private page: Uint8Array | undefined = undefined;
@@ -85,9 +89,8 @@ export class SendQueue {
   }
 
   private clearChunks(): void {
-    // Not length = 0, which costs more than the two of them.
-    this.chunks = [];
-    this.starts = [];
+    this.chunks = NO_CHUNKS;
+    this.starts = NO_STARTS;
     this.head = 0;
     this.page = undefined;
   }
@@ -117,8 +120,13 @@ export class SendQueue {
   }
 
   private pushChunk(chunk: Uint8Array): void {
-    this.chunks.push(chunk);
-    this.starts.push(this.end);
+    if (this.chunks === NO_CHUNKS) {
+      this.chunks = [chunk];
+      this.starts = [this.end];
+    } else {
+      this.chunks.push(chunk);
+      this.starts.push(this.end);
+    }
     this.page = undefined;
   }
 

@@ -7,7 +7,7 @@ import type { TcpSock } from './sock.ts';
 export function wasSentBefore(sk: TcpSock, ack: number): boolean {
   if (ack > sk.sentBefore) return false;
   const bytes = sk.finAt >= 0 && ack > sk.finAt ? sk.finAt - 1 : ack - 1;
-  sk.sendQueue.skipTo(bytes);
+  sk.skipTo(bytes);
   sk.sndNxt = ack;
   // what we have acknowledged came with a number that is too old for the peer to look at the rest of it
   sk.ackNow = true;

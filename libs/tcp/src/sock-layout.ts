@@ -36,6 +36,8 @@ export const SOCK_NUMBERS = {
   // ---- both directions
   sndUna: 0,
   sndNxt: 0,
+  /** The position after the last byte that is here to be sent. */
+  sndTail: 1,
   iss: 0,
   irs: 0,
   tsOffset: 0,

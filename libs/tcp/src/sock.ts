@@ -7,21 +7,21 @@ import type { Conn } from './conn.ts';
 import { LossState } from './loss-state.ts';
 import type { RecordEnds } from './eor.ts';
 import type { FastOpen } from './fastopen.ts';
-import { OfoQueue } from './ofo-queue.ts';
+import { NO_OFO } from './ofo-queue.ts';
 import type { BindOwner } from './port-table.ts';
 import type { ReqskQueue } from './reqsk-queue.ts';
 import { Pending } from './rto-arm.ts';
 import type { RateState } from './rate.ts';
 import type { RtoStats } from './rto-stats.ts';
 import { RttEstimator } from './rtt.ts';
-import { RtxQueue } from './rtx-queue.ts';
-import type { SackBlock } from './sack-out.ts';
+import { NO_RTX } from './rtx-queue.ts';
+import { NO_BLOCKS } from './sack-out.ts';
 import { SendQueue } from './send-queue.ts';
 import type { Slab } from './slab.ts';
 import type { SmallQueue } from './small-queue.ts';
 import { SockLayout } from './sock-layout.ts';
 import { TCP_INIT_CWND, TCP_MSS_DEFAULT } from './sysctl.ts';
-import { UnconfirmedQueue } from './unconfirmed.ts';
+import { NO_UNCONFIRMED } from './unconfirmed.ts';
 import type { MtuProbe } from './mtu-probe.ts';
 import type { Urgent } from './urgent.ts';
 
@@ -79,9 +79,9 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   opSeq = 0;
   opErrno = 0;
   caState = CA_OPEN;
-  readonly ofo = new OfoQueue();
-  sackBlocks: SackBlock[] = [];
-  readonly unconfirmed = new UnconfirmedQueue();
+  ofo = NO_OFO;
+  sackBlocks = NO_BLOCKS;
+  unconfirmed = NO_UNCONFIRMED;
   readonly sendQueue = new SendQueue();
   /** The peer's urgent byte, until it is read past. */
   urgent: Urgent | undefined = undefined;
@@ -151,7 +151,7 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   maxWindow = 0;
   /** Of what is in the send queue and was not sent yet; made with the first record. */
   recordEnds: RecordEnds | undefined = undefined;
-  readonly rtx = new RtxQueue();
+  rtx = NO_RTX;
   /** What of it is below TCP; made when the first data is sent. */
   smallQueue: SmallQueue | undefined = undefined;
   /** What a segment may carry, without timestamps (mss_cache). */
@@ -229,9 +229,16 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
     return this.nextTimer;
   }
 
-  /** The position after the last byte that is here to be sent. */
-  get sndTail(): number {
-    return 1 + this.sendQueue.end;
+  /** More to be sent. */
+  write(data: Uint8Array): void {
+    this.sendQueue.append(data);
+    this.sndTail = 1 + this.sendQueue.end;
+  }
+
+  /** All below `to` is acknowledged, whether or not it is here. */
+  skipTo(to: number): void {
+    this.sendQueue.skipTo(to);
+    this.sndTail = 1 + this.sendQueue.end;
   }
 
   /** All bytes before the FIN are here, so it can be sent. */
@@ -250,7 +257,7 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
 
   /** The application has more to write than there is room for (SOCK_NOSPACE). */
   get noSpace(): boolean {
-    return this.writerWaits || this.sndTo > this.sendQueue.end;
+    return this.writerWaits || this.sndTo >= this.sndTail;
   }
 
   /** The end of the peer's window (tcp_wnd_end). */

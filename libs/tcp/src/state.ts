@@ -11,6 +11,10 @@ import {
 import type { TcpContext } from './context.ts';
 import { fastOpenEnd } from './fastopen-blackhole.ts';
 import { fastOpenRemove } from './reqsk-queue.ts';
+import { NO_OFO } from './ofo-queue.ts';
+import { NO_RTX } from './rtx-queue.ts';
+import { NO_BLOCKS } from './sack-out.ts';
+import { NO_UNCONFIRMED } from './unconfirmed.ts';
 import type { TcpSock } from './sock.ts';
 import { stopTimer, stopTimers, Timer } from './timers.ts';
 import { isLegalTransition } from './transitions.ts';
@@ -84,14 +88,14 @@ export function destroySock(cx: TcpContext, sk: TcpSock): void {
   sk.gone = true;
   if (sk.orphan) cx.orphans--;
   if (sk.fastopen !== undefined) fastOpenEnd(cx, sk);
-  cx.socks.delete(sk.id);
+  cx.socks.remove(sk);
   leaveBacklog(sk);
   stopTimers(sk);
   cx.timers.remove(sk);
   releasePort(cx, sk);
   cx.ehash.remove(sk);
   purgeOfo(cx, sk);
-  sk.unconfirmed.clear();
+  sk.unconfirmed = NO_UNCONFIRMED;
   sk.unread = undefined;
   emitLastView(cx, sk);
   cx.slab.release(sk);
@@ -113,16 +117,17 @@ export function leaveBacklog(sk: TcpSock): void {
 
 export function purgeOfo(cx: TcpContext, sk: TcpSock): void {
   if (sk.ofo.length > 0) {
-    const gone = sk.ofo.splice(0, sk.ofo.length);
+    const gone = sk.ofo.segs;
+    sk.ofo = NO_OFO;
     for (const s of gone) cx.env.drop(s.skb, 'TCP_OFO_QUEUE_PRUNE');
     cx.ofoSkbs -= gone.length;
   }
-  sk.sackBlocks = [];
+  sk.sackBlocks = NO_BLOCKS;
 }
 
 /** tcp_write_queue_purge() */
 function purgeSend(sk: TcpSock): void {
-  sk.rtx.clear();
+  sk.rtx = NO_RTX;
   sk.packetsOut = sk.sackedOut = sk.lostOut = sk.retransOut = 0;
   sk.sendQueue.discard();
 }

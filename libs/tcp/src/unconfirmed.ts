@@ -39,12 +39,10 @@ export class UnconfirmedQueue {
     return this.length < before;
   }
 
-  clear(): void {
-    this.first = this.last = undefined;
-    this.length = 0;
-  }
-
   *[Symbol.iterator](): Generator<ProtoData> {
     for (let p = this.first; p !== undefined; p = p.next) yield p.data;
   }
 }
+
+/** What a connection without any has; nothing is ever put in. */
+export const NO_UNCONFIRMED = new UnconfirmedQueue();

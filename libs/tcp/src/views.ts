@@ -15,6 +15,7 @@ import type { TcpContext } from './context.ts';
 import { recordOfSock } from './record.ts';
 import { notsentLowat } from './sndbuf.ts';
 import type { TcpSock } from './sock.ts';
+import { NO_UNCONFIRMED, UnconfirmedQueue } from './unconfirmed.ts';
 import { keepUnread, unreadPieces } from './unread.ts';
 import { GSO_PAYLOAD_MAX } from './sysctl.ts';
 import { isArmed, setTimer, stopTimer, Timer } from './timers.ts';
@@ -99,6 +100,7 @@ export function viewSoon(cx: TcpContext, sk: TcpSock): void {
 /** Passes in-order bytes up and remembers them until they are confirmed. */
 export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint8Array): void {
   const piece: ProtoData = { offset, data };
+  if (sk.unconfirmed === NO_UNCONFIRMED) sk.unconfirmed = new UnconfirmedQueue();
   sk.unconfirmed.push(piece);
   // Data on the heels of the handshake: the socket layer must know the child before its bytes.
   if (sk.viewDirty && !sk.haveChild) emitView(cx, sk);
@@ -112,6 +114,7 @@ export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint
 /** What the socket layer has confirmed need not be repeated; what the program has not read is kept all the same. */
 export function confirmData(cx: TcpContext, sk: TcpSock, offset: number, read: number): void {
   if (!sk.unconfirmed.confirm(offset, sk.owner === 0 ? undefined : (piece) => keepUnread(sk, piece, read))) return;
+  if (sk.unconfirmed.length === 0) sk.unconfirmed = NO_UNCONFIRMED;
   sk.seamTries = 0;
   rearmSeam(cx, sk);
 }
