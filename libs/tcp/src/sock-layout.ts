@@ -89,26 +89,12 @@ export const SOCK_NUMBERS = {
 };
 
 const SOCK_FLAGS = {
-  /** In the list of socks that flush() visits. */
-  dirty: false,
   /** Destroyed: not in the table of socks any more. */
   gone: false,
-  viewDirty: false,
   /** close() was called: nobody reads any more (SOCK_DEAD). */
   orphan: false,
   rcvShutdown: false,
   sndShutdown: false,
-  ackPending: false,
-  /** Send at the next flush. */
-  ackNow: false,
-  /** Send as soon as the socket layer has confirmed more: a hole was just filled. */
-  ackOnConfirm: false,
-  /** ICSK_ACK_NOMEM: what came was dropped for want of memory. */
-  ackNoMem: false,
-  /** The last ACK offered no window. */
-  advertisedZero: false,
-  /** The peer was just heard from: tell the neighbour with the next packet. */
-  confirmNeigh: false,
   haveChild: true,
   accepted: true,
   /** Its socket layer died, and no new one has adopted it yet: nobody is told anything. */
@@ -127,9 +113,8 @@ const SOCK_FLAGS = {
   cwndLimited: false,
   /** Segments are spaced by that rate (sk_pacing_status). */
   pacing: false,
-  /** The last bytes came with MSG_MORE, so they get no PSH; `more`: and no ACK came since, so they wait. */
+  /** The last bytes came with MSG_MORE, so they get no PSH. */
   wroteMore: false,
-  more: false,
   /** TCP_NODELAY was just set: what is here goes, corked or not (TCP_NAGLE_PUSH). */
   nonaglePush: false,
   /** SO_RCVBUF and SO_SNDBUF were set: no auto-tuning. */

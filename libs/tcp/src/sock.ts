@@ -48,6 +48,22 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   readonly id: SkId;
 
   // ---- what nearly every segment touches; the rest of it is in SockLayout
+  /** In the list of socks that flush() visits. */
+  dirty = false;
+  viewDirty = false;
+  ackPending = false;
+  /** Send at the next flush. */
+  ackNow = false;
+  /** Send as soon as the socket layer has confirmed more: a hole was just filled. */
+  ackOnConfirm = false;
+  /** ICSK_ACK_NOMEM: what came was dropped for want of memory. */
+  ackNoMem = false;
+  /** The last ACK offered no window. */
+  advertisedZero = false;
+  /** The peer was just heard from: tell the neighbour with the next packet. */
+  confirmNeigh = false;
+  /** The last bytes came with MSG_MORE and no ACK came since, so they wait. */
+  more = false;
   rcvMss = TCP_MSS_DEFAULT;
   lastSegSize = 0;
   quickAcks = 0;
@@ -76,12 +92,16 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   viewRepeats = 0;
   /** The view's levels that only change a few times, as last sent: they are repeated for safety. */
   viewKey = -1;
+  /** The program that it belongs to (SkCmd.owner); 0: it dies with the socket layer. */
+  owner = 0;
   opSeq = 0;
   opErrno = 0;
   caState = CA_OPEN;
   ofo = NO_OFO;
   sackBlocks = NO_BLOCKS;
   unconfirmed = NO_UNCONFIRMED;
+  /** Bytes that are confirmed and not read: a new socket layer needs them again. */
+  unread: SendQueue | undefined = undefined;
   readonly sendQueue = new SendQueue();
   /** The peer's urgent byte, until it is read past. */
   urgent: Urgent | undefined = undefined;
@@ -125,12 +145,8 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   sndbuf: number;
 
   // ---- what the socket layer asked, and what it knows (seam.ts)
-  /** The program that it belongs to (SkCmd.owner); 0: it dies with the socket layer. */
-  owner = 0;
   /** The command being run while it waits. */
   opCmd: SkCmd | undefined = undefined;
-  /** Bytes that are confirmed and not read: a new socket layer needs them again. */
-  unread: SendQueue | undefined = undefined;
   /** The number of the newest record, and of the newest that the socket layer has (SkRecord); 0: there is none. */
   recordSeq = 0;
   recordGot = 0;

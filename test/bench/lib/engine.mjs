@@ -28,7 +28,7 @@ registerCongestionControl({
   congAvoid: (_cx, sk) => void (sk.cwnd = fixedWindow),
 });
 
-/** @typedef {{ sk: number, addr: number, port: number, iss: number, irs: number, at: number, una: number, tsEcr: number, got: number, sndTo: number, sndLimit: number, queued: boolean }} Conn */
+/** @typedef {{ sk: number, addr: number, port: number, at: number, una: number, tsEcr: number, got: number, sndTo: number, sndLimit: number, queued: boolean }} Conn */
 
 /**
  * One engine with the socket layer's end of the seam and what the drivers below would hand over; no bus, no codec.
@@ -84,7 +84,7 @@ export class Engine {
     if (!synAck) throw new Error('the SYN was not answered');
     const { buf, data } = synAck;
     const conn = newConn(addr, port, iss, get32(buf, data + 4));
-    conn.tsEcr = get32(buf, data + 28);
+    conn.tsEcr = get32(buf, data + 28) | 0;
     this.receive(segment(conn, TCP_ACK, 0, 0xffff, this.now));
     if (this.accept(conn) === 0) throw new Error('no connection was made');
     this.onPacket = before;
@@ -177,15 +177,16 @@ export class Engine {
   }
 }
 
-/** @param {number} addr @param {number} port @param {number} iss @param {number} irs @returns {Conn} */
+/**
+ * Its sequence numbers are signed: what is larger than a small integer is a heap object, and the peer shall cost little.
+ * @param {number} addr @param {number} port @param {number} iss @param {number} irs @returns {Conn}
+ */
 const newConn = (addr, port, iss, irs) => ({
   sk: 0,
   addr,
   port,
-  iss,
-  irs,
-  at: (iss + 1) >>> 0,
-  una: (irs + 1) >>> 0,
+  at: (iss + 1) | 0,
+  una: (irs + 1) | 0,
   tsEcr: 0,
   got: 0,
   sndTo: 0,
@@ -216,7 +217,7 @@ export function segment(c, flags, len, window, now) {
   put32(buf, IP_HLEN + 20, TSTAMP_ALIGNED);
   put32(buf, IP_HLEN + 24, Math.floor(now));
   put32(buf, IP_HLEN + 28, c.tsEcr);
-  c.at = (c.at + len) >>> 0;
+  c.at = (c.at + len) | 0;
   return up(buf, len);
 }
 
@@ -269,8 +270,8 @@ function up(buf, len) {
 export function noteSent(c, skb) {
   const { buf, data } = skb;
   const hlen = (buf[data + 12] >>> 4) * 4;
-  c.una = (get32(buf, data + 4) + skb.len - hlen) >>> 0;
-  if (hlen >= 32) c.tsEcr = get32(buf, data + 24);
+  c.una = (get32(buf, data + 4) + skb.len - hlen) | 0;
+  if (hlen >= 32) c.tsEcr = get32(buf, data + 24) | 0;
 }
 
 /**
