@@ -97,24 +97,33 @@ export const MIB_FILES: Record<'snmp' | 'netstat', readonly MibGroup[]> = {
   netstat: ['TcpExt', 'IpExt', 'MPTcpExt'],
 };
 
+/** An object, so that counting looks its name up once: each segment is counted several times. */
+interface Counter {
+  n: number;
+}
+
 /** One layer's counters; sparse: a counter nobody bumped is absent and means 0. */
 export class Mib {
-  private readonly counters = new Map<MibName, number>();
+  private readonly counters = new Map<MibName, Counter>();
 
   inc(name: MibName, by = 1): void {
-    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+    const c = this.counters.get(name);
+    if (c === undefined) this.set(name, by);
+    else c.n += by;
   }
 
   /** For gauges such as TcpCurrEstab. */
   set(name: MibName, value: number): void {
-    this.counters.set(name, value);
+    const c = this.counters.get(name);
+    if (c === undefined) this.counters.set(name, { n: value });
+    else c.n = value;
   }
 
   get(name: MibName): number {
-    return this.counters.get(name) ?? 0;
+    return this.counters.get(name)?.n ?? 0;
   }
 
-  entries(): IterableIterator<[MibName, number]> {
-    return this.counters.entries();
+  *entries(): IterableIterator<[MibName, number]> {
+    for (const [name, { n }] of this.counters) yield [name, n];
   }
 }
