@@ -44,5 +44,5 @@ export class UnconfirmedQueue {
   }
 }
 
-/** What a connection without any has; nothing is ever put in. */
+/** What a connection has that never received any; nothing is ever put in. */
 export const NO_UNCONFIRMED = new UnconfirmedQueue();

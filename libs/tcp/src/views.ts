@@ -114,7 +114,6 @@ export function emitData(cx: TcpContext, sk: TcpSock, offset: number, data: Uint
 /** What the socket layer has confirmed need not be repeated; what the program has not read is kept all the same. */
 export function confirmData(cx: TcpContext, sk: TcpSock, offset: number, read: number): void {
   if (!sk.unconfirmed.confirm(offset, sk.owner === 0 ? undefined : (piece) => keepUnread(sk, piece, read))) return;
-  if (sk.unconfirmed.length === 0) sk.unconfirmed = NO_UNCONFIRMED;
   sk.seamTries = 0;
   rearmSeam(cx, sk);
 }
