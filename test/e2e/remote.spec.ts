@@ -90,7 +90,7 @@ describe('the control API from elsewhere', () => {
     ],
     [() => ['--api', url, '--ca', join(dir, 'none')], /^skbus: cannot read the certificate of the control API: ENOENT/],
     [() => ['--api', url, '--ca', token], /token holds no certificate \(PEM\)\n$/],
-    [() => ['--api', 'nonsense'], /^skbus: SKBUS_API nonsense is no URL such as https:/],
+    [() => ['--api', 'nonsense'], /^skbus: --api \(SKBUS_API\): nonsense is no URL such as https:/],
   ])('mistakes are one sentence: %#', async (options, why) => {
     const r = await skbus(elsewhere, ...options(), 'status');
     expect(r.stderr).toMatch(why);

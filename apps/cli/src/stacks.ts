@@ -104,7 +104,7 @@ export function apiAccess(stack: string | undefined): ApiAccess {
   const given = word || (tokenFile ? readSecret('token', tokenFile) : undefined);
   if (url) {
     if (!/^https?:\/\/[^/]/.test(url))
-      throw new CliError(`SKBUS_API ${url} is no URL such as https://10.0.0.5:7070`, 2);
+      throw new CliError(`--api (SKBUS_API): ${url} is no URL such as https://10.0.0.5:7070`, 2);
     const access = {
       url,
       token: given,

@@ -4,6 +4,7 @@ import { request as secure } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { makeCertificate } from '@skbus/bus';
 import { readOrchestratorConfig } from '../config.ts';
 import { Orchestrator } from '../orchestrator.ts';
 import { fakeLayers } from '../testing/fake-layers.ts';
@@ -181,6 +182,18 @@ describe('elsewhere', () => {
     [{ SKBUS_API_CERT: '/nowhere/c', SKBUS_API_KEY: '/nowhere/k' }, /^--api-cert, --api-key: ENOENT/],
     [{ SKBUS_API_CERT: '/nowhere/c' }, /^SKBUS_API_CERT and SKBUS_API_KEY go together/],
   ])('%j: refused', async (env, why) => {
+    await expect(start({ SKBUS_API_HOST: '0.0.0.0', ...env })).rejects.toThrow(why);
+  });
+
+  test.each([
+    ['k', 'k', /^--api-cert \S+ holds no certificate \(PEM\)$/],
+    ['c', 'c', /^--api-key \S+ holds no private key \(PEM, without a passphrase\)$/],
+    ['c', 'o', /^the key in \S+o is not that of the certificate in \S+c$/],
+  ])('the files %s and %s are not a certificate and its key', async (cert, key, why) => {
+    const [one, other] = ['a', 'b'].map((name) => makeCertificate(name, ['localhost'], Date.now()));
+    const files = { c: one!.cert, k: one!.key, o: other!.key };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
+    const env = { SKBUS_API_CERT: join(dir, cert), SKBUS_API_KEY: join(dir, key) };
     await expect(start({ SKBUS_API_HOST: '0.0.0.0', ...env })).rejects.toThrow(why);
   });
 

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import { isIP } from 'node:net';
@@ -61,10 +62,28 @@ const selfMade = (run: RunFolder): { cert: string; key: string } => ({
 
 function certificateOf(c: OrchestratorConfig, run: RunFolder): Certificate {
   if (c.apiTls === 'self') return ensureCertificate(selfMade(run), `skbus ${c.stack}`, namesOf(c.apiHost), Date.now());
+  const [certFile, keyFile] = [c.apiCert!, c.apiKey!];
+  let given: Certificate;
   try {
-    return { cert: readFileSync(c.apiCert!, 'utf8'), key: readFileSync(c.apiKey!, 'utf8') };
+    given = { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
   } catch (e) {
     throw new ConfigError(`--api-cert, --api-key: ${(e as Error).message}`);
+  }
+  const first = understood(() => new X509Certificate(given.cert), `--api-cert ${certFile} holds no certificate (PEM)`);
+  const key = understood(
+    () => createPrivateKey(given.key),
+    `--api-key ${keyFile} holds no private key (PEM, without a passphrase)`,
+  );
+  if (!first.checkPrivateKey(key))
+    throw new ConfigError(`the key in ${keyFile} is not that of the certificate in ${certFile}`);
+  return given;
+}
+
+function understood<T>(read: () => T, what: string): T {
+  try {
+    return read();
+  } catch {
+    throw new ConfigError(what);
   }
 }
 
