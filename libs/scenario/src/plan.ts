@@ -30,6 +30,8 @@ export interface Setup {
   mtu: number | undefined;
   /** The simulated devices take checksums and whole GSO segments. */
   offload: boolean;
+  /** The stack's, besides its own network: prefix → next hop. */
+  routes: Record<string, string>;
   /** By the kernel's names; in a simulation both hosts have them. */
   sysctl: Record<string, string>;
 }

@@ -1,4 +1,5 @@
 import { parseMillis } from '@skbus/fault';
+import { parseCidr, parseIpv4 } from '@skbus/skb';
 import { LineCounter, parseAllDocuments, type Document } from 'yaml';
 import { DocumentMap, ScenarioProblem, type Path } from './document-map.ts';
 import { yamlBlocks } from './markdown.ts';
@@ -134,8 +135,19 @@ class PlanReader {
       bitsPerSecond: this.number(s.rate, ['setup', 'rate'], parseRate, 'no rate: write 10mbit'),
       mtu: s.mtu,
       offload: s.offload ?? false,
+      routes: this.routes(s.routes ?? {}),
       sysctl: Object.fromEntries(Object.entries(s.sysctl ?? {}).map(([k, v]) => [k, String(v)])),
     };
+  }
+
+  private routes(all: Record<string, string>): Record<string, string> {
+    for (const [prefix, via] of Object.entries(all)) {
+      const path = ['setup', 'routes', prefix];
+      if (prefix !== 'default' && parseCidr(prefix) === undefined)
+        this.problems.push(this.map.problem(path, `"${prefix}" is no prefix such as 10.1.0.0/16`, { key: true }));
+      if (parseIpv4(via) === undefined) this.problems.push(this.map.problem(path, `"${via}" is no IPv4 address`));
+    }
+    return all;
   }
 
   private number<T>(

@@ -16,6 +16,7 @@ export const scenarioSchema = z.strictObject({
       rate: line.optional(),
       mtu: z.int('a whole number is wanted').min(68).max(65_535).optional(),
       offload: z.boolean('true or false').optional(),
+      routes: z.record(z.string(), z.string('a next hop such as 10.77.0.1')).optional(),
       sysctl: z.record(z.string(), z.union([z.string(), z.number()], 'a number or a text')).optional(),
     })
     .optional(),

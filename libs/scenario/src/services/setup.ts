@@ -41,6 +41,10 @@ export async function setUp(
       ruleAdded((await api.send<RuleView>('POST', '/faults', rule)).id);
     }
   for (const [name, value] of Object.entries(sysctl)) await cleanup.sysctl(api, name, value);
+  for (const [dst, via] of Object.entries(plan.setup.routes)) {
+    await api.send('POST', '/route', { dst, via });
+    cleanup.add(() => api.send('DELETE', '/route', { dst, via }));
+  }
   if (mtu === undefined) return;
   const devices = await api.get<{ name: string; mtu: number }[]>('/link');
   const before = devices.find((d) => d.name === DEVICE)?.mtu ?? 1500;

@@ -106,7 +106,9 @@ class SimRun {
       };
       return h;
     };
-    return { peer: host('peer', '10.77.0.1/24'), stack: host('stack', '10.77.0.2/24') };
+    const hosts = { peer: host('peer', '10.77.0.1/24'), stack: host('stack', '10.77.0.2/24') };
+    for (const [prefix, via] of Object.entries(setup.routes)) hosts.stack.route(prefix, via);
+    return hosts;
   }
 
   private serveAll(): Record<Side, Tasks> {
