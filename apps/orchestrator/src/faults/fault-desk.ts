@@ -4,6 +4,7 @@ import {
   actsOnTraffic,
   checkRule,
   faultShape,
+  formatOp,
   formatRule,
   formatRuleError,
   isRuleId,
@@ -12,6 +13,7 @@ import {
   parseRule,
   replayOf,
   type FaultDecision,
+  type FaultOp,
   type FaultRule,
   type SeamDir,
 } from '@skbus/fault';
@@ -94,7 +96,9 @@ export class FaultDesk {
 
   /** `fresh`: what an earlier run of the stack left is removed; else it stays in force. */
   async start(fresh: boolean): Promise<void> {
-    this.off = this.bus.subscribe(`fault.v1.${this.netns}.*`, (data) => this.onDecisions(data));
+    this.off = this.bus.subscribe(`fault.v1.${this.netns}.*`, (data, subject) =>
+      this.onDecisions(data, subject.slice(subject.lastIndexOf('.') + 1)),
+    );
     this.kv = await this.bus.kv(buckets.fault(this.netns));
     for (const [key, row] of await this.kv.entries()) {
       if (fresh) await this.kv.delete(key);
@@ -305,15 +309,29 @@ export class FaultDesk {
     return { released };
   }
 
-  private onDecisions(data: Uint8Array): void {
+  private onDecisions(data: Uint8Array, layer: string): void {
     const list = pb.FaultDecisionList.decode(data);
     const decisions = list.decisions as skbus.v1.FaultDecision[];
     this.book.add(decisions);
     for (const d of decisions) {
-      if (!d.what.startsWith('service ')) continue;
+      if (!this.isOrdered(layer, d)) continue;
       const [, name, ...args] = d.what.split(' ');
       this.suffer(name!, args);
     }
+  }
+
+  /** Whose word it is that a service is to suffer: that of a rule in that layer, not of the layer. */
+  private isOrdered(layer: string, { rule: id, what }: skbus.v1.FaultDecision): boolean {
+    const rule = this.entries.get(id)?.rule;
+    if (rule === undefined || rule.at.layer !== layer || !actsOnTraffic(rule)) return false;
+    const { action } = rule;
+    const ops: FaultOp[] =
+      action.kind === 'script'
+        ? [...action.steps.values()].flat()
+        : action.kind === 'service'
+          ? [{ op: 'service', name: action.name, args: action.args }]
+          : [];
+    return ops.some((op) => op.op === 'service' && formatOp(op) === what);
   }
 
   private suffer(name: string, args: readonly string[]): void {
