@@ -50,8 +50,9 @@ describe('docker-compose.yml and the boot table', () => {
     expect(Object.keys(services).sort()).toEqual([...owners, 'nats', 'keys', 'demo', 'peer'].sort());
     expect([...bootOrder()].sort()).toEqual([...LAYERS].sort());
     for (const [name, s] of Object.entries(services)) {
-      if (s.image !== undefined) continue;
-      expect(s.build?.target).toBe(name);
+      if (s.build === undefined) continue;
+      expect(s.build.target).toBe(name);
+      expect(s.image).toBe(`\${SKBUS_IMAGES:-skbus}-${name}`);
       expect(stages.get(name)).toBe('runtime');
       expect(dockerfile).toContain(
         name === 'keys' ? '"apps/orchestrator/dist/keys.js"' : `"apps/${name}/dist/main.js"`,

@@ -1,4 +1,8 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/nats-server.ts';
 
@@ -21,16 +25,22 @@ export interface Result {
   stderr: string;
 }
 
+/** Names of their own: those of whoever works here stay. */
+export const IMAGES = 'skbus-test';
+
 /** One compose project: a stack, each layer in a container. */
 export class Project {
   readonly name: string;
   readonly address: string;
   api = '';
+  /** Of the CLI. */
+  readonly runRoot: string;
   private env: Record<string, string> = {};
 
   constructor(name: string, address: string) {
     this.name = name;
     this.address = address;
+    this.runRoot = mkdtempSync(join(tmpdir(), `${name}-`));
   }
 
   async prepare(cable: string): Promise<void> {
@@ -46,6 +56,9 @@ export class Project {
       SKBUS_CABLE_RANGE: '10.79.0.128/25',
       SKBUS_GATEWAY: '10.79.0.1',
       SKBUS_PEER_IMAGE: 'skbus-test-peer',
+      // Both projects from the same images, built once.
+      SKBUS_IMAGES: IMAGES,
+      SKBUS_RUN_ROOT: this.runRoot,
     };
   }
 
@@ -63,6 +76,27 @@ export class Project {
   /** A command in the plain Linux on the cable. */
   peer(...args: string[]): Promise<Result> {
     return this.tryCompose('exec', '-T', 'peer', ...args);
+  }
+
+  /**
+   * 1 MB and more down from the demo, to the peer: calls back with how much has come, and resolves with the hash of all and the
+   * longest time in which nothing came.
+   */
+  async download(
+    bytes: number,
+    onData: (got: number) => void,
+  ): Promise<{ code: number; sha256: string; pauseMs: number }> {
+    const h = createHash('sha256');
+    let [got, last, pauseMs] = [0, 0, 0];
+    const code = await this.stream(['curl', '-sS', '-m', '100', `http://${this.address}/bytes/${bytes}`], (d) => {
+      const now = performance.now();
+      if (last > 0) pauseMs = Math.max(pauseMs, now - last);
+      last = now;
+      got += d.length;
+      h.update(d);
+      onData(got);
+    });
+    return { code, sha256: h.digest('hex'), pauseMs: Math.round(pauseMs) };
   }
 
   /** What it prints goes to `onData`; resolves with its exit code. */
@@ -88,7 +122,7 @@ export class Project {
 
   /** `skbus …`, which finds this project by itself. */
   cli(...args: string[]): Promise<Result> {
-    return this.run(process.execPath, ['tools/skbus.mjs', ...args], { SKBUS_RUN_ROOT: '/nowhere' });
+    return this.run(process.execPath, ['tools/skbus.mjs', ...args]);
   }
 
   /** What its control API wants to hear. */
@@ -100,12 +134,12 @@ export class Project {
     return this.run('docker', args);
   }
 
-  private run(command: string, args: string[], more: Record<string, string> = {}): Promise<Result> {
+  private run(command: string, args: string[]): Promise<Result> {
     return new Promise((resolve) => {
       execFile(
         command,
         args,
-        { cwd: root, env: { ...process.env, ...this.env, ...more }, maxBuffer: 1 << 26 },
+        { cwd: root, env: { ...process.env, ...this.env }, maxBuffer: 1 << 26 },
         (e, stdout, stderr) => resolve({ code: e ? ((e.code as unknown as number) ?? -1) : 0, stdout, stderr }),
       );
     });
