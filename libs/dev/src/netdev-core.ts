@@ -206,7 +206,7 @@ export class NetdevCore {
 
   /** dev_queue_xmit: data at the Ethernet header, ifindex set. Takes the skb over. */
   xmit(skb: SkBuff, now: Millis): void {
-    this.env.trace('dev_queue_xmit', skb);
+    if (this.env.fails('dev_queue_xmit', skb)) return;
     const port = this.ports.get(skb.ifindex);
     if (port === undefined || !(port.dev.flags & IFF_UP)) {
       if (port !== undefined) port.stats.tx.dropped++;
@@ -293,7 +293,7 @@ export class NetdevCore {
   private devHardStartXmit(port: Port, skb: SkBuff): void {
     const { len } = skb;
     const { tx } = port.stats;
-    this.env.trace('dev_hard_start_xmit', skb);
+    if (this.env.fails('dev_hard_start_xmit', skb)) return;
     this.env.trace('net_dev_start_xmit', skb);
     this.env.trace('ndo_start_xmit', skb);
     if (port.driver === undefined) {
@@ -350,7 +350,7 @@ export class NetdevCore {
 
   /** netif_receive_skb() → __netif_receive_skb_core(): to the registered protocol. Data is at the network header. */
   private netifReceiveSkb(skb: SkBuff): void {
-    this.env.trace('netif_receive_skb', skb);
+    if (this.env.fails('netif_receive_skb', skb)) return;
     this.env.trace('__netif_receive_skb_core', skb);
     const to = this.ptypes.get(skb.protocol);
     if (to !== undefined && skb.pktType !== PACKET_LOOPBACK) {

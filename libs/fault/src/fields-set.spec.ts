@@ -170,7 +170,7 @@ describe('no', () => {
     ['tcp.port', '1', 'tcp.port is several fields'],
     ['tcp.len', '1', 'stands in no header'],
     ['tcp.payload', '1', 'stands in no header'],
-    ['skb.mark', '1', 'stands in no header'],
+    ['skb.len', '1', 'stands in no header'],
     ['ip.ttl', '256', 'at most 255'],
     ['ip.ttl', 'x', 'is a number'],
     ['ip.src', '10.0.0.0/8', 'is one address'],

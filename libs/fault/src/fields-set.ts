@@ -30,12 +30,17 @@ export function checkFields(fields: FieldValues): string | undefined {
 export function setFields(skb: SkBuff, starts: HeaderStart, fields: FieldValues, csum: 'fix' | 'keep'): boolean {
   const view = look(skb, starts);
   const writes: Write[] = [];
+  const puts: (() => void)[] = [];
   for (const [name, text] of Object.entries(fields)) {
-    const { place, value } = assignment(name, text);
+    const { place, put, value } = assignment(name, text);
+    if (put !== undefined) puts.push(() => put(skb, value));
+    if (place === undefined) continue;
     const at = locatePlace(place, view);
     if (at < 0 && (place.flow === undefined || view.flow === undefined)) return false;
     writes.push({ place, value, at, name });
   }
+  for (const put of puts) put();
+  if (writes.length === 0) return true;
   const sums = new TransportSum(skb, view);
   for (const w of writes) write(view, w);
   const touched = (header: string): boolean => writes.some((w) => w.at >= 0 && w.place.header === header);
@@ -66,6 +71,8 @@ export function truncateSkb(skb: SkBuff, starts: HeaderStart, bytes: number): vo
   if (payload <= skb.gsoSize) skb.gsoSize = skb.gsoSegs = skb.gsoType = 0;
 }
 
+type FieldPut = NonNullable<FilterField['put']>;
+
 interface Write {
   place: HeaderPlace;
   value: number;
@@ -75,20 +82,20 @@ interface Write {
 }
 
 /** What to write where. Throws FilterFailure. */
-function assignment(name: string, text: string): { place: HeaderPlace; value: number } {
+function assignment(name: string, text: string): { place?: HeaderPlace; put?: FieldPut; value: number } {
   const field = filterField(name);
   if (field === undefined) throw new FilterFailure(NOWHERE, unknownField(name));
-  const { place } = field;
-  if (place === undefined) throw new FilterFailure(NOWHERE, cannotSet(field));
+  const { place, put } = field;
+  if (place === undefined && put === undefined) throw new FilterFailure(NOWHERE, cannotSet(field));
   const token = { kind: 'word' as const, text, ...NOWHERE };
   const { value, mask } = numberLiteral(token, field.type as NumberType, field.max ?? 0xffffffff, name);
   if (mask !== undefined) throw new FilterFailure(NOWHERE, `${name} is one address, and ${text} is many`);
-  if (insert(place, 0, value) === undefined)
+  if (place !== undefined && insert(place, 0, value) === undefined)
     throw new FilterFailure(
       NOWHERE,
       `${name} cannot be ${text}: its header counts in units of ${2 ** Math.abs(place.shift ?? 0)}`,
     );
-  return { place, value };
+  return { ...(place && { place }), ...(put && { put }), value };
 }
 
 function cannotSet(f: FilterField): string {

@@ -16,6 +16,7 @@ export type { RuleCounters } from './inject/limit.ts';
 export type { FaultTools } from './inject/tools.ts';
 export { replayOf } from './inject/replay.ts';
 export { clockJump } from './inject/clock-jump.ts';
+export { TRACE_STOPS, type TraceStop } from './trace-stops.ts';
 export { openGates } from './inject/gates.ts';
 export { completeField, FILTER_FIELDS, filterField } from './filter/fields.ts';
 export type { FieldType, FilterField, HeaderPlace } from './filter/field.ts';

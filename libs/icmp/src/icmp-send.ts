@@ -65,7 +65,10 @@ export class IcmpSender {
     emitIcmp({ type, code, id: info >>> 16, seq: info & 0xffff }, out.buf, h, [quoted]);
     out.transportHeader = h;
     out.flow = icmpFlow(ip.saddr, rt.saddr === 0 ? INADDR_DUMMY : rt.saddr, tos);
-    this.env.trace('icmp_send', skb, { type, code });
+    if (this.env.fails('icmp_send', skb, { type, code })) {
+      this.env.drop(out, 'NOMEM');
+      return;
+    }
     this.lower.push(out, now);
   }
 }

@@ -26,7 +26,7 @@ export class IpForward {
 
   /** net/ipv4/ip_forward.c:ip_forward; data at the IP header. */
   forward(skb: SkBuff, dst: Dst, now: Millis): void {
-    this.env.trace('ip_forward', skb);
+    if (this.env.fails('ip_forward', skb)) return;
     const at = skb.data;
     if (skb.pktType !== PACKET_HOST) {
       this.env.drop(skb, 'OTHERHOST');

@@ -70,7 +70,7 @@ export class IpInput {
 
   /** net/ipv4/ip_input.c:ip_rcv */
   rcv(skb: SkBuff, now: Millis): void {
-    this.env.trace('ip_rcv', skb);
+    if (this.env.fails('ip_rcv', skb)) return;
     this.env.trace('ip_rcv_core', skb);
     const bad = this.core(skb);
     if (bad !== undefined) {
@@ -78,7 +78,7 @@ export class IpInput {
       return;
     }
     if (this.p.narrow.any && skb.ifindex !== LOOPBACK_IFINDEX && this.lostBefore(skb, now)) return;
-    this.env.trace('ip_rcv_finish', skb);
+    if (this.env.fails('ip_rcv_finish', skb)) return;
     const at = skb.networkHeader;
     const route = this.p.routes.find(skb, get32(skb.buf, at + 12), get32(skb.buf, at + 16), skb.buf[at + 1]!, now);
     const refused = refusal(route);
@@ -185,7 +185,7 @@ export class IpInput {
 
   /** net/ipv4/ip_input.c:ip_local_deliver */
   private localDeliver(skb: SkBuff, now: Millis): void {
-    this.env.trace('ip_local_deliver', skb);
+    if (this.env.fails('ip_local_deliver', skb)) return;
     let whole = skb;
     if ((get16(skb.buf, skb.networkHeader + 6) & (IP_MF | IP_OFFSET_MASK)) !== 0) {
       const { rtMtu } = skb;

@@ -93,7 +93,7 @@ export class IpOutput {
     }
     this.pushHeader(skb, flow, dst, now);
     if (plain) this.env.trace('ip_send_skb', skb);
-    this.env.trace('ip_local_out', skb);
+    if (this.env.fails('ip_local_out', skb)) return;
     this.env.trace('__ip_local_out', skb);
     this.env.mib.inc('IpOutRequests');
     this.dstOutput(skb, dst, false, now);
@@ -137,7 +137,7 @@ export class IpOutput {
 
   /** ip_finish_output → __ip_finish_output */
   private finishOutput(skb: SkBuff, dst: Dst, forwarded: boolean, now: Millis): void {
-    this.env.trace('ip_finish_output', skb);
+    if (this.env.fails('ip_finish_output', skb)) return;
     if (this.p.narrow.any && dst.output !== 'loopback' && this.lostBehind(skb, dst, forwarded, now)) return;
     if (skb.gsoSize > 0) {
       this.env.trace('ip_finish_output_gso', skb);
@@ -153,11 +153,11 @@ export class IpOutput {
       this.tooBig(skb, dst, forwarded, now);
       return;
     }
-    this.env.trace('ip_do_fragment', skb);
-    const parts = fragment(this.env, skb, dst.mtu, now);
+    const noMem = this.env.fails('ip_do_fragment', skb);
+    const parts = noMem ? undefined : fragment(this.env, skb, dst.mtu, now);
     if (parts === undefined) {
       this.env.mib.inc('IpFragFails');
-      this.env.drop(skb, 'PKT_TOO_BIG');
+      this.env.drop(skb, noMem ? 'NOMEM' : 'PKT_TOO_BIG');
       return;
     }
     for (const f of parts) {
@@ -193,7 +193,7 @@ export class IpOutput {
 
   /** net/ipv4/ip_output.c:ip_finish_output2 → neigh_output */
   private finish2(skb: SkBuff, dst: Dst, now: Millis): void {
-    this.env.trace('ip_finish_output2', skb);
+    if (this.env.fails('ip_finish_output2', skb)) return;
     this.countOut(skb, dst);
     switch (dst.output) {
       case 'unicast':

@@ -112,7 +112,7 @@ export class Arp implements NeighOps {
 
   /** arp_rcv(): data at the ARP header. Takes the skb over. */
   rcv(core: NeighCore, dev: NetDevice | undefined, skb: SkBuff, now: Millis): void {
-    this.env.trace('arp_rcv', skb);
+    if (this.env.fails('arp_rcv', skb)) return;
     const { pktType } = skb;
     if (dev === undefined || dev.flags & IFF_NOARP || pktType === PACKET_OTHERHOST || pktType === PACKET_LOOPBACK) {
       this.env.consume(skb);
@@ -207,7 +207,8 @@ export class Arp implements NeighOps {
     now: Millis,
   ): void {
     if (dev.flags & IFF_NOARP) return;
-    this.env.trace('arp_send_dst');
+    // arp_create() got no skb
+    if (this.env.fails('arp_send_dst')) return;
     const skb = this.env.alloc(ETHERNET_HLEN + 2, ARP_LEN, now);
     this.env.trace('arp_create', skb);
     skb.networkHeader = skb.put(ARP_LEN);

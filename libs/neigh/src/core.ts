@@ -74,7 +74,7 @@ export class NeighCore {
   lookup(dev: NetDevice, addr: Ipv4Addr, create: boolean, now: Millis): Neighbour | undefined {
     const found = this.hash.get(dev.ifindex, addr);
     if (found !== undefined || !create) return found;
-    this.env.trace('__neigh_create');
+    if (this.env.fails('__neigh_create')) return undefined;
     const n = this.hash.create(dev, addr, now);
     if (n === undefined) return undefined;
     n.confirmedMs = now - 2 * this.sysctl.baseReachableTimeMs;
@@ -84,7 +84,7 @@ export class NeighCore {
 
   /** neigh_resolve_output(): sends now, or queues until the address is known. Takes the skb over. */
   resolveOutput(n: Neighbour, skb: SkBuff, now: Millis): void {
-    this.env.trace('neigh_resolve_output', skb);
+    if (this.env.fails('neigh_resolve_output', skb)) return;
     if (n.state & HH_USABLE && now - n.hhToldMs >= HH_REPEAT_MS) this.tellHh(n, true, now);
     if (!this.eventSend(n, skb, now)) this.hardHeader(n, skb);
   }

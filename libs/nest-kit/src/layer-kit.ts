@@ -8,6 +8,7 @@ import {
   type LayerFaults,
   type Millis,
   type SkBuff,
+  type SockOf,
   type Wfree,
 } from '@skbus/skb';
 import { clockJump } from '@skbus/fault';
@@ -34,6 +35,8 @@ export interface LayerMachine {
   retire?(now: Millis): void;
   /** What it can be told to do wrong (libs/fault). */
   readonly faults?: LayerFaults;
+  /** For filters that ask about sockets. */
+  readonly sockOf?: SockOf;
 }
 
 /** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
@@ -117,6 +120,7 @@ export class LayerKit {
   bind(shell: object, machine: LayerMachine): void {
     this.machine = machine;
     const { injector } = this.faults;
+    injector.sockOf = machine.sockOf?.bind(machine);
     injector.layerFaults = { ...machine.faults, 'clock-jump': clockJump(injector, (ms) => this.jump(ms)) };
     const methods = shell as Record<string, (...args: never[]) => unknown>;
     for (const { to, method, instance } of handOversOf(shell)) {

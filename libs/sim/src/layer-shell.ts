@@ -20,6 +20,7 @@ import {
   type Millis,
   type SkbOut,
   type SkBuff,
+  type SockOf,
   type Tracepoint,
   type TraceDetail,
   type Wfree,
@@ -32,6 +33,7 @@ export interface Machine {
   pollTimeout(): Millis;
   handleTimeout(now: Millis): void;
   readonly faults?: LayerFaults;
+  readonly sockOf?: SockOf;
 }
 
 /** What all the shells of one host share. */
@@ -109,6 +111,7 @@ export class LayerShell implements SkbOut {
 
   bind(machine: Machine): void {
     this.machine = machine;
+    this.faults.sockOf = machine.sockOf?.bind(machine);
     this.faults.layerFaults = { ...machine.faults, 'clock-jump': clockJump(this.faults, (ms) => this.jump(ms)) };
     const { kept } = this;
     this.kept = [];

@@ -18,6 +18,9 @@ export interface TraceEvent {
 
 export type TraceSink = (event: TraceEvent) => void;
 
+/** True: what goes on at this point ends there. */
+export type TraceProbe = (point: Tracepoint, skb: SkBuff | undefined) => boolean;
+
 /**
  * Where an skb goes when a layer hands it on: the kernel function that takes it over. Each is one bus subject,
  * `skb.v1.<netns>.<handOver>[.<instance>]`.
@@ -63,6 +66,9 @@ export class LayerEnv {
    */
   wfree: ((sk: number, wmem: number) => void) | undefined = undefined;
   private sink: TraceSink | undefined = undefined;
+  private probe: TraceProbe | undefined = undefined;
+  /** Who is told of trace points; absent while nobody is. */
+  private hook: ((point: Tracepoint, skb?: SkBuff, detail?: TraceDetail) => boolean) | undefined = undefined;
   private lastId: number;
   readonly layer: string;
   readonly rng: Rng;
@@ -90,12 +96,38 @@ export class LayerEnv {
 
   setTraceSink(sink: TraceSink | undefined): void {
     this.sink = sink;
-    this.tracing = sink !== undefined;
+    this.hooked();
+  }
+
+  /** Fault rules at trace points. Absent: there are none. */
+  setProbe(probe: TraceProbe | undefined): void {
+    this.probe = probe;
+    this.hooked();
+  }
+
+  private hooked(): void {
+    const { sink, probe } = this;
+    this.tracing = sink !== undefined || probe !== undefined;
+    if (sink === undefined && probe === undefined) this.hook = undefined;
+    else {
+      this.hook = (point, skb, detail) => {
+        sink?.({ point, skb, detail });
+        return probe?.(point, skb) === true;
+      };
+    }
   }
 
   /** Emits a typed trace point; costs one comparison while nobody listens. */
   trace(point: Tracepoint, skb?: SkBuff, detail?: TraceDetail): void {
-    if (this.sink !== undefined) this.sink({ point, skb, detail });
+    if (this.hook !== undefined) this.hook(point, skb, detail);
+  }
+
+  /**
+   * A trace point at which a fault rule can make the function fail (libs/fault: TRACE_STOPS says how). True: it does; where the
+   * rule takes the packet, that is gone.
+   */
+  fails(point: Tracepoint, skb?: SkBuff, detail?: TraceDetail): boolean {
+    return this.hook !== undefined && this.hook(point, skb, detail);
   }
 
   nextId(): number {
@@ -148,6 +180,6 @@ export class LayerEnv {
   drop(skb: SkBuff, reason: DropReason): void {
     this.ledger.dropped(reason);
     if (skb.sk !== 0) this.orphan(skb);
-    if (this.sink !== undefined) this.sink({ point: 'kfree_skb', skb, detail: { reason } });
+    if (this.hook !== undefined) this.hook('kfree_skb', skb, { reason });
   }
 }

@@ -25,6 +25,13 @@ export interface LayerFault {
   hit?(c: FaultCase, skb: SkBuff, now: Millis): void;
 }
 
+/** Which socket a packet (its transport header at `data`) or the message of that id belongs to, and its state: ESTABLISHED, … */
+export type SockOf = (
+  skb: SkBuff | undefined,
+  dir: 'rx' | 'tx',
+  id: number,
+) => { id: number; state: string } | undefined;
+
 /** An engine's faults by name. */
 export type LayerFaults = Readonly<Record<string, LayerFault>>;
 

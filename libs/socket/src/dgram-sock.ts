@@ -94,7 +94,7 @@ export class DgramSock extends Sock {
 
   /** udp_sendmsg(). */
   sendto(parts: readonly Uint8Array[], flags: number, to: SockAddr | undefined): SysReply | Park {
-    this.trace('udp_sendmsg');
+    if (this.fails('udp_sendmsg')) return fail(E.ENOBUFS);
     const data = parts.length === 1 ? parts[0]! : join(parts);
     if (data.length > UDP_MAX_DGRAM) return fail(E.EMSGSIZE);
     if (flags & MSG_OOB) return fail(E.EOPNOTSUPP);

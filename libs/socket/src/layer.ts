@@ -15,6 +15,8 @@ import {
   type SkEvt,
   type SkId,
   type SkRecord,
+  type SockOf,
+  TCP_STATE_NAMES,
   TCP_CLOSE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -203,6 +205,12 @@ export class SocketLayer {
     this.timers.run(now);
   }
 
+  /** For fault rules: the state as this layer has heard of it. */
+  readonly sockOf: SockOf = (_skb, _dir, id) => {
+    const sock = this.socks.get(id);
+    return sock && { id, state: TCP_STATE_NAMES[sock.state] ?? '' };
+  };
+
   /** May be early; calling handleTimeout then does nothing. */
   pollTimeout(): Millis {
     return this.timers.poll();
@@ -250,7 +258,7 @@ export class SocketLayer {
     const kind = type & SOCK_TYPE_MASK;
     if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return fail(ERRNO.EINVAL);
     if (!this.families.has(domain)) return fail(ERRNO.EAFNOSUPPORT);
-    env.trace('inet_create');
+    if (env.fails('inet_create')) return fail(ERRNO.ENOBUFS);
     if (protocol < 0 || protocol >= 263) return fail(ERRNO.EINVAL);
     const wants = this.inetsw.get(kind);
     if (wants === undefined) return fail(ERRNO.ESOCKTNOSUPPORT);

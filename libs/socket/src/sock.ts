@@ -184,6 +184,12 @@ export abstract class Sock implements Timed {
     if (env.tracing) env.trace(point, undefined, { sk: this.id, fd: this.fd });
   }
 
+  /** The same where a fault rule can make the call fail. */
+  fails(point: Tracepoint): boolean {
+    const { env } = this.host;
+    return env.tracing && env.fails(point, undefined, { sk: this.id, fd: this.fd });
+  }
+
   /** An event of the kernel's that names the connection (include/trace/events/tcp.h:tcp_event_sk). */
   traceAddrs(point: Tracepoint): void {
     const { env } = this.host;

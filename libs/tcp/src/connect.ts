@@ -124,14 +124,18 @@ function routed(cx: TcpContext, sk: TcpSock, c: SkConnect, r: RouteReply): numbe
   // a TIME-WAIT that gave way has chosen already
   if (sk.iss === 0) sk.iss = cx.secrets.isn(sk.laddr, sk.raddr, sk.lport, sk.rport, cx.now);
   sk.tsOffset = cx.secrets.tsOffset(sk.laddr, sk.raddr);
-  tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500, c.fastopen ?? undefined);
+  if (!tcpConnect(cx, sk, r.mtu > 0 ? r.mtu : 1500, c.fastopen ?? undefined)) {
+    setState(cx, sk, TCP_CLOSE);
+    sk.raddr = sk.rport = 0;
+    return ERRNO.ENOBUFS;
+  }
   recordChanged(cx, sk);
   return 0;
 }
 
-/** tcp_connect() */
-function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOpen | undefined): void {
-  cx.env.trace('tcp_connect');
+/** tcp_connect(). False: there is no memory for a SYN. */
+function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOpen | undefined): boolean {
+  if (cx.env.fails('tcp_connect')) return false;
   connectInit(cx, sk, mtu);
   const flags = TCP_SYN | ecnSendSyn(cx, sk);
   cx.env.trace('tcp_connect_queue_skb');
@@ -146,6 +150,7 @@ function tcpConnect(cx: TcpContext, sk: TcpSock, mtu: number, fastopen: SkFastOp
   sk.sndSml = sk.sndNxt;
   cx.env.mib.inc('TcpActiveOpens');
   rearmRto(cx, sk);
+  return true;
 }
 
 /** tcp_connect_init(): what we offer. Whether it is in force, the SYN-ACK says. */

@@ -22,7 +22,7 @@ const UNCONFIRMED_MAX = 4096;
 /** tcp_data_queue(): seventh and eighth of RFC 9293 3.10.7.4, text and FIN. The skb ends here or in the ofo queue. */
 export function dataQueue(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
-  env.trace('tcp_data_queue', seg.skb);
+  if (env.fails('tcp_data_queue', seg.skb)) return;
   if (seg.endSeq === seg.seq) {
     env.consume(seg.skb);
     return;

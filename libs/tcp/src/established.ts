@@ -17,7 +17,7 @@ import { tcpUrg } from './urgent.ts';
 /** tcp_rcv_established(): nearly every segment is either the next data or an ACK; those take the short way. */
 export function rcvEstablished(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   const { env } = cx;
-  env.trace('tcp_rcv_established', seg.skb);
+  if (env.fails('tcp_rcv_established', seg.skb)) return;
   if (env.tracing) traceProbe(cx, sk, seg);
   if (sk.accecn === undefined && isPredicted(sk, seg) && fastPath(cx, sk, seg)) return;
   if (!seg.hasAck && (seg.flags & 6) === 0) {

@@ -4,10 +4,13 @@ import {
   type LayerFaults,
   type Millis,
   type SkBuff,
+  type SockOf,
   TCP_CLOSE,
   TCP_LISTEN,
+  TCP_STATE_NAMES,
 } from '@skbus/skb';
 import { get16, get32, put32 } from '@skbus/wire';
+import type { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
 import { TcpSock } from './sock.ts';
 import { synFlood } from './syn-flood.ts';
@@ -48,6 +51,30 @@ export function tellWindows(cx: TcpContext): void {
     cx.touch(sk);
   }
 }
+
+type Shown = ReturnType<SockOf>;
+
+export function sockById(cx: TcpContext, id: number): Shown {
+  const sk = cx.socks.get(id);
+  return sk === undefined ? undefined : shown(sk);
+}
+
+/** `skb`: the TCP header at `data`. */
+export function sockOf(cx: TcpContext, skb: SkBuff, dir: 'rx' | 'tx'): Shown {
+  const { buf, data, networkHeader: ip, flow } = skb;
+  if (!skb.mayPull(4)) return undefined;
+  const [sport, dport] = [get16(buf, data), get16(buf, data + 2)];
+  if (dir === 'tx' || flow !== undefined) {
+    const sk = flow && cx.ehash.find(flow.saddr, sport, flow.daddr, dport);
+    return sk && shown(sk);
+  }
+  if (ip < 0) return undefined;
+  const [saddr, daddr] = [get32(buf, ip + 12), get32(buf, ip + 16)];
+  const sk = cx.ehash.find(daddr, dport, saddr, sport) ?? cx.listeners.find(daddr, dport, saddr, sport);
+  return sk && shown(sk);
+}
+
+const shown = (sk: Conn): Shown => ({ id: sk instanceof TcpSock ? sk.id : 0, state: TCP_STATE_NAMES[sk.state] ?? '' });
 
 /** From this segment on all numbers that the connection sends, and what it takes for theirs in ACKs, are others. */
 function seqJump(cx: TcpContext, { params }: FaultCase, skb: SkBuff): void {

@@ -27,7 +27,7 @@ import { killTimeWait, timeWaitAck, timeWaitRcv, type TimeWaitSock } from './tim
 /** tcp_v4_rcv(): checks the segment, finds who it is for and hands it over. The skb's life ends below here. */
 export function tcpRcv(cx: TcpContext, skb: SkBuff): void {
   const { env } = cx;
-  env.trace('tcp_v4_rcv', skb);
+  if (env.fails('tcp_v4_rcv', skb)) return;
   if (skb.pktType !== PACKET_HOST) {
     env.drop(skb, 'NOT_SPECIFIED');
     return;
@@ -89,7 +89,7 @@ function lookup(cx: TcpContext, seg: Segment): TcpSock | RequestSock | TimeWaitS
 
 /** tcp_v4_do_rcv() */
 export function doRcv(cx: TcpContext, sk: TcpSock, seg: Segment): void {
-  cx.env.trace('tcp_v4_do_rcv', seg.skb);
+  if (cx.env.fails('tcp_v4_do_rcv', seg.skb)) return;
   sk.segsIn += Math.max(1, seg.skb.gsoSegs);
   locate(sk, seg);
   switch (sk.state) {

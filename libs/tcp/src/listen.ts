@@ -1,4 +1,4 @@
-import { formatIpv4 } from '@skbus/skb';
+import { type DropReason, formatIpv4 } from '@skbus/skb';
 import { TCP_FIN, TCP_RST } from '@skbus/wire';
 import type { TcpContext } from './context.ts';
 import { ecnCreateRequest } from './ecn.ts';
@@ -62,7 +62,10 @@ function connRequest(cx: TcpContext, sk: TcpSock, seg: Segment, isn: number): vo
     listenDrop(cx, seg);
     return;
   }
-  env.trace('inet_reqsk_alloc', seg.skb);
+  if (env.fails('inet_reqsk_alloc', seg.skb)) {
+    listenDrop(cx, seg, 'NOMEM');
+    return;
+  }
   const req = openRequest(cx, sk, seg, wantCookie);
   if (!wantCookie && isn === 0 && lastQuarter(cx, sk)) {
     listenDrop(cx, seg);
@@ -112,9 +115,9 @@ function lastQuarter(cx: TcpContext, sk: TcpSock): boolean {
 }
 
 /** tcp_listendrop() */
-function listenDrop(cx: TcpContext, seg: Segment): void {
+function listenDrop(cx: TcpContext, seg: Segment, reason: DropReason = 'SOCKET_BACKLOG'): void {
   cx.env.mib.inc('TcpExtListenDrops');
-  cx.env.drop(seg.skb, 'SOCKET_BACKLOG');
+  cx.env.drop(seg.skb, reason);
 }
 
 /** tcp_openreq_init(). A cookie without timestamps cannot hold any option but the MSS. */

@@ -9,6 +9,7 @@ import {
   type SkBuff,
   type SkCmd,
   type SkEvt,
+  type SockOf,
 } from '@skbus/skb';
 import { delAckTimer, flushAcks } from './ack-output.ts';
 import { abandonDetached, detachAll } from './adopt.ts';
@@ -16,7 +17,7 @@ import { tcpCommand } from './commands.ts';
 import { TcpContext } from './context.ts';
 import { FastOpenKeys, parseFastOpenKeys } from './fastopen.ts';
 import { synAckPending } from './fastopen-server.ts';
-import { tcpFaults } from './faults.ts';
+import { sockById, sockOf, tcpFaults } from './faults.ts';
 import { tcpErr } from './icmp-err.ts';
 import { listSockets, sockInfo, type TcpSockInfo } from './info.ts';
 import { tcpRcv } from './input.ts';
@@ -167,6 +168,9 @@ export class TcpStack {
   get restored(): Readonly<Record<'socks' | 'requests' | 'timeWaits' | 'failed', number>> {
     return this.cx.restored;
   }
+
+  /** For fault rules: as tcp_v4_rcv() would find it, or as it sends it. */
+  readonly sockOf: SockOf = (skb, dir, id) => (skb === undefined ? sockById(this.cx, id) : sockOf(this.cx, skb, dir));
 
   /** For `ss`. */
   sockets(): TcpSockInfo[] {

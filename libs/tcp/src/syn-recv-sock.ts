@@ -8,9 +8,10 @@ import type { TcpSock } from './sock.ts';
 /** tcp_v4_syn_recv_sock(): room in the accept queue? Then the request becomes a sock. */
 export function synRecvSock(cx: TcpContext, req: RequestSock, seg: Segment): TcpSock | undefined {
   const { env } = cx;
-  env.trace('tcp_v4_syn_recv_sock', seg.skb);
-  if (!acceptQueueFull(req.listener)) return makeChild(cx, req, seg);
-  env.mib.inc('TcpExtListenOverflows');
+  const noMem = env.fails('tcp_v4_syn_recv_sock', seg.skb);
+  const full = acceptQueueFull(req.listener);
+  if (!full && !noMem) return makeChild(cx, req, seg);
+  if (full) env.mib.inc('TcpExtListenOverflows');
   env.mib.inc('TcpExtListenDrops');
   return undefined;
 }

@@ -8,7 +8,8 @@ import type { RequestSock } from './request.ts';
 export function sendSynAck(cx: TcpContext, req: RequestSock, tsNow = cx.tsNow(0)): void {
   const { env, out } = cx;
   env.trace('tcp_v4_send_synack');
-  env.trace('tcp_make_synack');
+  // it is sent again by the request's timer
+  if (env.fails('tcp_make_synack')) return;
   out.saddr = req.laddr;
   out.daddr = req.raddr;
   out.sport = req.lport;

@@ -65,7 +65,7 @@ export function transmit(
   const end = seq + len + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
   if (end > sk.sndNxt || end === seq) env.mib.inc('TcpOutSegs', segs);
   sk.segsOut += segs;
-  env.trace('tcp_transmit_skb', skb);
+  if (env.fails('tcp_transmit_skb', skb)) return;
   env.pass('ip_queue_xmit', skb);
 }
 

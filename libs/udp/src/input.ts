@@ -27,7 +27,7 @@ const PROBE_EVERY_MS: Millis = 200;
 /** udp_rcv(): `skb.data` at the UDP header, `networkHeader` at the IP header. */
 export function udpRcv(cx: UdpContext, skb: SkBuff): void {
   const { env } = cx;
-  env.trace('udp_rcv', skb);
+  if (env.fails('udp_rcv', skb)) return;
   env.trace('__udp4_lib_rcv', skb);
   const ip = skb.networkHeader >= 0 ? parseIpv4Header(skb.buf, skb.networkHeader, skb.tail) : undefined;
   if (ip === undefined) return bad(cx, skb, 'IP_INHDR');
@@ -96,7 +96,7 @@ function deliverToAll(cx: UdpContext, skb: SkBuff, ip: Ipv4Repr, udp: UdpRepr): 
 /** udp_queue_rcv_skb() → __udp_enqueue_schedule_skb(): the receive queue itself is the socket layer's. */
 function queueRcv(cx: UdpContext, sk: UdpSock, skb: SkBuff, ip: Ipv4Repr, udp: UdpRepr): void {
   const { env } = cx;
-  env.trace('udp_queue_rcv_skb', skb);
+  if (env.fails('udp_queue_rcv_skb', skb)) return;
   env.trace('udp_queue_rcv_one_skb', skb);
   env.trace('__udp_queue_rcv_skb', skb);
   env.trace('__udp_enqueue_schedule_skb', skb);
@@ -129,4 +129,11 @@ function rcvbufFull(cx: UdpContext, sk: UdpSock, skb: SkBuff): void {
 function payload(skb: SkBuff): Uint8Array {
   const parts = skb.slices(0, skb.len);
   return parts.length === 1 ? parts[0]! : skb.bytes();
+}
+
+/** Whose a datagram (data at its UDP header) will be. */
+export function receiverOf(cx: UdpContext, skb: SkBuff): UdpSock | undefined {
+  const ip = skb.networkHeader >= 0 ? parseIpv4Header(skb.buf, skb.networkHeader, skb.tail) : undefined;
+  const udp = skb.mayPull(UDP_HLEN) ? parseUdp(skb.buf, skb.data, skb.tail) : undefined;
+  return ip && udp && cx.table.lookup(ip.saddr, udp.sport, ip.daddr, udp.dport);
 }

@@ -102,7 +102,11 @@ function transmit(cx: UdpContext, s: Sending, dst: Dst): void {
   const { env } = cx;
   const { skb, daddr, tos, ttl } = s;
   if (dst.type === RTN_BROADCAST && !s.broadcast) return refuse(cx, s, ERRNO.EACCES);
-  env.trace('ip_make_skb', skb);
+  if (env.fails('ip_make_skb', skb)) {
+    env.mib.inc('UdpSndbufErrors');
+    env.drop(skb, 'NOMEM');
+    return cx.fail(s.sk, ERRNO.ENOBUFS);
+  }
   const saddr = s.saddr || dst.saddr;
   const { len, transportHeader: at } = skb;
   const fits = len + IPV4_HLEN <= dst.mtu;

@@ -1,9 +1,17 @@
-import type { LayerEnv, LayerFaults, Millis, RouteReply, SkBuff, SkCmd } from '@skbus/skb';
+import {
+  type LayerEnv,
+  type LayerFaults,
+  type Millis,
+  type RouteReply,
+  type SkBuff,
+  type SkCmd,
+  type SockOf,
+} from '@skbus/skb';
 import { abandonDetached, adopt, detachAll } from './adopt.ts';
 import { UdpContext, type UdpOptions } from './context.ts';
 import { EndedSocks } from './ended.ts';
 import { udpErr } from './icmp-err.ts';
-import { udpRcv } from './input.ts';
+import { receiverOf, udpRcv } from './input.ts';
 import { runOp } from './operations.ts';
 import { sendmsg } from './output.ts';
 import { UdpSock, type UdpSockInfo } from './sock.ts';
@@ -70,6 +78,12 @@ export class UdpStack {
     this.ended.clear();
     detachAll(this.cx);
   }
+
+  /** For fault rules. */
+  readonly sockOf: SockOf = (skb, dir, id) => {
+    const sk = skb === undefined ? this.cx.socks.get(id) : dir === 'rx' ? receiverOf(this.cx, skb) : undefined;
+    return sk && { id: sk.id, state: sk.connected ? 'ESTABLISHED' : 'CLOSE' };
+  };
 
   /** Hands out the views that this batch made necessary. */
   flush(now: Millis): void {

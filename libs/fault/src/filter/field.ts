@@ -1,3 +1,4 @@
+import type { SkBuff } from '@skbus/skb';
 import type { PacketView } from './packet-view.ts';
 
 /**
@@ -22,8 +23,9 @@ export interface FilterField {
   text?: (v: PacketView) => string | undefined;
   /** none */
   present?: (v: PacketView) => boolean;
-  /** Where in a header it is stored; only such fields can be set. */
+  /** Where in a header it is stored. Only such fields can be set, and those that `put` sets in the skb itself. */
   place?: HeaderPlace;
+  put?: (skb: SkBuff, value: number) => void;
 }
 
 export type NumberReader = (v: PacketView) => number;

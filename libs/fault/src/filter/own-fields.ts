@@ -21,9 +21,9 @@ const ofSkb = (name: string, about: string, of: (skb: SkBuff) => number): Filter
 export const OWN_FIELDS: readonly FilterField[] = [
   text('skb.layer', 'the layer at whose seam it is', (s) => s.seam.layer),
   text('skb.dir', 'rx: comes into the layer; tx: leaves it', (s) => s.seam.dir),
-  text('skb.func', 'the hand-over, control message or trace point', (s) => s.seam.func),
+  text('skb.func', 'the hand-over, control message or trace point', (s) => s.seam.func.replace(/^:/, '')),
   ofSkb('skb.id', 'the journey id that a trace shows', (skb) => skb.id),
-  ofSkb('skb.mark', 'skb->mark', (skb) => skb.mark),
+  { ...ofSkb('skb.mark', 'skb->mark', (skb) => skb.mark), put: (skb, value) => void (skb.mark = value) },
   ofSkb('skb.len', 'bytes in the layer’s view', (skb) => skb.len),
   ofSkb('skb.ifindex', 'device; 0: not chosen yet', (skb) => skb.ifindex),
   ofSkb('skb.gso_size', 'payload per segment of a packet yet to be cut; 0: a plain one', (skb) => skb.gsoSize),

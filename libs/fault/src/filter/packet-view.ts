@@ -142,7 +142,11 @@ export class PacketView {
     if (skb.macHeader >= 0) this.atEthernet(skb.macHeader);
     else if (skb.networkHeader >= 0 && skb.protocol === ETH_P_ARP) this.atArp(skb.networkHeader);
     else if (skb.networkHeader >= 0) this.atIp(skb.networkHeader);
-    else this.flow = skb.flow;
+    else {
+      this.flow = skb.flow;
+      // on its way out, with no IP header yet
+      if (skb.flow !== undefined && skb.transportHeader >= 0) this.transport(skb.flow.proto, skb.transportHeader);
+    }
   }
 
   private atArp(given: number): void {

@@ -5,14 +5,14 @@ import type { Seam } from '../rule.ts';
 export interface FilterSubject {
   seam: Seam;
   /** Absent for a message that carries none. */
-  skb?: SkBuff;
+  skb?: SkBuff | undefined;
   /**
    * Where the layer's view of it starts: what header stands at `skb.data` (by the seam's func). Headers before it are found
    * by skb.macHeader and skb.networkHeader. `none`: not known; those two are all there is.
    */
   starts: HeaderStart;
   /** What the layer knows about the socket it belongs to. */
-  sk?: { id: number; state: string };
+  sk?: { id: number; state: string } | undefined;
 }
 
 export type HeaderStart = 'eth' | 'arp' | 'ip' | 'icmp' | 'tcp' | 'udp' | 'none';

@@ -4,7 +4,9 @@ import type { Netem } from '../netem/netem.ts';
 import type { FaultRule } from '../rule.ts';
 import { faultShape } from '../layer-faults.ts';
 import { carriesSkbs } from '../seams.ts';
+import { isTraceFunc } from '../trace-stops.ts';
 import { layerRuleProblem } from './layer-rule.ts';
+import { traceRuleProblem } from './trace-rule.ts';
 import { LimitState, type RuleCounters } from './limit.ts';
 import type { FaultTools } from './tools.ts';
 
@@ -16,6 +18,8 @@ export interface ActiveRule {
   sinceMs: Millis;
   /** Absent: everything matches. */
   readonly filter: Filter | undefined;
+  /** The filter asks about the socket. */
+  readonly asksSk: boolean;
   readonly netem: Netem | undefined;
   readonly limit: LimitState;
   removed: boolean;
@@ -47,7 +51,7 @@ export function activate(
   rule: FaultRule,
   at: { order: number; sinceMs: Millis; past?: RuleCounters | undefined },
 ): { active?: ActiveRule; problem?: RuleProblem } {
-  const misfit = layerRuleProblem(rule);
+  const misfit = layerRuleProblem(rule) ?? traceRuleProblem(rule);
   if (misfit !== undefined) return { problem: { part: 'rule', column: 0, length: 1, ...misfit } };
   let filter: Filter | undefined;
   if (rule.match !== '') {
@@ -66,14 +70,16 @@ export function activate(
     const wrong = tools.checkFields(action.fields);
     if (wrong !== undefined) return { problem: { part: 'rule', column: 0, length: 1, message: wrong } };
   }
-  if ((action.kind === 'set' || action.kind === 'truncate') && !carriesSkbs(rule.at)) {
+  const changes = action.kind === 'set' || action.kind === 'truncate';
+  if (changes && !isTraceFunc(rule.at.func ?? '') && !carriesSkbs(rule.at)) {
     const message = `${action.kind} changes packets, and there are none at ${rule.at.layer}.${rule.at.func ?? '*'}: drop, hold and netem work on messages`;
     return { problem: { part: 'rule', column: 0, length: 1, message } };
   }
   const limit = new LimitState(rule.limit, rule.seed, at.sinceMs, at.past);
   const { order, sinceMs } = at;
   const fresh = { removed: false, endFault: undefined, faultCase: undefined };
-  return { active: { rule, order, sinceMs, filter, netem, limit, ...fresh } };
+  const asksSk = /\bsk\./.test(rule.match);
+  return { active: { rule, order, sinceMs, filter, asksSk, netem, limit, ...fresh } };
 }
 
 const problem = (part: 'match' | 'netem', e: FilterError): RuleProblem => ({

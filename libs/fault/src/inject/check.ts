@@ -20,7 +20,7 @@ export function checkRule(text: string, rule: FaultRule): RuleError | undefined 
   const { near = rule.action.kind } = problem;
   const at =
     typeof near === 'string'
-      ? list.find((w) => w.text === near || w.text.startsWith(`${near}.`))
+      ? list.find((w) => w.text === near || w.text.startsWith(`${near}.`) || w.text.startsWith(`${near}:`))
       : list[list.findIndex((w) => w.text === 'layer') + 1 + near];
   const end = text.trimEnd().length;
   return { column: at?.column ?? end, length: at?.length ?? 1, message };

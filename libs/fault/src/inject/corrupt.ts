@@ -1,5 +1,6 @@
-import { CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, type SkBuff } from '@skbus/skb';
-import { finish, put16, sumSlices } from '@skbus/wire';
+import { CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, ETH_P_IP, type SkBuff } from '@skbus/skb';
+import { ETHERNET_HLEN, finish, get16, IPV4_HLEN, put16, sumSlices } from '@skbus/wire';
+import type { HeaderStart } from '../filter/subject.ts';
 
 /**
  * Flips one bit, counted from `data` (net/sched/sch_netem.c:netem_enqueue, corrupt). The sum must tell: one that was left to the
@@ -28,14 +29,29 @@ function finishSum(skb: SkBuff): boolean {
 
 const ECN_CE = 3;
 
+/** Where the IPv4 header is; -1: there is none yet, or it is none. */
+function ipHeaderOf({ networkHeader, data, buf, tail }: SkBuff, starts: HeaderStart): number {
+  const at = starts === 'eth' ? data + ETHERNET_HLEN : starts === 'ip' ? data : networkHeader;
+  if (starts === 'eth' && (at > tail || get16(buf, at - 2) !== ETH_P_IP)) return -1;
+  return at >= 0 && at + IPV4_HLEN <= tail && buf[at]! >>> 4 === 4 ? at : -1;
+}
+
+/** Whether it may say that it met congestion: an ECN-capable packet, also one that has its IP header yet to come. */
+export function canMark(skb: SkBuff, starts: HeaderStart): boolean {
+  const ip = ipHeaderOf(skb, starts);
+  const tos = ip >= 0 ? skb.buf[ip + 1]! : (skb.flow?.tos ?? 0);
+  return (tos & ECN_CE) !== 0;
+}
+
 /** INET_ECN_set_ce(): marks an ECN-capable IPv4 packet. False: it is none. */
-export function markCe(skb: SkBuff): boolean {
-  const ip = skb.networkHeader;
-  if (ip < 0 || ip + 20 > skb.tail || skb.buf[ip]! >>> 4 !== 4) return false;
-  const tos = skb.buf[ip + 1]!;
-  if ((tos & ECN_CE) === 0) return false;
-  if ((tos & ECN_CE) === ECN_CE) return true;
-  skb.buf[ip + 1] = tos | ECN_CE;
+export function markCe(skb: SkBuff, starts: HeaderStart): boolean {
+  if (!canMark(skb, starts)) return false;
+  const ip = ipHeaderOf(skb, starts);
+  if (ip < 0) {
+    skb.flow = { ...skb.flow!, tos: skb.flow!.tos | ECN_CE };
+    return true;
+  }
+  skb.buf[ip + 1]! |= ECN_CE;
   const hlen = (skb.buf[ip]! & 15) * 4;
   put16(skb.buf, ip + 10, 0);
   put16(skb.buf, ip + 10, finish(sumSlices([skb.buf.subarray(ip, ip + hlen)])));

@@ -1,16 +1,22 @@
-import type { Millis } from '@skbus/skb';
+import type { Millis, SkBuff } from '@skbus/skb';
 import type { NetemVerdict } from '../netem/netem.ts';
 import type { FaultOp } from '../rule.ts';
+import type { HeaderStart } from '../filter/subject.ts';
 import type { ActiveRule } from './active-rule.ts';
+import { canMark } from './corrupt.ts';
 
 const NOTHING: readonly FaultOp[] = [];
 
 /** What the rule's action comes to for the one that its limit has just let through. */
-export function opsOf(r: ActiveRule, bytes: number, now: Millis): readonly FaultOp[] {
+export function opsOf(
+  r: ActiveRule,
+  { skb, starts, bytes }: { skb: SkBuff | undefined; starts: HeaderStart; bytes: number },
+  now: Millis,
+): readonly FaultOp[] {
   const a = r.rule.action;
   switch (a.kind) {
     case 'netem':
-      return netemOps(r.netem!.enqueue(bytes, now), now, r);
+      return netemOps(r.netem!.enqueue(bytes, now, skb !== undefined && canMark(skb, starts)), now, r);
     case 'script':
       return a.steps.get(r.limit.matched) ?? NOTHING;
     case 'drop':

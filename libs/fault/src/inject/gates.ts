@@ -1,4 +1,4 @@
-import type { LayerEnv, Millis, SkbGate } from '@skbus/skb';
+import type { LayerEnv, Millis, SkbGate, TraceProbe } from '@skbus/skb';
 import type { SeamDir } from '../rule.ts';
 import { leaves, SEAMS } from '../seams.ts';
 import type { FaultInjector, FaultPoint } from './injector.ts';
@@ -31,7 +31,18 @@ export function openGates(env: LayerEnv, injector: FaultInjector, now: () => Mil
     env.outGate = [...out.values()].some((p) => p.rules !== undefined) ? outGate : undefined;
     env.wireRxGate = rx && wireGate(rx);
     env.wireTxGate = tx && wireGate(tx);
+    env.setProbe(probeOf(injector, now));
   };
   injector.onRulesChanged = update;
   update();
+}
+
+/** Trace points inside functions; undefined: no rule sits at one. */
+function probeOf(injector: FaultInjector, now: () => Millis): TraceProbe | undefined {
+  const points = injector.tracePoints();
+  if (points.size === 0) return undefined;
+  return (name, skb) => {
+    const p = points.get(name);
+    return p !== undefined && injector.reaches(p, skb, now());
+  };
 }

@@ -6,11 +6,13 @@ import {
   type LayerFaults,
   type Millis,
   type SkBuff,
+  type SockOf,
 } from '@skbus/skb';
 import { truncateSkb } from '../fields-set.ts';
 import type { FilterSubject } from '../filter/filter.ts';
 import type { FaultOp, FaultRule, Seam, SeamDir, SendCopy } from '../rule.ts';
 import { entryDir, seamRow, sitsAt } from '../seams.ts';
+import { isTraceFunc, traceStop } from '../trace-stops.ts';
 import { formatOp } from '../text/ops.ts';
 import { activate, actsOnTraffic, type ActiveRule, type RuleProblem } from './active-rule.ts';
 import { connectionOf } from './connection.ts';
@@ -30,6 +32,8 @@ export interface FaultPoint {
   readonly starts: FilterSubject['starts'];
   /** Memory of what passes here belongs to somebody else: what waits takes its bytes along. */
   readonly borrowed: boolean;
+  /** Who passes here frees the packet itself when it is to be dropped. */
+  readonly keeps: boolean;
   /** What filters are shown; the same object again for each packet. */
   readonly subject: { -readonly [K in keyof FilterSubject]: FilterSubject[K] };
   rules: readonly ActiveRule[] | undefined;
@@ -72,6 +76,8 @@ export class FaultInjector {
   readonly held: HeldItems;
   /** What this layer can do wrong by itself; its shell sets it before the first rule. */
   layerFaults: LayerFaults = {};
+  /** The socket that a packet or message belongs to, as far as the layer knows one; its shell sets it. */
+  sockOf: SockOf | undefined = undefined;
   /** Called when rules came or went: which points have any is new. */
   onRulesChanged: (() => void) | undefined = undefined;
   private readonly env: LayerEnv;
@@ -95,13 +101,20 @@ export class FaultInjector {
     env.ledger.addQueue(() => this.delayedSkbs + this.held.skbs);
   }
 
+  /** The trace points that have rules, by their names. */
+  tracePoints(): Map<string, FaultPoint> {
+    const found = [...this.points.rx].filter(([func, p]) => isTraceFunc(func) && p.rules !== undefined);
+    return new Map(found.map(([func, p]) => [func.slice(1), p]));
+  }
+
   /** A seam of this layer. */
   point(dir: SeamDir, func: string, borrowed = false): FaultPoint {
     let p = this.points[dir].get(func);
     if (p === undefined) {
       const seam = { layer: this.env.layer, dir, func };
       const starts = seamRow(seam.layer, dir, func)?.starts ?? 'none';
-      p = { seam, starts, borrowed, subject: { seam, starts }, rules: undefined };
+      const keeps = traceStop(seam.layer, func) === 'memory';
+      p = { seam, starts, borrowed, keeps, subject: { seam, starts }, rules: undefined };
       this.points[dir].set(func, p);
       this.place(p);
     }
@@ -282,8 +295,23 @@ export class FaultInjector {
   }
 
   private changed(): void {
+    for (const { rule } of this.rules) if (isTraceFunc(rule.at.func ?? '')) this.point('rx', rule.at.func!);
     for (const p of [...this.points.rx.values(), ...this.points.tx.values()]) this.place(p);
     this.onRulesChanged?.();
+  }
+
+  private subjectOf(point: FaultPoint, item: Passing, skb: SkBuff | undefined, asksSk: boolean): FilterSubject {
+    const { subject } = point;
+    subject.skb = skb;
+    subject.sk = asksSk ? (this.sockOf?.(skb, point.seam.dir, item.sk?.id ?? 0) ?? item.sk) : item.sk;
+    return subject;
+  }
+
+  /** Something reaches a trace point that has rules. True: one of them ended it. */
+  reaches(point: FaultPoint, skb: SkBuff | undefined, now: Millis): boolean {
+    let passed = false;
+    this.proceed(point, { go: () => (passed = true) }, skb, Number.NEGATIVE_INFINITY, '', now);
+    return !passed;
   }
 
   /** Through the rules behind `order` and `id`, then on its way. */
@@ -297,8 +325,8 @@ export class FaultInjector {
   ): void {
     for (const r of point.rules ?? NO_RULES) {
       if (r.order < order || (r.order === order && r.rule.id <= id)) continue;
-      if (r.filter !== undefined && !r.filter.matches(subjectOf(point, item, skb))) continue;
-      if (!r.limit.take(now, () => connectionOf(subjectOf(point, item, skb)))) continue;
+      if (r.filter !== undefined && !r.filter.matches(this.subjectOf(point, item, skb, r.asksSk))) continue;
+      if (!r.limit.take(now, () => connectionOf(this.subjectOf(point, item, skb, false)))) continue;
       if (!this.act(point, item, skb, r, now)) return;
     }
     item.go(skb, now);
@@ -306,7 +334,7 @@ export class FaultInjector {
 
   /** True: it goes on. */
   private act(point: FaultPoint, item: Passing, skb: SkBuff | undefined, r: ActiveRule, now: Millis): boolean {
-    const ops = opsOf(r, skb?.len ?? item.bytes ?? 0, now);
+    const ops = opsOf(r, { skb, starts: point.starts, bytes: skb?.len ?? item.bytes ?? 0 }, now);
     if (ops.length > 0) r.limit.hits++;
     const hit: Hit = { point, item, skb, r, ordinal: r.limit.matched };
     for (const op of ops) if (!this.perform(op, hit, now)) return false;
@@ -318,7 +346,7 @@ export class FaultInjector {
     this.note(op, hit, now);
     switch (op.op) {
       case 'drop':
-        if (skb !== undefined) this.env.drop(skb, op.reason as DropReason);
+        if (skb !== undefined && !point.keeps) this.env.drop(skb, op.reason as DropReason);
         return false;
       case 'truncate':
         if (skb !== undefined) truncateSkb(skb, point.starts, op.bytes);
@@ -354,7 +382,7 @@ export class FaultInjector {
     const { point, item, skb, r } = hit;
     const changes = c.flip !== undefined || c.ce === true;
     if (skb !== undefined && point.borrowed && (changes || c.delayMs > 0)) ownBytes(skb);
-    if (skb !== undefined && changes && !this.mangle(skb, c)) {
+    if (skb !== undefined && changes && !this.mangle(skb, point.starts, c)) {
       r.netem?.left();
       return;
     }
@@ -373,13 +401,13 @@ export class FaultInjector {
   }
 
   /** False: it did not survive it. */
-  private mangle(skb: SkBuff, c: SendCopy): boolean {
+  private mangle(skb: SkBuff, starts: FaultPoint['starts'], c: SendCopy): boolean {
     if (c.flip !== undefined && !flipBit(skb, c.flip)) {
       this.env.drop(skb, 'SKB_CSUM');
       return false;
     }
     // one that cannot be marked is lost
-    if (c.ce === true && !markCe(skb)) {
+    if (c.ce === true && !markCe(skb, starts)) {
       this.env.drop(skb, 'FAULT_INJECTED');
       return false;
     }
@@ -427,10 +455,3 @@ interface Hit {
 }
 
 const NO_RULES: readonly ActiveRule[] = [];
-
-function subjectOf(point: FaultPoint, item: Passing, skb: SkBuff | undefined): FilterSubject {
-  const { subject } = point;
-  if (skb !== undefined) subject.skb = skb;
-  if (item.sk !== undefined) subject.sk = item.sk;
-  return subject;
-}

@@ -1,4 +1,5 @@
 import type { FaultAction, FaultLimit, FaultRule, SeamPattern } from '../rule.ts';
+import { isTraceFunc } from '../trace-stops.ts';
 import { quote } from './lexer.ts';
 import { formatSet, formatSteps } from './ops.ts';
 import { formatMillis, formatProbability } from './values.ts';
@@ -16,7 +17,7 @@ export function formatRule(r: FaultRule): string {
 }
 
 export const formatPlace = (at: SeamPattern): string =>
-  `${at.layer}${at.func === undefined ? '' : `.${at.func}`}${at.dir === undefined ? '' : ` ${at.dir}`}`;
+  `${at.layer}${at.func === undefined ? '' : isTraceFunc(at.func) ? at.func : `.${at.func}`}${at.dir === undefined ? '' : ` ${at.dir}`}`;
 
 function formatAction(a: FaultAction): string {
   switch (a.kind) {

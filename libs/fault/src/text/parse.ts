@@ -1,9 +1,11 @@
+import { TRACEPOINTS } from '@skbus/skb';
 import type { FaultAction, FaultLimit, FaultRule, SeamDir, SeamPattern } from '../rule.ts';
 import { isControl, SEAMS } from '../seams.ts';
 import { formatNetem } from '../netem/format.ts';
 import { NETEM_WORDS, parseNetem } from '../netem/parse.ts';
 import { RuleFailure, words, type RuleError, type Word } from './lexer.ts';
 import { isReason, parseSteps } from './ops.ts';
+import { isTraceFunc, isTracepoint, TRACE_STOPS } from '../trace-stops.ts';
 import { parseMillis, parseProbability } from './values.ts';
 
 const ACTION_WORDS = ['drop', 'truncate', 'set', 'hold', 'script', 'layer', 'service'];
@@ -97,16 +99,21 @@ class RuleParser {
     }
   }
 
-  // at LAYER[.FUNC] [rx|tx] [FUNC]
+  // at LAYER[.FUNC] [rx|tx] [FUNC], or LAYER:TRACEPOINT
   private place(at: Word): void {
     this.once(this.at, at);
     const layers = Object.keys(SEAMS);
     const w = this.next(`a layer after "at": ${layers.join(', ')}`);
-    const dot = w.text.indexOf('.');
+    const dot = w.text.search(/[.:]/);
     const layer = dot < 0 ? w.text : w.text.slice(0, dot);
     if (!layers.includes(layer)) this.fail(w, `${this.shown(w)} is no layer: ${layers.join(', ')}`);
-    let func = dot < 0 ? undefined : w.text.slice(dot + 1);
+    let func = dot < 0 ? undefined : w.text.slice(w.text[dot] === ':' ? dot : dot + 1);
     const here = dot < 0 ? w : { ...w, column: w.column + dot + 1, length: w.length - dot - 1 };
+    if (func !== undefined && isTraceFunc(func)) {
+      this.checkTracepoint(func.slice(1), here);
+      this.at = { layer, func };
+      return;
+    }
     let dir: SeamDir | undefined;
     if (this.peek() === 'rx' || this.peek() === 'tx') dir = this.next('').text as SeamDir;
     let funcAt = here;
@@ -116,6 +123,13 @@ class RuleParser {
     }
     if (func !== undefined) this.checkFunc(layer, dir, func, funcAt);
     this.at = { layer, ...(dir === undefined ? {} : { dir }), ...(func === undefined ? {} : { func }) };
+  }
+
+  private checkTracepoint(name: string, w: { column: number; length: number }): void {
+    if (isTracepoint(name)) return;
+    const near = Object.keys(TRACEPOINTS).filter((p) => name.length > 2 && p.includes(name));
+    const some = near.length > 0 ? near : Object.values(TRACE_STOPS).flatMap((stops) => Object.keys(stops));
+    this.fail(w, `"${name}" is no trace point: ${some.slice(0, 12).join(', ')}${some.length > 12 ? ', …' : ''}`);
   }
 
   private isFunc(layer: string, text: string): boolean {
