@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readScenarios } from '@skbus/scenario';
-import { expectConserved } from '../support/conservation.ts';
 import { root } from '../support/projects.ts';
 import { eventually, Stack, whyNoTap, type ServiceStatus } from '../support/stack.ts';
 
@@ -82,7 +81,6 @@ expect: stream intact, RST == 2, error ECONNREFUSED == 2, errors == 2, replies >
     expect(await stack.json('sysctl', 'net.ipv4.tcp_sack')).toEqual({ 'net.ipv4.tcp_sack': '1' });
     const links = await stack.json<{ ifname: string; mtu: number }[]>('ip', 'link');
     expect(links.find((l) => l.ifname === 'skb0')!.mtu).toBe(1500);
-    await expectConserved(stack);
   }, 90_000);
 
   test('a failed expectation is exit status 1, a mistake in the file 2 with its place', async () => {
