@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { MemoryHub, type Bus } from '@skbus/bus';
 import { buckets, decodeSkbList, encodeSkbList, pb, subjects, type skbus } from '@skbus/contracts';
 import { FaultInjector, faultTools, formatOp, parseRule } from '@skbus/fault';
-import { LayerEnv, SeededRng, SkBuff } from '@skbus/skb';
+import { LayerEnv, NEVER, SeededRng, SkBuff, type EndFault, type FaultCase } from '@skbus/skb';
 import { readConfig } from './config.ts';
 import { startLayer, type RunningLayer } from './run.ts';
 
@@ -185,4 +185,34 @@ test('a rule that this layer cannot read is kept, and says why it is not in forc
   expect((await status()).rules).toMatchObject([{ id: 'bad', problem: expect.stringContaining('"wobble"') }]);
   await send(1);
   expect(taken).toEqual([1]);
+});
+
+test('faults of the layer: those of its engine, also where the rule was there first; its clock jumps and comes back', async () => {
+  const seen: string[] = [];
+  await rule('early', 'at tcp layer ports-taken first 1');
+  expect((await status()).rules).toMatchObject([{ id: 'early', problem: 'this tcp does not offer ports-taken' }]);
+  const { kit } = running;
+  const begin = (c: FaultCase): EndFault => {
+    seen.push('begin');
+    c.later(kit.now() + 1, (at) => void seen.push(`${c.takes(at)} ${c.takes(at)}`));
+    return () => void seen.push('end');
+  };
+  kit.bind({}, { pollTimeout: () => NEVER, handleTimeout: () => {}, faults: { 'ports-taken': { begin } } });
+  await settle(30);
+  expect(seen).toEqual(['begin', 'true false']);
+  const before = kit.now();
+  await rule('jump', 'at tcp layer clock-jump +1h for 50ms', 2, Date.now());
+  expect(kit.now() - before).toBeGreaterThanOrEqual(3_600_000);
+  await settle(100);
+  expect(kit.now() - before).toBeLessThan(60_000);
+  await (await other.kv(buckets.fault(NS))).delete('rule.early');
+  await settle();
+  expect(seen).toEqual(['begin', 'true false', 'end']);
+  expect(decisions.map((d) => d.what)).toEqual([
+    'layer ports-taken',
+    'layer ports-taken',
+    'layer clock-jump +1h',
+    'end clock-jump',
+    'end ports-taken',
+  ]);
 });

@@ -12,7 +12,7 @@ import {
   type Held,
   type RuleCounters,
 } from '@skbus/fault';
-import { ERRNO, type LayerEnv, type Millis } from '@skbus/skb';
+import { ERRNO, type LayerEnv, type LayerFaults, type Millis, type SockOf } from '@skbus/skb';
 import { tupleOf } from '@skbus/trace';
 
 /** Decisions that one list carries at most; what is more in one batch is counted only. */
@@ -28,6 +28,8 @@ interface Known {
   /** Why it is not in force; '': it is. */
   problem: string;
   saved: number;
+  /** Tries it again. */
+  apply?: () => void;
 }
 
 /** The fault rules of one layer: from the key-value store into the injector, and what they did onto the bus. */
@@ -163,11 +165,21 @@ export class KitFaults {
     if (rule === undefined) return void this.rules.set(id, { setAt, problem: error.message, saved: 0 });
     if (rule.at.layer !== this.layer) return;
     const counters = past && countersOf(past, setAt);
-    this.run((now) => {
-      const sinceMs = now - (Date.now() - setAt);
-      const problem = this.injector.set(rule, { order, sinceMs, past: counters }, now);
-      this.rules.set(id, { setAt, problem: problem?.message ?? '', saved: counters?.matched ?? 0 });
-    });
+    const apply = (): void =>
+      this.run((now) => {
+        const sinceMs = now - (Date.now() - setAt);
+        const problem = this.injector.set(rule, { order, sinceMs, past: counters }, now);
+        const known = { setAt, problem: problem?.message ?? '', saved: counters?.matched ?? 0 };
+        this.rules.set(id, problem === undefined ? known : { ...known, apply });
+      });
+    apply();
+  }
+
+  /** What the engine can do wrong, and what it knows of sockets: rules may have come before it. */
+  offer(faults: LayerFaults, sockOf: SockOf | undefined): void {
+    this.injector.layerFaults = faults;
+    this.injector.sockOf = sockOf;
+    for (const { apply } of [...this.rules.values()]) apply?.();
   }
 
   private readonly countKey = (id: string): string => `count.${this.layer}.${id}`;

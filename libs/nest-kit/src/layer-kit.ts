@@ -119,9 +119,8 @@ export class LayerKit {
   /** Binds the engine's timer and the decorated methods of the shell. Call once, from onModuleInit. */
   bind(shell: object, machine: LayerMachine): void {
     this.machine = machine;
-    const { injector } = this.faults;
-    injector.sockOf = machine.sockOf?.bind(machine);
-    injector.layerFaults = { ...machine.faults, 'clock-jump': clockJump(injector, (ms) => this.jump(ms)) };
+    const clock = clockJump(this.faults.injector, (ms) => this.jump(ms));
+    this.faults.offer({ ...machine.faults, 'clock-jump': clock }, machine.sockOf?.bind(machine));
     const methods = shell as Record<string, (...args: never[]) => unknown>;
     for (const { to, method, instance } of handOversOf(shell)) {
       const fn = methods[method]!.bind(shell) as (skb: SkBuff, now: Millis) => void;

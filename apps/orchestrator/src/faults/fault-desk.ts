@@ -223,7 +223,9 @@ export class FaultDesk {
 
   /** Until the layer has heard of it: who adds a rule and then sends a packet means that packet. */
   private async settled(rule: FaultRule): Promise<void> {
-    if (!(rule.at.layer in this.services.layers) || !actsOnTraffic(rule)) return;
+    if (!(rule.at.layer in this.services.layers)) return;
+    // what only a time brings about for a service is done here
+    if (rule.action.kind === 'service' && !actsOnTraffic(rule)) return;
     for (let i = 0; i < 20; i++) {
       const s = await this.ask(rule.at.layer);
       // a layer that is not there hears of it when it comes
