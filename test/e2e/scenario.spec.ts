@@ -1,8 +1,10 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readScenarios } from '@skbus/scenario';
+import { stack as testing } from '@skbus/testing';
 import { root } from '../support/projects.ts';
 import { eventually, Stack, whyNoTap, type ServiceStatus } from '../support/stack.ts';
 
@@ -10,7 +12,8 @@ const why = whyNoTap();
 const suite = why ? describe.skip : describe;
 
 const PAGE = 'docs/FAULTS.md';
-const { plans } = readScenarios(readFileSync(join(root, PAGE), 'utf8'), PAGE);
+const page = readFileSync(join(root, PAGE), 'utf8');
+const { plans } = readScenarios(page, PAGE);
 
 interface Report {
   results: {
@@ -82,6 +85,21 @@ expect: stream intact, RST == 2, error ECONNREFUSED == 2, errors == 2, replies >
     const links = await stack.json<{ ifname: string; mtu: number }[]>('ip', 'link');
     expect(links.find((l) => l.ifname === 'skb0')!.mtu).toBe(1500);
   }, 90_000);
+
+  test(`${PAGE}: from tests`, async () => {
+    const block = /```ts\nimport \{ stack \} from '@skbus\/testing';\n([\s\S]+?)```/.exec(page)![1]!;
+    const body = block.replace('// … what is tested …', 'await tested();');
+    expect(body).not.toBe(block);
+    const example = runInThisContext(`(async (stack, expect, tested) => {${body}})`) as (
+      ...given: unknown[]
+    ) => Promise<void>;
+    await example(
+      () => testing(stack.api),
+      expect,
+      () => stack.peer('curl', '-sS', '-m', '20', 'http://10.77.0.2/'),
+    );
+    expect(await stack.json('fault', 'ls')).toEqual([]);
+  }, 60_000);
 
   test('a failed expectation is exit status 1, a mistake in the file 2 with its place', async () => {
     writeFileSync(file, 'name: x\nworkload: ping 1\nexpect: no error, replies == 2\n');
