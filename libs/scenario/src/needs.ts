@@ -31,6 +31,7 @@ function processFault(text: string): string | undefined {
   if (action?.kind !== 'service') return undefined;
   const [layer] = action.args;
   if (layer === 'broker') return 'a simulation has no broker';
-  if (layer === 'socket') return 'a simulated program ends with its socket layer';
-  return action.name === 'kill' || action.name === 'restart' ? undefined : 'a simulation has no processes';
+  if (layer === 'socket' && (action.name === 'kill' || action.name === 'restart'))
+    return 'a simulated program ends with its socket layer';
+  return action.name === 'cut' ? 'a simulated layer has no connection to be cut off from' : undefined;
 }

@@ -68,8 +68,10 @@ expect: no error
 });
 
 test('what only the other target can do is skipped, and says so', async () => {
-  const r = await run(`${DIES}at 1s: hang tcp 2s\nexpect: stream intact`);
-  expect(r.skipped).toBe('needs the target services: "at 1s: hang tcp 2s": a simulation has no processes');
+  const r = await run(`${DIES}at 1s: cut tcp 2s\nexpect: stream intact`);
+  expect(r.skipped).toBe(
+    'needs the target services: "at 1s: cut tcp 2s": a simulated layer has no connection to be cut off from',
+  );
   const peer = await run(`${DIES}at 1s: on peer kill tcp\nexpect: stream intact`, 'services');
   expect(peer.skipped).toContain('opposite running services is a Linux kernel');
   expect(junitOf([r], 'sim')).toContain('skipped="1"');

@@ -71,8 +71,12 @@ export class HostFaults {
     const { clock } = this.host;
     const [layer, time] = op.args;
     const forMs = time === undefined ? REPLACED_MS : (parseMillis(time) ?? 0);
-    // Not by what it is doing: a process is ended from outside. One that hangs or is cut off does here as one that is away.
-    clock.schedule(clock.now, 'program', () => this.host.restart(layer as Layer, forMs));
+    // Not by what it is doing: a process is ended from outside. An event loop that is blocked does as one that is stopped;
+    // one that is cut off does here as one that is away.
+    clock.schedule(clock.now, 'program', () => {
+      if (op.name === 'hang' || op.name === 'slow') this.host.shells[layer as Layer].hang(forMs);
+      else this.host.restart(layer as Layer, forMs);
+    });
   }
 }
 

@@ -238,9 +238,14 @@ export class Host implements Wiring {
     };
     const { nic } = this.shells;
     const offload = this.opts.offload ?? false;
+    // frames wait in the device's queue while its driver hangs
+    const awake = (run: () => void): void => {
+      if (nic.hangs) nic.whenAwake(this.clock.now, 'frame', () => nic.alive && run());
+      else if (nic.alive) run();
+    };
     const end = link.attach({
-      frame: (bytes, meta) => nic.alive && this.nic.receive(bytes, ifindex, meta, nic.now),
-      done: () => nic.alive && nic.run(() => {}),
+      frame: (bytes, meta) => awake(() => this.nic.receive(bytes, ifindex, meta, nic.now)),
+      done: () => awake(() => nic.run(() => {})),
       mayLie: () => this.faults.lies,
       sent: () => nic.alive && this.nic.awaitsRing && nic.run(() => {}),
     });

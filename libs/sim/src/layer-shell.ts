@@ -25,7 +25,7 @@ import {
   type TraceDetail,
   type Wfree,
 } from '@skbus/skb';
-import type { VirtualClock } from './clock.ts';
+import type { EventKind, VirtualClock } from './clock.ts';
 
 /** The part of an engine that a shell drives (DESIGN 3). */
 export interface Machine {
@@ -94,6 +94,8 @@ export class LayerShell implements SkbOut {
   /** How often it was started before. */
   private restarts = 0;
   private dead = false;
+  /** It hangs until then. */
+  private awakeAt: Millis = 0;
   /** Rules from the life before, until there is an engine again. */
   private kept: RuleStatus[] = [];
   /** How far a rule has moved its clock. */
@@ -123,6 +125,11 @@ export class LayerShell implements SkbOut {
     return !this.dead;
   }
 
+  /** Between hang() and its end. */
+  get hangs(): boolean {
+    return this.awakeAt > this.wiring.clock.now;
+  }
+
   /** Tells one life of this layer from the next, as the publisher's number does on the bus. */
   get epoch(): number {
     return 1 + this.restarts;
@@ -136,7 +143,21 @@ export class LayerShell implements SkbOut {
     this.machine = undefined;
     this.wfree.take();
     this.armedMs = NEVER;
+    this.awakeAt = 0;
     this.env.ledger.bury('LAYER_DIED');
+  }
+
+  /** SIGSTOP, and SIGCONT after so long: what is sent to it waits, and its timers are late. */
+  hang(forMs: Millis): void {
+    this.awakeAt = this.wiring.clock.now + forMs;
+  }
+
+  /** At that time, or when the layer goes on; what waits keeps its order. */
+  whenAwake(at: Millis, kind: EventKind, run: () => void): void {
+    this.wiring.clock.schedule(at, kind, () => {
+      if (this.awakeAt > this.wiring.clock.now) this.whenAwake(this.awakeAt, kind, run);
+      else run();
+    });
   }
 
   /** A fresh env for a fresh engine, which bind() then takes. */
@@ -211,7 +232,7 @@ export class LayerShell implements SkbOut {
     const { clock, busMs } = this.wiring;
     const { restarts } = this;
     const sent = !this.dead;
-    clock.schedule(clock.now + busMs, 'message', () => {
+    this.whenAwake(clock.now + busMs, 'message', () => {
       if (sent && !this.dead && this.restarts === restarts) this.run(run);
       else this.lose(opts.skbs ?? 0);
     });
@@ -282,7 +303,7 @@ export class LayerShell implements SkbOut {
     this.armedMs = at;
     const due = at - this.wiring.clockAheadMs - this.skewMs;
     const { restarts } = this;
-    this.wiring.clock.schedule(due, 'timer', () => {
+    this.whenAwake(due, 'timer', () => {
       if (this.armedMs !== at || this.restarts !== restarts) return;
       this.armedMs = NEVER;
       this.run((now) => {

@@ -32,7 +32,12 @@ export class Program {
   }
 
   call(req: SysRequest, done: (reply: SysReply) => void): void {
-    this.host.shells.socket.run((now) => this.host.sockets.call(this.id, req, now, done));
+    const { socket } = this.host.shells;
+    const run = (): void => {
+      socket.run((now) => this.host.sockets.call(this.id, req, now, done));
+    };
+    if (socket.hangs) socket.whenAwake(this.net.now, 'program', run);
+    else run();
   }
 
   /** A blocking call. */
