@@ -31,7 +31,7 @@ const OWN_ENGINES: Record<string, readonly string[]> = {
   'apps/nic': ['@skbus/dev'],
   'apps/socket': ['@skbus/socket'],
   'apps/orchestrator': ['@skbus/boot'],
-  'apps/cli': ['@skbus/boot', '@skbus/packetdrill', '@skbus/scenario'],
+  'apps/cli': ['@skbus/boot', '@skbus/packetdrill', '@skbus/scenario', '@skbus/toxiproxy'],
   'apps/demo': [],
 };
 

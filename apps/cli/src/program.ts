@@ -55,6 +55,7 @@ export function makeProgram(): Command {
   addUse(p);
   addFault(p);
   addScenario(p);
+  addToxiproxy(p);
   return p;
 }
 
@@ -291,4 +292,14 @@ function addScenario(p: Command): void {
     .description('read scenarios and say what is wrong with them')
     .argument('<file...>')
     .action(async (files: string[], _o, c: Command) => (await load()).check(files, c.optsWithGlobals()));
+}
+
+function addToxiproxy(p: Command): void {
+  withStack(p.command('toxiproxy'))
+    .description('Toxiproxy’s API for this stack, until Ctrl-C (docs/TOXIPROXY.md)')
+    .option('--port <n>', 'where it listens', '8474')
+    .option('--host <address>', 'on which address', '127.0.0.1')
+    .option('--config <file>', 'proxies to begin with, as toxiproxy-server’s -config')
+    .option('--no-seams', 'without the proxies of the layers’ seams')
+    .action(async (_o, c: Command) => (await import('./commands/toxiproxy.ts')).toxiproxy(c.optsWithGlobals()));
 }

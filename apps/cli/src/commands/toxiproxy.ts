@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { UnixDoor } from '@skbus/net';
+import { ProxyCollection, realWorld, serveToxiproxy, type SeamRules, type ToxiproxyServer } from '@skbus/toxiproxy';
+import { Api, ApiError } from '../api-client.ts';
+import type { AddrRow } from '../format/ip-format.ts';
+import { CliError, UsageError } from '../errors.ts';
+import { intOption } from '../options.ts';
+import { say } from '../output.ts';
+
+export interface ToxiproxyOptions {
+  stack?: string;
+  port: string;
+  host: string;
+  config?: string;
+  seams: boolean;
+}
+
+/** Serves Toxiproxy's API until it is told to stop; then its proxies and what it has set at seams are gone. */
+export async function toxiproxy(o: ToxiproxyOptions): Promise<void> {
+  const port = intOption('--port', o.port, 0, 65_535);
+  const proxies = o.config === undefined ? undefined : readConfig(o.config);
+  const api = new Api(o.stack);
+  const { sock, stack } = await api.get<{ sock: string; stack: string }>('/status');
+  const addrs = await api.get<AddrRow[]>('/addr');
+  const world = realWorld({ door: new UnixDoor(sock), addresses: addrs.map((a) => a.local) });
+  const collection = new ProxyCollection(world, o.seams ? rulesOf(api) : undefined);
+  const server = await serve(collection, port, o.host);
+  say(`Toxiproxy API for stack ${stack} at ${server.url}`);
+  try {
+    if (proxies !== undefined) await populate(collection, proxies);
+    await new Promise<void>((stop) => {
+      for (const sig of ['SIGINT', 'SIGTERM'] as const) process.once(sig, stop);
+    });
+  } finally {
+    await server.close();
+  }
+}
+
+async function serve(c: ProxyCollection, port: number, host: string): Promise<ToxiproxyServer> {
+  try {
+    return await serveToxiproxy(c, port, host);
+  } catch (e) {
+    const { code, message } = e as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE') throw new CliError(`the Toxiproxy API cannot listen on ${host}:${port}: ${message}`);
+    throw new CliError(`port ${port} on ${host} is in use: stop what listens there, or choose another with --port`);
+  }
+}
+
+async function populate(c: ProxyCollection, list: unknown): Promise<void> {
+  const { proxies, failed } = await c.populate(list);
+  for (const p of proxies) say(`${p.name}: ${p.listen} → ${p.upstream}`);
+  if (failed !== undefined) throw new CliError(failed.message);
+}
+
+function readConfig(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (e) {
+    throw new UsageError(`--config ${file}: ${(e as Error).message}`);
+  }
+}
+
+/** Toxics of seams are fault rules like any other: `skbus fault ls` shows them. */
+const rulesOf = (api: Api): SeamRules => ({
+  set: async (id, text) => void (await api.send('POST', '/faults', { id, text })),
+  remove: async (id) => {
+    try {
+      await api.send('DELETE', `/faults/${id}`);
+    } catch (e) {
+      if (!(e instanceof ApiError && e.status === 404)) throw e;
+    }
+  },
+});
