@@ -117,6 +117,14 @@ export class Stack {
     return run(process.execPath, [CLI, ...args], { env: this.env });
   }
 
+  /** Starts a `skbus …` that stays; it ends with the stack. */
+  skbusStart(...args: string[]): ChildProcess {
+    const env = { ...process.env, ...this.env };
+    const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.children.add(child);
+    return child;
+  }
+
   async json<T>(...args: string[]): Promise<T> {
     const r = await this.skbus(...args, '--json');
     if (r.code !== 0) throw new Error(`skbus ${args.join(' ')} ended with ${r.code}: ${r.stderr}`);

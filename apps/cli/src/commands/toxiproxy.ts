@@ -22,7 +22,9 @@ export async function toxiproxy(o: ToxiproxyOptions): Promise<void> {
   const api = new Api(o.stack);
   const { sock, stack } = await api.get<{ sock: string; stack: string }>('/status');
   const addrs = await api.get<AddrRow[]>('/addr');
-  const world = realWorld({ door: new UnixDoor(sock), addresses: addrs.map((a) => a.local) });
+  // 127.0.0.1 is this machine's, not the loopback of the stack
+  const addresses = addrs.map((a) => a.local).filter((a) => !a.startsWith('127.'));
+  const world = realWorld({ door: new UnixDoor(sock), addresses });
   const collection = new ProxyCollection(world, o.seams ? rulesOf(api) : undefined);
   const server = await serve(collection, port, o.host);
   say(`Toxiproxy API for stack ${stack} at ${server.url}`);
