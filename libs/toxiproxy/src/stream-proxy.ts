@@ -55,7 +55,10 @@ export class StreamProxy implements Proxy {
   async setToxic(t: Toxic): Promise<void> {
     const old = this.toxics.get(t.name);
     this.toxics.set(t.name, t);
-    for (const c of this.connections) old === undefined ? c.add(t) : c.update(t);
+    for (const c of this.connections) {
+      if (old === undefined) c.add(t);
+      else c.update(t);
+    }
   }
 
   async removeToxic(name: string): Promise<void> {
