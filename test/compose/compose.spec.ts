@@ -106,6 +106,17 @@ suite('docker compose', () => {
     MINUTE,
   );
 
+  test(
+    'a service cannot command the others by the control API that it shares a network with',
+    async () => {
+      const ask = 'exec 3<>/dev/tcp/orchestrator/7070; printf "POST /shutdown HTTP/1.0\\r\\n\\r\\n" >&3; head -n 1 <&3';
+      expect((await a.tryCompose('exec', '-T', 'udp', 'bash', '-c', ask)).stdout).toBe('HTTP/1.1 401 Unauthorized\r\n');
+      const r = await fetch(`${a.api}/status`);
+      expect(r.status).toBe(401);
+    },
+    MINUTE,
+  );
+
   // What comes back by itself when its main process is killed from outside, as by the kernel's out-of-memory killer.
   test.each(['nic', 'neigh', 'ip', 'udp', 'tcp', 'socket', 'orchestrator', 'nats'])(
     '%s is killed in the middle of 100 MB: it comes back, the transfer goes on',

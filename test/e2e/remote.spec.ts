@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '../support/nats-server.ts';
 import { root } from '../support/projects.ts';
-import { run, type Result } from '../support/stack.ts';
+import { eventually, run, type Result } from '../support/stack.ts';
 
 // The control API as somebody on another machine has it: a URL, a copy of the token and one of the certificate.
 
@@ -126,5 +126,16 @@ describe('the control API from elsewhere', () => {
     );
     expect(r.stderr).toContain(why);
     expect(r.code).toBeGreaterThan(0);
+  });
+
+  test('peer is for the machine of the stack; down is for the one that is named', async () => {
+    const options = ['--api', url, '--token-file', token, '--ca', ca];
+    const peer = await skbus(elsewhere, ...options, 'peer', '--', 'true');
+    expect(peer).toMatchObject({ code: 1, stderr: expect.stringMatching(/is on the machine of the stack/) });
+    expect(await skbus(elsewhere, ...options, 'down')).toMatchObject({
+      code: 0,
+      stderr: `skbus: the stack of ${url} goes down\n`,
+    });
+    await eventually('the stack to be gone', async () => (await skbus(here, 'status')).code === 1);
   });
 });

@@ -91,6 +91,13 @@ export function findAnywhere(wanted: string | undefined): FoundStack | ComposeSt
   );
 }
 
+/** What --api or SKBUS_API names, when it is no stack of this machine. */
+export function apiElsewhere(): string | undefined {
+  const url = process.env.SKBUS_API;
+  if (!url || listStacks().some((s) => s.api === url) || composeStacks().some((s) => s.api === url)) return undefined;
+  return url;
+}
+
 /** Where a control API is, and what it takes to speak to it. */
 export interface ApiAccess {
   url: string;

@@ -8,11 +8,17 @@ import { CliError } from '../errors.ts';
 import { say } from '../output.ts';
 import { orchestratorDir } from '../folders.ts';
 import { isAlive } from '../process-mark.ts';
-import { findStack, listStacks, type FoundStack } from '../stacks.ts';
+import { apiElsewhere, findStack, listStacks, type FoundStack } from '../stacks.ts';
 
 const GRACE_MS = 20_000;
 
 export async function down(o: { stack?: string; all?: boolean }): Promise<void> {
+  const url = apiElsewhere();
+  if (url !== undefined) {
+    await new Api(o.stack).send('POST', '/shutdown');
+    say(`skbus: the stack of ${url} goes down`);
+    return;
+  }
   const inContainers = containersMeant(o);
   if (inContainers.length > 0) {
     const { takeDown } = await import('../compose/down.ts');

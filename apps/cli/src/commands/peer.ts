@@ -2,10 +2,13 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { CliError } from '../errors.ts';
 import { containerOf, type ComposeStack } from '../compose/stacks.ts';
-import { findAnywhere, type FoundStack } from '../stacks.ts';
+import { apiElsewhere, findAnywhere, type FoundStack } from '../stacks.ts';
 
 /** Runs a command where the TAP's kernel end is. Its exit code, signals, input and output are ours. */
 export async function peer(words: readonly string[], stack: string | undefined): Promise<void> {
+  const url = apiElsewhere();
+  if (url !== undefined)
+    throw new CliError(`the peer of ${url} is on the machine of the stack, and can only be used there`);
   const s = findAnywhere(stack);
   const argv = 'container' in s ? inContainer(s, words) : inNamespace(s, words);
   const [command, ...args] = argv;

@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request, type IncomingHttpHeaders } from 'node:http';
 import { request as secure } from 'node:https';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -146,6 +147,25 @@ describe('on loopback', () => {
     expect(got.slice(0, 10)).toEqual(Array(10).fill(200));
     const no = await ask(o, '/health');
     expect([no.status, no.headers['retry-after']]).toEqual([429, '1']);
+  });
+
+  test('connections are bounded, and the log says who got none', async () => {
+    const o = await start();
+    const { port } = new URL(o.stacks[0]!.opts.apiUrl());
+    const socks: Socket[] = [];
+    let closed = 0;
+    for (let i = 0; i < 257; i++)
+      socks.push(
+        connect(Number(port), '127.0.0.1')
+          .on('error', () => {})
+          .on('close', () => closed++),
+      );
+    for (let i = 0; i < 300 && closed === 0; i++) await new Promise((r) => setTimeout(r, 10));
+    expect(closed).toBe(1);
+    expect(o.stacks[0]!.log.since(0).map((r) => r.text)).toContain(
+      'skbus: control API: refused 1, the last one from 127.0.0.1: 256 connections are open',
+    );
+    for (const s of socks) s.destroy();
   });
 
   test('a bucket fills up again, and strangers are not remembered without end', () => {

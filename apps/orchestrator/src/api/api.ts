@@ -71,6 +71,7 @@ export async function serveApi(stack: Stack, { access, port, ratePerS, shutdown 
   SwaggerModule.setup('api', app, () => SwaggerModule.createDocument(app, doc), { jsonDocumentUrl: 'api-json' });
   const server = app.getHttpServer() as Server;
   server.maxConnections = CONNECTIONS_MAX;
+  server.on('drop', (d?: { remoteAddress?: string }) => guard.dropped(d?.remoteAddress, CONNECTIONS_MAX));
   server.headersTimeout = HEADERS_MS;
   server.requestTimeout = REQUEST_MS;
   await app.listen(port, host);

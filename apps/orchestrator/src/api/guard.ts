@@ -45,7 +45,7 @@ export class Guard {
   readonly check = (req: IncomingMessage, res: ServerResponse, next: () => void): void => {
     const no = this.refusalOf(req);
     if (no === undefined) return next();
-    this.note(no, req);
+    this.note(`${no.status} ${no.message}`, req.socket.remoteAddress);
     // What it still sends is not read.
     res.writeHead(no.status, { 'content-type': 'application/json', connection: 'close', ...no.headers });
     res.end(JSON.stringify({ statusCode: no.status, message: no.message }));
@@ -89,12 +89,16 @@ export class Guard {
     };
   }
 
-  private note(no: Refusal, req: IncomingMessage): void {
+  /** A connection for which there was no place any more; it was closed. */
+  dropped(from: string | undefined, max: number): void {
+    this.note(`${max} connections are open`, from);
+  }
+
+  private note(why: string, from = 'somebody'): void {
     this.unsaid++;
     const now = this.opts.now();
     if (now - this.saidAt < SAY_EVERY_MS) return;
-    const from = req.socket.remoteAddress ?? 'somebody';
-    this.opts.say(`skbus: control API: refused ${this.unsaid}, the last one from ${from}: ${no.status} ${no.message}`);
+    this.opts.say(`skbus: control API: refused ${this.unsaid}, the last one from ${from}: ${why}`);
     this.saidAt = now;
     this.unsaid = 0;
   }
