@@ -125,6 +125,37 @@ suite('fault rules in a running stack', () => {
     expect(r!.hits).toBeGreaterThan(10);
   }, 60_000);
 
+  test('an ARP reply that never comes: the peer’s kernel says so, and finds us when the rule is gone', async () => {
+    await stack.skbus('fault', 'add', 'id quiet at neigh layer arp-silent');
+    await stack.peer('ip', 'neigh', 'flush', 'all');
+    const ping = await stack.peer('ping', '-c', '1', '-W', '6', '10.77.0.2');
+    expect(ping.stdout).toContain('Destination Host Unreachable');
+    expect((await rules())[0]!.hits).toBeGreaterThanOrEqual(3);
+    await stack.skbus('fault', 'rm', 'quiet');
+    expect((await stack.peer('ping', '-c', '1', '-W', '6', '10.77.0.2')).stdout).toContain('1 received');
+  }, 60_000);
+
+  test('a carrier that flaps, a clock that jumps and segments lost inside tcp: a download comes out whole', async () => {
+    await stack.skbus('fault', 'add', 'id flaps at nic layer carrier-off skb0 flap 300ms for 2s');
+    await stack.skbus('fault', 'add', 'id jumps at tcp layer clock-jump +1h for 1s');
+    await stack.skbus('fault', 'add', 'id inside at tcp:tcp_v4_do_rcv drop SOCKET_FILTER every 20');
+    const size = 20_000_000;
+    const sum = await stack.peer('bash', '-c', `curl -sS -m 50 http://10.77.0.2/bytes/${size} | sha256sum`);
+    expect(sum.stdout.slice(0, 64)).toBe(demoSha256(size));
+    const hits = Object.fromEntries((await rules()).map((r) => [r.id, r.hits]));
+    expect(hits).toMatchObject({ flaps: expect.any(Number), jumps: 1 });
+    expect(hits.flaps).toBeGreaterThan(1);
+    expect(hits.inside).toBeGreaterThan(0);
+  }, 90_000);
+
+  test('no memory for a SYN: the program has ENOBUFS; with the rule used up, a connection', async () => {
+    await stack.skbus('fault', 'add', 'id poor at tcp:tcp_connect drop NOMEM first 1');
+    const curl = (): Promise<{ code: number }> =>
+      run('curl', ['-sS', '-m', '20', '-x', `socks5h://127.0.0.1:${stack.socksPort}`, 'http://10.77.0.1:8000/']);
+    expect((await curl()).code).not.toBe(0);
+    expect((await curl()).code).toBe(0);
+  }, 60_000);
+
   test('a service is killed by the packet that it was told to die of, and knows its rules when it is back', async () => {
     const before = await stack.pidOf('ip');
     await stack.skbus(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { errnoName, formatIpv4, formatMac, SOCK_DGRAM, SOCK_STREAM, type MibName } from '@skbus/skb';
+import { below, errnoName, formatIpv4, formatMac, SOCK_DGRAM, SOCK_STREAM, SeededRng, type MibName } from '@skbus/skb';
 import {
   outcome,
   patternByte,
@@ -284,3 +284,57 @@ describe('the clock that a layer sees jumps', () => {
     ]);
   });
 });
+
+/** Each of them for a time, so that all is well in the end. */
+const POOL = [
+  'at nic layer carrier-off',
+  'at nic layer tx-csum-unfinished probability 0.1',
+  'at neigh layer arp-silent',
+  'at neigh layer arp-late 300ms',
+  'at neigh layer arp-poison 02:00:00:00:00:99 first 1',
+  'at neigh layer table-full',
+  'at ip layer route-missing 10.77.0.0/24',
+  'at ip layer route-wrong 10.77.0.0/24 via 10.77.0.99',
+  'at ip layer mtu-black-hole 1000',
+  'at ip layer mtu-too-big 900',
+  'at tcp layer zero-window',
+  'at tcp layer ports-taken',
+  'at tcp layer syn-flood 500 to 10.77.0.2 port 80',
+  'at nic layer clock-jump +7s',
+  'at neigh layer clock-jump +40s',
+  'at ip layer clock-jump -3s',
+  'at tcp layer clock-jump -2s',
+  'at tcp layer clock-jump +20s',
+  'at socket layer clock-jump -1s',
+  'at socket layer clock-jump +60s',
+  'at tcp:tcp_v4_do_rcv drop probability 0.05',
+  'at tcp:tcp_data_queue drop probability 0.05',
+  'at tcp:tcp_transmit_skb drop NOMEM probability 0.05',
+  'at ip:ip_finish_output2 drop probability 0.05',
+  'at nic:netif_receive_skb drop probability 0.05',
+  'at tcp:inet_reqsk_alloc drop NOMEM probability 0.5',
+  'at tcp:tcp_v4_syn_recv_sock drop NOMEM probability 0.5',
+];
+
+test.each(Array.from({ length: 20 }, (_, i) => i + 1))(
+  'seed %i: five faults at random, coming and going: the streams are whole',
+  (seed) => {
+    const rng = new SeededRng(seed);
+    const two = twoHosts(
+      { latencyMs: below(rng, 20), bitsPerSecond: 8e6 },
+      { seed, offload: below(rng, 2) === 1, busMs: below(rng, 2) },
+    );
+    for (let i = 0; i < 5; i++) {
+      const rule = POOL[below(rng, POOL.length)]!;
+      const flap = rule.includes(' layer ') && below(rng, 2) === 1 ? `flap ${100 + below(rng, 400)}ms` : '';
+      const host = below(rng, 2) === 1 ? two.a : two.b;
+      host.fault(
+        `${rule} seed ${seed * 10 + i} after ${150 + below(rng, 300)}ms for ${100 + below(rng, 3000)}ms ${flap}`,
+      );
+    }
+    const t = transfer(two, 300_000);
+    two.net.runFor(4_000);
+    expect([t.toServer, t.toClient]).toEqual([whole(300_000), whole(300_000)]);
+    expect(two.net.check()).toEqual([]);
+  },
+);

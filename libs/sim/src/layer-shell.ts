@@ -62,6 +62,9 @@ export interface TraceHit {
   atMs: Millis;
 }
 
+/** More than what a sum of times loses, and less than anything takes. */
+const ROUNDING_MS: Millis = 1e-6;
+
 interface Outbound {
   to: HandOver;
   instance: number;
@@ -196,7 +199,7 @@ export class LayerShell implements SkbOut {
   }
 
   get now(): Millis {
-    return this.wiring.clock.now + this.wiring.clockAheadMs + this.skewMs;
+    return this.wiring.clock.now + (this.wiring.clockAheadMs + this.skewMs);
   }
 
   /** One step of the engine as a batch; a nested call joins the batch that is open. */
@@ -301,7 +304,10 @@ export class LayerShell implements SkbOut {
     // As in a shell, a timer that comes early is left alone: it does nothing.
     if (at === NEVER || at >= this.armedMs) return;
     this.armedMs = at;
-    const due = at - this.wiring.clockAheadMs - this.skewMs;
+    const ahead = this.wiring.clockAheadMs + this.skewMs;
+    let due = at - ahead;
+    // where the sum is rounded down it would never be due
+    if (due + ahead < at) due += ROUNDING_MS;
     const { restarts } = this;
     this.whenAwake(due, 'timer', () => {
       if (this.armedMs !== at || this.restarts !== restarts) return;

@@ -123,9 +123,11 @@ export async function log(o: Common & { follow?: boolean }): Promise<void> {
   const show = (d: Decision): void => {
     if (o.json) return printJson(d);
     if (d.lost !== undefined) return say(`(${d.lost} decisions lost)`);
-    const where = d.func === '' ? d.layer : `${d.layer}.${d.func}`;
+    // what happens inside a layer goes neither way
+    const inside = d.func === '' || d.func.startsWith(':');
+    const where = inside ? d.layer + d.func : `${d.layer}.${d.func} ${d.dir}`;
     const skb = d.skb === 0 ? '' : ` skb ${d.skb}`;
-    print(`${(d.timeMs / 1000).toFixed(6)} ${d.rule} #${d.ordinal} ${where} ${d.dir}${skb}: ${d.what}`);
+    print(`${(d.timeMs / 1000).toFixed(6)} ${d.rule} #${d.ordinal} ${where}${skb}: ${d.what}`);
   };
   if (o.follow) return api.lines('/faults/log?follow=1', (row) => show(row as Decision));
   const all = await api.get<{ rules: unknown[]; decisions: Decision[] }>('/faults/log');
