@@ -39,7 +39,7 @@ export class Connection {
   }
 
   update(t: Toxic): void {
-    this.ways[t.stream].change((link) => link.update(t));
+    this.ways[t.stream].change((link, now) => link.update(t, now));
   }
 
   remove(t: Toxic): void {

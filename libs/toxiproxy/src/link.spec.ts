@@ -83,7 +83,7 @@ test('a toxic comes and goes under a connection: what waits goes on when it is t
   expect(link.take(20)).toEqual([]);
   expect(link.nextAt).toBe(1005);
   expect(link.buffered).toBe(10);
-  link.update(toxic('latency', { latency: 10, jitter: 0 }));
+  link.update(toxic('latency', { latency: 10, jitter: 0 }), 20);
   link.remove('latency_downstream', 21);
   expect(link.take(21)).toEqual([{ at: 21, data: bytes(10) }]);
   link.add(toxic('timeout', { timeout: 0 }), 30);
@@ -91,4 +91,24 @@ test('a toxic comes and goes under a connection: what waits goes on when it is t
   expect(link.take(100_000)).toEqual([]);
   link.remove('timeout_downstream', 100_000);
   expect(link.take(100_000)).toEqual([{ at: 100_000, end: 'close' }]);
+});
+
+test('a toxic that is changed throws its dice again, and a timeout counts anew', () => {
+  const link = new ToxicLink([toxic('latency', { latency: 50, jitter: 0 }, { toxicity: 0.4 })], half, 0);
+  link.update(toxic('latency', { latency: 50, jitter: 0 }, { toxicity: 0.6 }), 0);
+  link.write(bytes(5), 0);
+  expect(link.nextAt).toBe(50);
+  link.update(toxic('latency', { latency: 50, jitter: 0 }, { toxicity: 0 }), 10);
+  expect(link.take(10)).toEqual([{ at: 10, data: bytes(5) }]);
+  link.add(toxic('timeout', { timeout: 0 }), 20);
+  link.update(toxic('timeout', { timeout: 100 }), 5000);
+  expect(leaves(link, 5099)).toEqual([]);
+  expect(link.take(5100)).toEqual([{ at: 5100, end: 'close' }]);
+});
+
+test('a timeout that comes to spare the connection does not close it', () => {
+  const link = new ToxicLink([toxic('timeout', { timeout: 100 })], half, 0);
+  link.update(toxic('timeout', { timeout: 100 }, { toxicity: 0 }), 10);
+  link.write(bytes(5), 11);
+  expect(leaves(link, 200)).toEqual(['0:5']);
 });

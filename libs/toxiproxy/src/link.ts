@@ -30,17 +30,24 @@ export class ToxicLink {
     this.stages.push({ name: toxic.name, stage });
   }
 
-  /** New attributes; what waits keeps its time. */
-  update(toxic: Toxic): void {
-    const stage = this.stages.find((s) => s.name === toxic.name)?.stage;
-    if (stage !== undefined) stage.toxic = toxic;
+  /** New attributes, and the dice of its toxicity are thrown again (toxics/toxic.go: ToxicStub.Run). */
+  update(toxic: Toxic, now: Millis): void {
+    const i = this.stages.findIndex((s) => s.name === toxic.name);
+    const entry = this.stages[i];
+    if (entry === undefined) return;
+    const { stage } = entry;
+    if (this.chance() >= toxic.toxicity) {
+      entry.stage = undefined;
+      for (const p of stage?.flush(now) ?? []) this.feed(i, p);
+    } else if (stage === undefined) entry.stage = stageFor(toxic, this.chance, now);
+    else stage.update(toxic, now);
   }
 
   remove(name: string, now: Millis): void {
     const i = this.stages.findIndex((s) => s.name === name);
     if (i < 0) return;
     const [gone] = this.stages.splice(i, 1);
-    for (const p of gone!.stage?.flush(now) ?? []) this.feed(i, p);
+    for (const p of gone!.stage?.removed(now) ?? []) this.feed(i, p);
   }
 
   /** What has come through by now. */

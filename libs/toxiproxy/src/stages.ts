@@ -35,9 +35,19 @@ export abstract class Stage<T extends ToxicType> {
     return this.nextAt <= now ? this.queue.shift() : undefined;
   }
 
-  /** The toxic is taken away: what waits goes on at once. */
+  /** New attributes; what waits keeps its time. */
+  update(toxic: Toxic<T>, _now: Millis): void {
+    this.toxic = toxic;
+  }
+
+  /** It works on this connection no more: what waits goes on at once. */
   flush(now: Millis): Piece[] {
     return this.queue.splice(0).map((p) => ({ ...p, at: now }));
+  }
+
+  /** The toxic is taken away. */
+  removed(now: Millis): Piece[] {
+    return this.flush(now);
   }
 
   get buffered(): number {
@@ -90,7 +100,7 @@ class SlowClose extends Stage<'slow_close'> {
 
 /** Nothing comes through; after `timeout` ms the connection is closed, with 0 when the toxic is taken away. */
 class Timeout extends Stage<'timeout'> {
-  private readonly since: Millis;
+  private since: Millis;
   private closed = false;
 
   constructor(toxic: Toxic<'timeout'>, chance: Chance, now: Millis) {
@@ -114,7 +124,13 @@ class Timeout extends Stage<'timeout'> {
     return { at: now, end: 'close' };
   }
 
-  override flush(now: Millis): Piece[] {
+  /** The time counts from now on. */
+  override update(toxic: Toxic<'timeout'>, now: Millis): void {
+    super.update(toxic, now);
+    this.since = now;
+  }
+
+  override removed(now: Millis): Piece[] {
     return [{ at: now, end: 'close' }];
   }
 }
