@@ -300,6 +300,7 @@ function addToxiproxy(p: Command): void {
     .option('--port <n>', 'where it listens', '8474')
     .option('--host <address>', 'on which address', '127.0.0.1')
     .option('--config <file>', 'proxies to begin with, as toxiproxy-server’s -config')
+    .option('--seed <n>', 'decides what toxics leave to chance')
     .option('--no-seams', 'without the proxies of the layers’ seams')
     .action(async (_o, c: Command) => (await import('./commands/toxiproxy.ts')).toxiproxy(c.optsWithGlobals()));
 }

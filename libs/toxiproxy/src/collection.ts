@@ -23,12 +23,14 @@ type ProxyBody = z.infer<typeof proxyBody>;
 /** All proxies of one server: what the API does, apart from HTTP. One change at a time. */
 export class ProxyCollection {
   private readonly world: World;
+  private readonly rules: SeamRules | undefined;
   private readonly byName = new Map<string, Proxy>();
   private last: Promise<unknown> = Promise.resolve();
 
   /** Without `rules` there are no seams. */
   constructor(world: World, rules: SeamRules | undefined) {
     this.world = world;
+    this.rules = rules;
     if (rules !== undefined) for (const s of SEAMS) this.insert(new SeamProxy(s, rules));
   }
 
@@ -92,7 +94,14 @@ export class ProxyCollection {
         for (const t of [...p.toxics.keys()]) await p.removeToxic(t);
         await p.change({ enabled: true });
       }
+      await this.sweep();
     });
+  }
+
+  /** Rules of toxics that nobody has any more: of a server that was killed. */
+  private async sweep(): Promise<void> {
+    const left = (await this.rules?.ids())?.filter((id) => SEAMS.some((s) => id.startsWith(`seam-${s}-`)));
+    for (const id of left ?? []) await this.rules!.remove(id);
   }
 
   /** Ends all of it; what it has set at seams is taken away. */

@@ -8,6 +8,8 @@ export interface SeamRules {
   set(id: string, text: string): Promise<void>;
   /** Does nothing when there is none. */
   remove(id: string): Promise<void>;
+  /** The ids of all rules. */
+  ids(): Promise<string[]>;
 }
 
 export const SEAMS = ['socket', 'tcp', 'udp', 'ip', 'neigh', 'nic'] as const;
@@ -36,6 +38,9 @@ const RULES: { [T in ToxicType]: Text<T> | { refused: string } } = {
   limit_data: { refused: STREAMS_ONLY },
 };
 
+/** The longest id that a rule may have. */
+const ID_MAX = 64;
+
 const percent = (p: number): string => `${Number((p * 100).toFixed(4))}%`;
 
 /** The seam of one layer: upstream is what leaves it towards the cable or the program, tx; downstream what comes in, rx. */
@@ -46,6 +51,8 @@ export class SeamProxy implements Proxy {
   private readonly layer: SeamLayer;
   private readonly rules: SeamRules;
   private enabled = true;
+  /** Of the rules, by the toxics' names. */
+  private readonly ids = new Map<string, string>();
 
   constructor(layer: SeamLayer, rules: SeamRules) {
     this.name = `seam-${layer}`;
@@ -82,13 +89,19 @@ export class SeamProxy implements Proxy {
   }
 
   async setToxic(t: Toxic): Promise<void> {
-    await this.apply(this.idOf(t.name), this.textOf(t.type, t));
+    try {
+      await this.apply(this.idOf(t.name), this.textOf(t.type, t));
+    } catch (e) {
+      if (!this.toxics.has(t.name)) this.ids.delete(t.name);
+      throw e;
+    }
     this.toxics.set(t.name, t);
   }
 
   async removeToxic(name: string): Promise<void> {
     if (!this.toxics.delete(name)) return;
     await this.rules.remove(this.idOf(name));
+    this.ids.delete(name);
   }
 
   async stop(): Promise<void> {
@@ -105,7 +118,14 @@ export class SeamProxy implements Proxy {
   }
 
   private idOf(name: string): string {
-    return `${this.name}-${name}`.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64);
+    const known = this.ids.get(name);
+    if (known !== undefined) return known;
+    const plain = `${this.name}-${name}`.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, ID_MAX);
+    const taken = new Set([...this.ids.values(), `${this.name}-rx-off`, `${this.name}-tx-off`]);
+    let id = plain;
+    for (let n = 2; taken.has(id); n++) id = `${plain.slice(0, ID_MAX - 1 - String(n).length)}-${n}`;
+    this.ids.set(name, id);
+    return id;
   }
 
   private async apply(id: string, text: string): Promise<void> {

@@ -22,6 +22,7 @@ const seams: SeamRules = {
     rules.set(id, text);
   },
   remove: async (id) => void rules.delete(id),
+  ids: async () => [...rules.keys()],
 };
 
 beforeEach(async () => {
@@ -212,4 +213,26 @@ test('toxics of a seam are fault rules', async () => {
   expect([...rules.keys()]).toEqual(expect.arrayContaining(['seam-tcp-rx-off', 'seam-tcp-tx-off']));
   await toxiproxy.reset();
   expect([...rules]).toEqual([]);
+});
+
+test('names that come to the same rule id have a rule each', async () => {
+  const long = 'x'.repeat(80);
+  for (const name of ['a.b', 'a b', 'rx-off', long, `${long}y`])
+    await api('POST', '/proxies/seam-ip/toxics', { name, type: 'latency', attributes: { latency: 1 } });
+  expect([...rules.keys()]).toEqual([
+    'seam-ip-a_b',
+    'seam-ip-a_b-2',
+    'seam-ip-rx-off-2',
+    `seam-ip-${'x'.repeat(56)}`,
+    `seam-ip-${'x'.repeat(54)}-2`,
+  ]);
+  await api('DELETE', '/proxies/seam-ip/toxics/a.b');
+  expect([...rules.keys()]).toContain('seam-ip-a_b-2');
+  expect([...rules.keys()]).not.toContain('seam-ip-a_b');
+});
+
+test('a reset takes away what a server that was killed has left, and no rule of anybody else', async () => {
+  rules.set('seam-udp-latency_upstream', 'at udp tx delay 1ms').set('f1', 'at tcp rx drop nth 3');
+  await toxiproxy.reset();
+  expect([...rules.keys()]).toEqual(['f1']);
 });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { UnixDoor } from '@skbus/net';
+import { SeededRng } from '@skbus/skb';
 import { ProxyCollection, realWorld, serveToxiproxy, type SeamRules, type ToxiproxyServer } from '@skbus/toxiproxy';
 import { Api, ApiError } from '../api-client.ts';
 import type { AddrRow } from '../format/ip-format.ts';
@@ -13,18 +14,20 @@ export interface ToxiproxyOptions {
   host: string;
   config?: string;
   seams: boolean;
+  seed?: string;
 }
 
 /** Serves Toxiproxy's API until it is told to stop; then its proxies and what it has set at seams are gone. */
 export async function toxiproxy(o: ToxiproxyOptions): Promise<void> {
   const port = intOption('--port', o.port, 0, 65_535);
+  const seed = o.seed === undefined ? undefined : intOption('--seed', o.seed, 0, 2 ** 32 - 1);
   const proxies = o.config === undefined ? undefined : readConfig(o.config);
   const api = new Api(o.stack);
   const { sock, stack } = await api.get<{ sock: string; stack: string }>('/status');
   const addrs = await api.get<AddrRow[]>('/addr');
   // 127.0.0.1 is this machine's, not the loopback of the stack
   const addresses = addrs.map((a) => a.local).filter((a) => !a.startsWith('127.'));
-  const world = realWorld({ door: new UnixDoor(sock), addresses });
+  const world = realWorld({ door: new UnixDoor(sock), addresses, ...chanceOf(seed) });
   const collection = new ProxyCollection(world, o.seams ? rulesOf(api) : undefined);
   const server = await serve(collection, port, o.host);
   say(`Toxiproxy API for stack ${stack} at ${server.url}`);
@@ -62,9 +65,18 @@ function readConfig(file: string): unknown {
   }
 }
 
+/** What decides by chance: toxicity, jitter, sizes. The same seed and the same connections, the same decisions. */
+function chanceOf(seed: number | undefined): { random?: () => number } {
+  if (seed === undefined) return {};
+  const rng = new SeededRng(seed);
+  return { random: () => rng.u32() / 2 ** 32 };
+}
+
 /** Toxics of seams are fault rules like any other: `skbus fault ls` shows them. */
-const rulesOf = (api: Api): SeamRules => ({
-  set: async (id, text) => void (await api.send('POST', '/faults', { id, text })),
+const rulesOf = (api: Api, seed: number | undefined): SeamRules => ({
+  set: async (id, text) =>
+    void (await api.send('POST', '/faults', { id, text: seed === undefined ? text : `${text} seed ${seed}` })),
+  ids: async () => (await api.get<{ id: string }[]>('/faults')).map((r) => r.id),
   remove: async (id) => {
     try {
       await api.send('DELETE', `/faults/${id}`);
