@@ -90,11 +90,12 @@ export class ProxyCollection {
   /** Everything enabled, and no toxic left. */
   reset(): Promise<void> {
     return this.inTurn(async () => {
-      for (const p of this.byName.values()) {
-        for (const t of [...p.toxics.keys()]) await p.removeToxic(t);
-        await p.change({ enabled: true });
-      }
+      const all = [...this.byName.values()];
+      for (const p of all) for (const t of [...p.toxics.keys()]) await p.removeToxic(t);
+      // One that cannot listen is no reason to leave the others as they are.
+      const enabled = await Promise.allSettled(all.map((p) => p.change({ enabled: true })));
       await this.sweep();
+      for (const r of enabled) if (r.status === 'rejected') throw r.reason;
     });
   }
 

@@ -236,3 +236,18 @@ test('a reset takes away what a server that was killed has left, and no rule of 
   await toxiproxy.reset();
   expect([...rules.keys()]).toEqual(['f1']);
 });
+
+test('a wrong address changes nothing, and one that cannot listen keeps no other from its reset', async () => {
+  await api('POST', '/proxies', { name: 'a', listen: '127.0.0.1:0', upstream: there });
+  const before = await api('GET', '/proxies/a');
+  expect(await api('POST', '/proxies/a', { listen: 'junk' })).toMatchObject({ status: 400 });
+  expect(await api('GET', '/proxies/a')).toEqual(before);
+  await api('POST', '/proxies/a', { listen: there });
+  await api('POST', '/proxies', { name: 'b', listen: '127.0.0.1:0', upstream: there, enabled: false });
+  await api('POST', '/proxies/b/toxics', { type: 'latency' });
+  expect(await api('POST', '/reset')).toMatchObject({
+    status: 500,
+    body: { error: expect.stringMatching(/already in use/) },
+  });
+  expect(await api('GET', '/proxies/b')).toMatchObject({ body: { enabled: true, toxics: [] } });
+});

@@ -37,7 +37,9 @@ export class StreamProxy implements Proxy {
     // the port that was given for 0 is the one it has
     const moved = listen !== this.listenAt && (this.listening === undefined || listen !== show(this.listening));
     const led = upstream !== this.upstream;
+    // before anything changes: a proxy with a wrong address could not even be reset
     place(upstream, 'upstream', () => false);
+    place(listen, 'listen', () => false);
     if (this.listening !== undefined && (moved || led || !wanted)) await this.stop();
     if (moved) this.listenAt = listen;
     this.upstream = upstream;

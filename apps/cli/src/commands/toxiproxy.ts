@@ -72,10 +72,17 @@ function chanceOf(seed: number | undefined): { random?: () => number } {
   return { random: () => rng.u32() / 2 ** 32 };
 }
 
+/** Each rule throws dice of its own (FNV-1a of its id). */
+const seedOf = (seed: number, id: string): number =>
+  Array.from(id).reduce((h, c) => Math.imul(h ^ c.charCodeAt(0), 16_777_619) >>> 0, (seed ^ 2_166_136_261) >>> 0);
+
 /** Toxics of seams are fault rules like any other: `skbus fault ls` shows them. */
 const rulesOf = (api: Api, seed: number | undefined): SeamRules => ({
   set: async (id, text) =>
-    void (await api.send('POST', '/faults', { id, text: seed === undefined ? text : `${text} seed ${seed}` })),
+    void (await api.send('POST', '/faults', {
+      id,
+      text: seed === undefined ? text : `${text} seed ${seedOf(seed, id)}`,
+    })),
   ids: async () => (await api.get<{ id: string }[]>('/faults')).map((r) => r.id),
   remove: async (id) => {
     try {
