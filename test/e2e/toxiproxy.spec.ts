@@ -68,7 +68,8 @@ suite('skbus toxiproxy', () => {
     await tcp.addToxic({ type: 'latency', attributes: { latency: 200 } } as never);
     expect(await ids()).toEqual(['seam-tcp-latency_downstream']);
     const r = await stack.peer('curl', '-s', '-o', '/dev/null', '-w', '%{time_connect}', 'http://10.77.0.2/');
-    expect(Number(r.stdout)).toBeLessThan(1);
+    // the SYN comes late
+    expect(Number(r.stdout)).toBeGreaterThan(0.19);
     const rule = (await stack.json<{ matched: number }[]>('fault', 'ls'))[0]!;
     expect(rule.matched).toBeGreaterThan(0);
     serving.kill('SIGTERM');

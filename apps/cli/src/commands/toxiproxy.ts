@@ -28,7 +28,7 @@ export async function toxiproxy(o: ToxiproxyOptions): Promise<void> {
   // 127.0.0.1 is this machine's, not the loopback of the stack
   const addresses = addrs.map((a) => a.local).filter((a) => !a.startsWith('127.'));
   const world = realWorld({ door: new UnixDoor(sock), addresses, ...chanceOf(seed) });
-  const collection = new ProxyCollection(world, o.seams ? rulesOf(api) : undefined);
+  const collection = new ProxyCollection(world, o.seams ? rulesOf(api, seed) : undefined);
   const server = await serve(collection, port, o.host);
   say(`Toxiproxy API for stack ${stack} at ${server.url}`);
   try {
