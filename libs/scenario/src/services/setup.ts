@@ -23,7 +23,7 @@ export class Cleanup {
   }
 }
 
-/** The cable is as the plan has it: by rules on the device, both ways. */
+/** As after a start, as far as neighbours go, and the cable is as the plan has it: by rules on the device, both ways. */
 export async function setUp(
   plan: Plan,
   api: StackApi,
@@ -31,6 +31,7 @@ export async function setUp(
   ruleAdded: (id: string) => void,
 ): Promise<void> {
   const { latencyMs, bitsPerSecond, mtu, sysctl } = plan.setup;
+  await api.send('POST', '/neigh/flush', { dev: DEVICE });
   const words = [
     ...(latencyMs === undefined ? [] : [`delay ${latencyMs}ms`]),
     ...(bitsPerSecond === undefined ? [] : [`rate ${bitsPerSecond}bit`]),
