@@ -13,7 +13,8 @@ import { apiElsewhere, findStack, listStacks, type FoundStack } from '../stacks.
 const GRACE_MS = 20_000;
 
 export async function down(o: { stack?: string; all?: boolean }): Promise<void> {
-  const url = apiElsewhere();
+  // A stack that is named is one of this machine.
+  const url = o.stack === undefined && !o.all ? apiElsewhere() : undefined;
   if (url !== undefined) {
     await new Api(o.stack).send('POST', '/shutdown');
     say(`skbus: the stack of ${url} goes down`);

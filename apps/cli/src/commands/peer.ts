@@ -6,7 +6,8 @@ import { apiElsewhere, findAnywhere, type FoundStack } from '../stacks.ts';
 
 /** Runs a command where the TAP's kernel end is. Its exit code, signals, input and output are ours. */
 export async function peer(words: readonly string[], stack: string | undefined): Promise<void> {
-  const url = apiElsewhere();
+  // A stack that is named is one of this machine.
+  const url = stack === undefined ? apiElsewhere() : undefined;
   if (url !== undefined)
     throw new CliError(`the peer of ${url} is on the machine of the stack, and can only be used there`);
   const s = findAnywhere(stack);
