@@ -137,11 +137,18 @@ suite('fault rules in a running stack', () => {
 
   test('a carrier that flaps, a clock that jumps and segments lost inside tcp: a download comes out whole', async () => {
     await stack.skbus('fault', 'add', 'id flaps at nic layer carrier-off skb0 flap 300ms for 2s');
-    await stack.skbus('fault', 'add', 'id jumps at tcp layer clock-jump +1h for 1s');
+    // Back only when the download is over: what is armed meanwhile would wait an hour.
+    await stack.skbus('fault', 'add', 'id jumps at tcp layer clock-jump +1h');
     await stack.skbus('fault', 'add', 'id inside at tcp:tcp_v4_do_rcv drop SOCKET_FILTER every 20');
     const size = 20_000_000;
-    const sum = await stack.peer('bash', '-c', `curl -sS -m 50 http://10.77.0.2/bytes/${size} | sha256sum`);
-    expect(sum.stdout.slice(0, 64)).toBe(demoSha256(size));
+    const sum = await stack.peer(
+      'bash',
+      '-o',
+      'pipefail',
+      '-c',
+      `curl -sS -m 50 http://10.77.0.2/bytes/${size} | sha256sum`,
+    );
+    expect(sum).toMatchObject({ stderr: '', stdout: expect.stringContaining(demoSha256(size)) });
     const hits = Object.fromEntries((await rules()).map((r) => [r.id, r.hits]));
     expect(hits).toMatchObject({ flaps: expect.any(Number), jumps: 1 });
     expect(hits.flaps).toBeGreaterThan(1);
