@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { BOOT_TABLE } from '@skbus/boot';
-import { readOrchestratorConfig } from './config.ts';
-import { Orchestrator } from './orchestrator.ts';
+import type { Orchestrator } from './orchestrator.ts';
 import { fakeLayers } from './testing/fake-layers.ts';
+import { inProcess } from './testing/in-process.ts';
 
 let dir: string;
 let running: Orchestrator | undefined;
@@ -18,27 +18,8 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const ENV = {
-  SKBUS_SPAWN: 'inproc',
-  SKBUS_NIC_BACKEND: 'wire',
-  SKBUS_API_PORT: '0',
-  SKBUS_SOCKS_PORT: '0',
-  SKBUS_DEMO: 'off',
-  SKBUS_LOG_LEVEL: 'silent',
-};
-
-function make(fakes = fakeLayers(), env: Record<string, string> = {}): Orchestrator {
-  const config = readOrchestratorConfig({ ...ENV, SKBUS_NETNS: 'test', SKBUS_RUN_DIR: join(dir, 'test'), ...env });
-  return (running = new Orchestrator({
-    config,
-    appsDir: '/nowhere',
-    version: '0.0.0',
-    note: () => {},
-    onStack: () => {},
-    shutdown: () => {},
-    load: fakes.load,
-  }));
-}
+const make = (fakes = fakeLayers(), env: Record<string, string> = {}): Orchestrator =>
+  (running = inProcess(join(dir, 'test'), env, fakes));
 
 async function call(
   o: Orchestrator,

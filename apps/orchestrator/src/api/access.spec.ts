@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { makeCertificate } from '@skbus/bus';
-import { readOrchestratorConfig } from '../config.ts';
-import { Orchestrator } from '../orchestrator.ts';
-import { fakeLayers } from '../testing/fake-layers.ts';
+import type { Orchestrator } from '../orchestrator.ts';
+import { inProcess } from '../testing/in-process.ts';
 import { LOG_MAX_BYTES } from './guard.ts';
 import { RateLimit } from './rate-limit.ts';
 
@@ -24,26 +23,7 @@ afterEach(async () => {
 });
 
 async function start(env: Record<string, string> = {}): Promise<Orchestrator> {
-  const config = readOrchestratorConfig({
-    SKBUS_SPAWN: 'inproc',
-    SKBUS_NIC_BACKEND: 'wire',
-    SKBUS_API_PORT: '0',
-    SKBUS_SOCKS_PORT: '0',
-    SKBUS_DEMO: 'off',
-    SKBUS_LOG_LEVEL: 'silent',
-    SKBUS_NETNS: 'test',
-    SKBUS_RUN_DIR: dir,
-    ...env,
-  });
-  running = new Orchestrator({
-    config,
-    appsDir: '/nowhere',
-    version: '0.0.0',
-    note: () => {},
-    onStack: () => {},
-    shutdown: () => {},
-    load: fakeLayers().load,
-  });
+  running = inProcess(dir, env);
   await running.start();
   return running;
 }
