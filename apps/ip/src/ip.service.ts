@@ -197,11 +197,12 @@ export class IpService implements OnModuleInit {
   async sysctl(
     name: string,
     value: string,
-  ): Promise<{ errno: number; message: string; values: Record<string, string> }> {
+  ): Promise<{ errno: number; message: string; values: Record<string, string>; foreign?: boolean }> {
     const read = (names: string[]): Record<string, string> =>
       Object.fromEntries(names.map((n) => [n, readIpSysctl(this.ip.sysctl, n) ?? '']));
     if (name === '') return { errno: 0, message: '', values: read(ipSysctlNames()) };
-    if (!ipSysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
+    if (!ipSysctlNames().includes(name))
+      return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {}, foreign: true };
     if (value !== '') {
       const patch = parseIpSysctl(name, value);
       if (typeof patch === 'string') return { errno: ERRNO.EINVAL, message: patch, values: {} };

@@ -37,7 +37,7 @@ export class NeighController {
     const { name, value } = pb.SysctlRequest.decode(data);
     const { errno, values } = await this.neigh.sysctl(name, value);
     const message = errno === 0 ? '' : `${name}: ${errnoText(errno)}`;
-    return pb.SysctlReply.encode({ errno, message, values }).finish();
+    return pb.SysctlReply.encode({ errno, message, values, foreign: errno === ERRNO.ENOENT }).finish();
   }
 }
 

@@ -109,11 +109,12 @@ export class TcpService implements OnModuleInit {
   async sysctl(
     name: string,
     value: string,
-  ): Promise<{ errno: number; message: string; values: Record<string, string> }> {
+  ): Promise<{ errno: number; message: string; values: Record<string, string>; foreign?: boolean }> {
     const read = (names: string[]): Record<string, string> =>
       Object.fromEntries(names.map((n) => [n, readTcpSysctl(this.engine.sysctl, n) ?? '']));
     if (name === '') return { errno: 0, message: '', values: read(tcpSysctlNames()) };
-    if (!tcpSysctlNames().includes(name)) return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {} };
+    if (!tcpSysctlNames().includes(name))
+      return { errno: ERRNO.ENOENT, message: `no such key: ${name}`, values: {}, foreign: true };
     if (value !== '') {
       const change = parseTcpSysctl(name, value);
       if (change instanceof SysctlRefusal) return { errno: change.errno, message: change.message, values: {} };

@@ -188,10 +188,10 @@ test('sock_diag and sysctl; a sysctl outlives the service', async () => {
   expect(JSON.parse(diag)).toEqual([expect.objectContaining({ sk: 2, lport: 80, maxAckBacklog: 5 })]);
 
   const sysctl = async (name: string, value = ''): Promise<Record<string, unknown>> => {
-    const { errno, message, values } = pb.SysctlReply.decode(
+    const { errno, message, values, foreign } = pb.SysctlReply.decode(
       await call('sysctl', pb.SysctlRequest.encode({ name, value }).finish()),
     );
-    return { errno, message, values };
+    return { errno, message, values, foreign };
   };
   expect(await sysctl('net.ipv4.tcp_fin_timeout', '30')).toMatchObject({
     errno: 0,
@@ -203,14 +203,14 @@ test('sock_diag and sysctl; a sysctl outlives the service', async () => {
   const cc = 'net.ipv4.tcp_congestion_control';
   expect(await sysctl(cc)).toMatchObject({ values: { [cc]: 'cubic' } });
   expect(await sysctl(cc, 'reno')).toMatchObject({ errno: 0, values: { [cc]: 'reno' } });
-  expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.ENOENT });
+  expect(await sysctl(cc, 'vegas')).toMatchObject({ errno: ERRNO.ENOENT, foreign: false });
   const available = 'net.ipv4.tcp_available_congestion_control';
   expect(await sysctl(available)).toMatchObject({ values: { [available]: 'reno cubic dctcp bbr' } });
   expect(await sysctl(available, 'reno')).toMatchObject({ errno: ERRNO.EACCES });
   const allowed = 'net.ipv4.tcp_allowed_congestion_control';
   expect(await sysctl(allowed, 'reno dctcp')).toMatchObject({ errno: 0 });
   expect(await sysctl(allowed, 'reno vegas')).toMatchObject({ errno: ERRNO.ENOENT });
-  expect(await sysctl('net.ipv4.tcp_nonsense')).toMatchObject({ errno: ERRNO.ENOENT });
+  expect(await sysctl('net.ipv4.tcp_nonsense')).toMatchObject({ errno: ERRNO.ENOENT, foreign: true });
   expect(Object.keys((await sysctl(''))['values'] as object)).toContain('net.ipv4.tcp_syn_retries');
   await running.close();
   running = await start();

@@ -129,7 +129,7 @@ export class SockController {
         if (!bytes) return;
         const r = pb.SysctlReply.decode(bytes) as skbus.v1.SysctlReply;
         if (r.errno === 0) Object.assign(values, r.values);
-        else if (r.errno !== ERRNO.ENOENT) refused = r;
+        else if (!r.foreign) refused = r;
       }),
     );
     return { values: Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))), refused };
