@@ -28,8 +28,11 @@ export interface ChildOptions {
 const PROMPT_RESTARTS = 2;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
-/** A process that lived this long starts the next series of restarts without a pause. */
-const STABLE_MS = 10_000;
+/**
+ * A process that has worked this long does not end of what it began with: the next series of restarts starts without a pause.
+ * Whoever kills a layer every two seconds gets one back at once; one that dies of its first packets does not.
+ */
+const STABLE_MS = 1_000;
 
 /** A process that is started again when it ends, ever slower while it keeps ending. */
 export class SupervisedChild {
@@ -40,6 +43,8 @@ export class SupervisedChild {
   private readonly opts: ChildOptions;
   private child: ChildProcess | undefined = undefined;
   private startedAt = 0;
+  /** When it had shown that it works. */
+  private provenAt: number | undefined = undefined;
   /** Ends in a row, none of a process that was stable. */
   private streak = 0;
   private timer: NodeJS.Timeout | undefined = undefined;
@@ -75,7 +80,9 @@ export class SupervisedChild {
 
   /** The process has shown that it works. */
   running(): void {
-    if (this.child) this.state = 'running';
+    if (!this.child) return;
+    this.state = 'running';
+    this.provenAt ??= Date.now();
   }
 
   /** Another process takes its place. What becomes of the one before is the caller's business. */
@@ -112,6 +119,7 @@ export class SupervisedChild {
 
   private adopt(child: ChildProcess): void {
     this.child = child;
+    this.provenAt = undefined;
     child.once('exit', (code, sig) => this.ended(child, sig ? `killed by ${sig}` : `exit code ${code}`));
     if (child.pid !== undefined) this.mark = markOf(child.pid);
   }
@@ -139,7 +147,7 @@ export class SupervisedChild {
       this.state = 'stopped';
       return;
     }
-    if (Date.now() - this.startedAt >= STABLE_MS) this.streak = 0;
+    if (this.provenAt !== undefined && Date.now() - this.provenAt >= STABLE_MS) this.streak = 0;
     this.state = 'restarting';
     this.restarts++;
     this.streak++;

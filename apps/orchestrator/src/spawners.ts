@@ -64,6 +64,8 @@ export interface SpawnContext {
   /** Environment of one layer. */
   envOf: (layer: Layer) => Record<string, string>;
   onChange: () => void;
+  /** The process of a layer has ended, and not because we stopped it. */
+  onDied: (layer: Layer) => void;
   say: (line: string) => void;
   /** Other layers than those of the build, for tests. */
   load?: ((layer: Layer) => Promise<LayerDefinition>) | undefined;
@@ -209,7 +211,10 @@ export class ProcessSpawner implements Spawner {
       fds: layer === 'nic' && ctx.tapFd !== undefined ? [ctx.tapFd] : [],
       takeOver: () => this.spare?.take(this.roleOf(layer)),
       onChange: () => ctx.onChange(),
-      onDied: (c, how) => ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`),
+      onDied: (c, how) => {
+        ctx.onDied(layer);
+        ctx.say(`skbus: ${layer}: ${how}, restart ${c.restarts}`);
+      },
     });
   }
 }

@@ -82,6 +82,8 @@ export class Stack {
   /** Settles when the replacement of a layer that is under way is done. */
   upgrading: Promise<void> | undefined = undefined;
   private readonly hellos = new Map<Layer, { pid: number; epoch: number }>();
+  /** Layers that have died and are not back, with the process that did the work. */
+  private readonly absent = new Map<Layer, number | undefined>();
   private helloWaiters: (() => void)[] = [];
   private bootWaiters: (() => void)[] = [];
   private originMs = monotonicMs();
@@ -243,7 +245,25 @@ export class Stack {
   }
 
   private markRunning(): void {
-    for (const [l, { pid }] of this.hellos) if (!this.boot.machine.isReplaying(l)) this.spawner.running(l, pid);
+    for (const [l, { pid }] of this.hellos) {
+      if (this.boot.machine.isReplaying(l)) continue;
+      this.spawner.running(l, pid);
+      if (this.absent.has(l) && this.absent.get(l) !== pid) {
+        this.absent.delete(l);
+        this.tellState(l, true);
+      }
+    }
+  }
+
+  /** What is for it waits with who sends it. */
+  private onDied(layer: Layer): void {
+    if (this.state !== 'running') return;
+    this.absent.set(layer, this.hellos.get(layer)?.pid);
+    this.tellState(layer, false);
+  }
+
+  private tellState(layer: Layer, here: boolean): void {
+    this.bus.publish(subjects.all(this.netns, 'layer_state'), pb.LayerState.encode({ layer, here }).finish());
   }
 
   private watchHealth(): void {
@@ -331,6 +351,7 @@ export class Stack {
       run,
       envOf: (layer: Layer) => layerEnv(config, plan, layer),
       onChange: () => this.writeStackFile(),
+      onDied: (layer: Layer) => this.onDied(layer),
       say: (line: string) => this.say(line),
       load: this.opts.load,
     };

@@ -1,5 +1,5 @@
-import type { Bus } from '@skbus/bus';
-import { encodeWfree, firstSkbId, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
+import type { Bus, BusStatus } from '@skbus/bus';
+import { encodeWfree, firstSkbId, HAND_OVER_OWNER, LAYERS, pb, subjects, type Layer } from '@skbus/contracts';
 import {
   LayerEnv,
   NEVER,
@@ -41,6 +41,10 @@ export interface LayerMachine {
 
 /** setTimeout() takes 32 bits of milliseconds; a later deadline is looked at again then. */
 const SLEEP_MAX_MS = 0x7fff_ffff;
+/** A layer that is not back by then comes too late for what waits: TCP has sent it again. */
+const ABSENT_MAX_MS = 2_000;
+/** The broker is there again: how much later the other services have found it, too. */
+const RECONNECT_SPREAD_MS = 50;
 /** No fault of a service takes longer. */
 const SUFFER_MAX_MS = 60_000;
 
@@ -61,6 +65,8 @@ export class LayerKit {
   private readonly faultBus: FaultBus;
   private readonly pump: SkbPump;
   private readonly wfree = new WfreeList();
+  /** Per layer that is not there: when what is for it waits no longer. */
+  private readonly impatience = new Map<Layer, NodeJS.Timeout>();
   private machine: LayerMachine | undefined;
   private readonly batchEnds: ((now: Millis) => void)[] = [];
   private readonly initcalls = new Map<string, (call: InitcallContext) => InitcallResult | Promise<InitcallResult>>();
@@ -106,6 +112,7 @@ export class LayerKit {
       now: () => (this.inBatch ? this.batchMs : this.now()),
     });
     this.faultBus.obey(this.faults);
+    bus.onStatus((status) => this.onBusStatus(status));
   }
 
   get netns(): string {
@@ -252,6 +259,33 @@ export class LayerKit {
     this.traceOff.unref();
   }
 
+  /** What the orchestrator says of another layer. */
+  onLayerState(layer: Layer, here: boolean): void {
+    if (here) this.back(layer);
+    else {
+      this.pump.absent.gone(layer);
+      this.backAfter(layer, ABSENT_MAX_MS);
+    }
+  }
+
+  /** Without a broker nobody is there. */
+  onBusStatus(status: BusStatus): void {
+    for (const layer of LAYERS) {
+      if (status === 'disconnected') this.onLayerState(layer, false);
+      else this.backAfter(layer, RECONNECT_SPREAD_MS);
+    }
+  }
+
+  private back(layer: Layer): void {
+    clearTimeout(this.impatience.get(layer));
+    this.pump.absent.back(layer);
+  }
+
+  private backAfter(layer: Layer, ms: number): void {
+    clearTimeout(this.impatience.get(layer));
+    this.impatience.set(layer, setTimeout(() => this.back(layer), ms).unref());
+  }
+
   /** The engine's last words; returns how far it has come, as a RetireReply. */
   retire(): Uint8Array {
     this.run((now) => {
@@ -285,6 +319,7 @@ export class LayerKit {
     clearTimeout(this.timer);
     clearImmediate(this.expired);
     clearTimeout(this.traceOff);
+    for (const timer of this.impatience.values()) clearTimeout(timer);
     this.ring.stop();
     this.faults.close();
   }

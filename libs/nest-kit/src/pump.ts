@@ -1,12 +1,14 @@
 import type { Bus } from '@skbus/bus';
-import { decodeSkbList, encodeSkbList, pb, subjects } from '@skbus/contracts';
+import { decodeSkbList, encodeSkbList, HAND_OVER_OWNER, pb, subjects, type Layer } from '@skbus/contracts';
 import type { HandOver, LayerEnv, SkbOut, SkBuff } from '@skbus/skb';
+import { Absent } from './absent.ts';
 
 /** A message is closed at this size: far below the broker's limit, big enough that the cost per message is gone. */
 const MESSAGE_BYTES_MAX = 512 * 1024;
 
 interface Outbound {
   subject: string;
+  owner: Layer;
   skbs: SkBuff[];
   bytes: number;
   seq: number;
@@ -25,6 +27,8 @@ interface Inbound {
  * Counts per subject make every loss in the broker exact.
  */
 export class SkbPump implements SkbOut {
+  /** Layers that have died, and what waits for those in their place. */
+  readonly absent = new Absent((subject, message) => this.bus.publish(subject, message));
   private readonly out = new Map<string, Outbound>();
   private dirty: Outbound[] = [];
   private readonly inbound = new Map<string, Inbound>();
@@ -41,7 +45,10 @@ export class SkbPump implements SkbOut {
   pass(to: HandOver, skb: SkBuff, instance: number): void {
     const subject = subjects.skb(this.netns, to, instance);
     let o = this.out.get(subject);
-    if (!o) this.out.set(subject, (o = { subject, skbs: [], bytes: 0, seq: 0, sent: 0 }));
+    if (!o) {
+      o = { subject, owner: HAND_OVER_OWNER[to], skbs: [], bytes: 0, seq: 0, sent: 0 };
+      this.out.set(subject, o);
+    }
     if (o.skbs.length === 0) this.dirty.push(o);
     o.skbs.push(skb);
     o.bytes += skb.tail - skb.data + skb.dataLen;
@@ -115,7 +122,8 @@ export class SkbPump implements SkbOut {
 
   private publish(o: Outbound): void {
     const skbs = o.skbs;
-    this.bus.publish(o.subject, encodeSkbList(this.publisher, o.seq, o.sent, skbs));
+    const message = encodeSkbList(this.publisher, o.seq, o.sent, skbs);
+    if (!this.absent.keeps(o.owner, o.subject, message)) this.bus.publish(o.subject, message);
     o.seq = (o.seq + 1) >>> 0;
     o.sent = (o.sent + skbs.length) >>> 0;
     o.skbs = [];

@@ -69,6 +69,10 @@ export async function startLayer(
     const t = pb.TraceSet.decode(data);
     kit.trace(t.on, t.follow, t.forMs);
   });
+  bus.subscribe(subjects.all(config.netns, 'layer_state'), (data) => {
+    const { layer, here } = pb.LayerState.decode(data);
+    kit.onLayerState(layer as Layer, here);
+  });
   let stopHello = (): void => {};
   const health = config.healthPort > 0 ? await serveHealth(kit) : undefined;
   const end = async (): Promise<void> => {
