@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -8,6 +9,7 @@ import {
   ensureCertificate,
   MemoryHub,
   NatsBus,
+  natsTuning,
   type Bus,
   type NatsConfig,
   type NatsUser,
@@ -192,9 +194,7 @@ async function tryNats(
     name: 'nats',
     command: bin,
     args: ['-c', conf],
-    // Go's collector runs at every doubling of a heap that is a few megabytes of passing messages; at every tenfold growth
-    // instead, four hops of 64 KiB carry 1.1 Gbit/s where they carried 0.65. The limit keeps a burst from staying.
-    env: { PATH: process.env.PATH, GOGC: '1000', GOMEMLIMIT: '512MiB' },
+    env: { PATH: process.env.PATH, ...natsTuning(availableParallelism()) },
     cwd: run.dir,
     logFile: run.log('nats'),
     provenAfterMs: 1_000,
