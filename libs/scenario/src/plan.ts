@@ -53,7 +53,12 @@ export interface Workload {
   port: number;
 }
 
-export type When = { atMs: Millis } | { afterBytes: number };
+/** With `everyMs` again and again, until the workload is over. */
+export type When = { atMs: Millis; everyMs: Millis | undefined } | { afterBytes: number };
+
+/** Steps that have a time. */
+export type Timed = Step & { when: { atMs: Millis; everyMs: Millis | undefined } };
+export const isTimed = (s: Step): s is Timed => 'atMs' in s.when;
 
 export interface Step {
   when: When;

@@ -77,6 +77,8 @@ describe('what is wrong is said with its place and its field', () => {
     ['within: soon\n', 'f.yaml:4:9: within: "soon" is no time'],
     ['at 2s: kil tcp\n', 'f.yaml:4:8: at 2s: "kil" is nothing that can happen: kill, hang'],
     ['at 2s: kill tpc\n', 'f.yaml:4:13: at 2s: "tpc" is no service: nic'],
+    ['at 2s every 0s: kill tcp\n', 'f.yaml:4:13: at 2s every 0s: "0s" is no time'],
+    ['at 2s every: kill tcp\n', 'f.yaml:4:12: at 2s every: here the text ends: a time: every 2s'],
     ['at 2s: hang tcp\n', 'f.yaml:4:16: at 2s: here the text ends: how long'],
     ['at 2: kill tcp\n', 'f.yaml:4:4: at 2: "2" is no time'],
     ['after 2s: kill tcp\n', 'f.yaml:4:7: after 2s: "2s" is no size: write 200kB or 1MB (a time comes after "at")'],

@@ -28,6 +28,22 @@ test('both ways of saying when, and what is expected', async () => {
   expect(r.lines.some((l) => l.endsWith('after 500kB: restart ip'))).toBe(true);
 });
 
+test('again and again, until the work is over', async () => {
+  const r = await run(`name: each in turn
+setup: { rate: 10mbit }
+workload: download 5MB
+at 500ms every 2s: kill ip
+at 1500ms every 2s: kill nic
+expect: stream intact, no RST, restarts ip >= 2, restarts nic >= 2
+`);
+  expect([r.broken, r.verdicts.filter((v) => !v.passed)]).toEqual([undefined, []]);
+  const [over] = r.lines.filter((l) => l.endsWith('download 5MB: over')).map(parseFloat);
+  const kills = r.lines.filter((l) => l.includes(': kill')).map(parseFloat);
+  const due = Array.from({ length: kills.length + 1 }, (_, i) => 500 + i * 1000);
+  expect(kills).toEqual(due.slice(0, -1));
+  expect(over).toBeLessThanOrEqual(due.at(-1)!);
+});
+
 test('the same plan, the same run; another seed, another one', async () => {
   const noisy = (seed: number): string =>
     `name: n\nseed: ${seed}\nworkload: download 300kB\nat 0: netem loss 3%\nexpect: stream intact, hits netem, IpInReceives\n`;

@@ -1,6 +1,6 @@
 import { nudName } from '@skbus/neigh';
 import type { Observation, Tell } from '../observation.ts';
-import type { Plan, Side, Step, Workload } from '../plan.ts';
+import { isTimed, type Plan, type Side, type Step, type Timed, type Workload } from '../plan.ts';
 import { PlanProblem } from '../problem.ts';
 import { Progress } from '../progress.ts';
 import { seeded } from '../rule-text.ts';
@@ -58,6 +58,8 @@ class ServicesRun {
   private rsts = 0;
   private beganAt = 0;
   private durationMs = 0;
+  /** The workload has come to its end. */
+  private worked = false;
   private over = false;
 
   constructor(plan: Plan, tell: Tell, api: StackApi, status: StatusView) {
@@ -78,16 +80,14 @@ class ServicesRun {
     const before = await this.peerCounters();
     await this.tally.look();
     this.beganAt = performance.now();
-    const timed = plan.steps
-      .filter((s) => 'atMs' in s.when)
-      .map((s) => [(s.when as { atMs: number }).atMs, s] as const);
-    for (const [at, s] of timed) if (at === 0) await this.do(s);
+    const timed = plan.steps.filter(isTimed);
+    for (const s of timed) if (s.when.atMs === 0) await this.do(s);
     // the time of a scenario begins with its programs
     this.beganAt = performance.now();
     this.tally.watch(LOOK_EVERY_MS);
-    for (const [at, s] of timed) if (at > 0) this.later(at, () => this.soon(s));
-    const work = Promise.all(plan.workloads.map((w) => this.work(w)));
-    const last = Math.max(0, ...timed.map(([at]) => at));
+    for (const s of timed) this.schedule(s);
+    const work = Promise.all(plan.workloads.map((w) => this.work(w))).then(() => void (this.worked = true));
+    const last = Math.max(0, ...timed.map((s) => s.when.atMs));
     const done = await Promise.race([
       Promise.all([work, this.pause(last)]).then(() => true),
       this.pause(plan.withinMs).then(() => false),
@@ -145,6 +145,19 @@ class ServicesRun {
     const due = this.waiting.filter((s) => (s.when as { afterBytes: number }).afterBytes <= this.progress.bytes);
     this.waiting = this.waiting.filter((s) => !due.includes(s));
     for (const s of due) this.soon(s);
+  }
+
+  private schedule(s: Timed): void {
+    const { atMs, everyMs } = s.when;
+    const again = (): void => {
+      if (everyMs !== undefined) this.later(everyMs, () => this.worked || fire());
+    };
+    const fire = (): void => {
+      this.soon(s);
+      again();
+    };
+    if (atMs > 0) this.later(atMs, fire);
+    else again();
   }
 
   /** One step after the other. */

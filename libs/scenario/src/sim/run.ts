@@ -5,7 +5,7 @@ import { formatIpv4 } from '@skbus/skb';
 import { Net, type Host } from '@skbus/sim';
 import { parseTcpSysctl, SysctlRefusal, tcpSysctlNames } from '@skbus/tcp';
 import type { Observation, SideSeen, Tell } from '../observation.ts';
-import type { Plan, Side, Step } from '../plan.ts';
+import { isTimed, type Plan, type Side, type Step, type Timed } from '../plan.ts';
 import { PlanProblem } from '../problem.ts';
 import { Progress } from '../progress.ts';
 import { seeded } from '../rule-text.ts';
@@ -60,14 +60,10 @@ class SimRun {
     const tasks = this.serveAll();
     net.runFor(BOOT_MS);
     this.beganAt = net.now;
-    const timed = plan.steps.filter((s) => 'atMs' in s.when);
     let lastMs = 0;
-    for (const s of timed) {
-      const at = (s.when as { atMs: number }).atMs;
-      lastMs = Math.max(lastMs, at);
-      // what happens at once is in force before the first packet
-      if (at === 0) this.do(s);
-      else net.after(at, () => this.do(s));
+    for (const s of plan.steps.filter(isTimed)) {
+      lastMs = Math.max(lastMs, s.when.atMs);
+      this.schedule(s);
     }
     plan.workloads.forEach((_, i) => this.start(i, tasks));
     let late = false;
@@ -77,6 +73,17 @@ class SimRun {
     if (!done) this.ended();
     net.runFor(SETTLE_MS);
     return { seen: this.observed(done), problems: net.check() };
+  }
+
+  private schedule(s: Timed): void {
+    const { atMs, everyMs } = s.when;
+    const fire = (): void => {
+      this.do(s);
+      if (everyMs !== undefined) this.net.after(everyMs, () => this.open > 0 && fire());
+    };
+    // what happens at once is in force before the first packet
+    if (atMs === 0) fire();
+    else this.net.after(atMs, fire);
   }
 
   private get now(): number {

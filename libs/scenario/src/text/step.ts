@@ -3,21 +3,28 @@ import type { Side, StepAction, When } from '../plan.ts';
 import { TextFailure } from './failure.ts';
 import { parseSize, Words, wrong } from './words.ts';
 
-/** `at 2s`, `after 1MB` */
+/** `at 2s`, `at 2s every 10s`, `after 1MB` */
 export function parseWhen(text: string): When {
   const words = new Words(text);
   const how = words.name('time of a step', ['at', 'after']);
-  const w = words.next(how === 'at' ? 'a time: at 2s' : 'a number of bytes: after 1MB');
-  words.end();
   if (how === 'at') {
-    if (w.text === '0') return { atMs: 0 };
-    const atMs = parseMillis(w.text);
-    return atMs === undefined ? wrong(w, 'is no time: write 500ms or 2s') : { atMs };
+    const atMs = words.eat('0') ? 0 : time(words, 'a time: at 2s', 0);
+    const everyMs = words.eat('every') ? time(words, 'a time: every 2s', 1) : undefined;
+    words.end();
+    return { atMs, everyMs };
   }
+  const w = words.next('a number of bytes: after 1MB');
+  words.end();
   const afterBytes = parseSize(w.text);
   return afterBytes === undefined
     ? wrong(w, 'is no size: write 200kB or 1MB (a time comes after "at")')
     : { afterBytes };
+}
+
+function time(words: Words, expected: string, leastMs: number): number {
+  const w = words.next(expected);
+  const ms = parseMillis(w.text);
+  return ms === undefined || ms < leastMs ? wrong(w, 'is no time: write 500ms or 2s') : ms;
 }
 
 /** What the rules of both targets know by itself. */
