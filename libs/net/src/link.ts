@@ -62,7 +62,8 @@ function dial(path: string, on: LinkEvents): Link {
       if (!corked) {
         corked = true;
         unix.cork();
-        process.nextTick(() => {
+        // The end of this turn: what a write leads to in the program (its callback, and then the end) goes along.
+        setImmediate(() => {
           corked = false;
           unix.uncork();
         });

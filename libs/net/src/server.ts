@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { AF_INET, SOCK_STREAM, SOL_SOCKET, SO_REUSEADDR, formatIpv4 } from '@skbus/skb';
+import { AF_INET, SOCK_STREAM, SOL_SOCKET, SOL_TCP, SO_REUSEADDR, TCP_NODELAY, formatIpv4 } from '@skbus/skb';
 import { type AddressInfo, checkPort, fromDoorAddr, literal, toDoorAddr } from './address.ts';
 import { defaultDoor } from './default-door.ts';
 import type { Door, DoorReply } from './door.ts';
@@ -142,6 +142,11 @@ export class Server extends EventEmitter {
         undefined,
         () => {},
       );
+      if (this.options.noDelay) {
+        // connections inherit it, and none of them has to ask
+        const noDelay = { fd, level: SOL_TCP, name: TCP_NODELAY, value: { num: 1 } };
+        door.request({ setsockopt: noDelay }, undefined, () => {});
+      }
       door.request({ bind: { fd, addr: toDoorAddr(host, port) } }, undefined, (b) => {
         if (b.errno !== 0) return failed(b, 'bind', fd);
         door.request({ listen: { fd, backlog } }, undefined, (l) => {
@@ -204,8 +209,8 @@ export class Server extends EventEmitter {
       return;
     }
     const { options } = this;
-    const socket = new Socket({ door, allowHalfOpen: options.allowHalfOpen ?? false }, { fd: r.result, local, remote });
-    if (options.noDelay) socket.setNoDelay(true);
+    const { allowHalfOpen = false, noDelay = false } = options;
+    const socket = new Socket({ door, allowHalfOpen }, { fd: r.result, local, remote, noDelay });
     if (options.keepAlive) socket.setKeepAlive(true, options.keepAliveInitialDelay);
     this.sockets.add(socket);
     socket.once('close', () => {

@@ -48,6 +48,11 @@ export class SessionFile {
     this.shut = 0;
   }
 
+  /** Once it is closed nobody asks again for the sends on their way: what they have to say is to be kept, too. */
+  get lastWords(): Buffer[] {
+    return this.closed ? this.sends.map((s) => s.copy!.bytes) : [];
+  }
+
   claim(fd: number): skbus.v1.DoorFile.$Properties {
     const opening = this.connecting !== undefined && this.phase === Phase.UNCONNECTED;
     const peer = this.connecting ?? this.peer;
@@ -62,7 +67,7 @@ export class SessionFile {
       backlog: this.backlog,
       shut: this.shut,
       rcvTo: this.rcvTo,
-      sndTo: this.kept.end,
+      sndTo: this.lastWords.reduce((to, b) => to + b.length, this.kept.end),
       options: [...this.options.values()],
     };
   }

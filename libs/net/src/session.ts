@@ -67,11 +67,12 @@ export class Session {
     p.file = file;
     if (p.call.sendto) return this.beginSend(p, file);
     if (p.call.connect) file.connecting = p.call.connect.addr ?? undefined;
-    if (p.call.close) this.beginClose(fd!, file);
-    if (p.call.shutdown && file.held.length > 0) {
+    const { shutdown, close } = p.call;
+    if ((shutdown || close?.drain) && file.held.length > 0) {
       file.held.push(p);
       return false;
     }
+    if (close) this.beginClose(fd!, file);
     return true;
   }
 
@@ -135,7 +136,7 @@ export class Session {
       p.data = [p.copy.bytes];
     }
     if (got > file.kept.end) file.kept.reset(got);
-    const parts = file.kept.from(got);
+    const parts = file.kept.from(got)?.concat(file.lastWords);
     return parts === undefined || parts.length === 0 ? undefined : { offset: got, parts };
   }
 
@@ -171,6 +172,7 @@ export class Session {
     while (file.held.length > 0 && !mustWait(file, file.held[0]!)) {
       const h = file.held.shift()!;
       if (h.copy !== undefined) file.sends.push(h);
+      if (h.call.close) this.beginClose(h.call.close.fd ?? 0, file);
       next.push(h);
     }
     return next;

@@ -49,6 +49,8 @@ export interface Accepted {
   fd: number;
   local: AddressInfo | undefined;
   remote: AddressInfo | undefined;
+  /** TCP_NODELAY is set: its listener had it. */
+  noDelay: boolean;
 }
 
 type ConnectArgs =
@@ -74,9 +76,10 @@ export class Socket extends Duplex {
   private readonly idle: IdleTimer;
   private fd = -1;
   private recvId = 0;
-  /** close() waits for what was written. */
   private resetting = false;
-  private whenTaken: (() => void) | undefined = undefined;
+  /** close() follows on the last write, and says all that shutdown() would. */
+  private closing = false;
+  private noDelay = false;
   private pushing = false;
   private readonly early: (() => void)[] = [];
   private offClose: (() => void) | undefined = undefined;
@@ -150,6 +153,8 @@ export class Socket extends Duplex {
   }
 
   setNoDelay(on = true): this {
+    if (on === this.noDelay) return this;
+    this.noDelay = on;
     return this.option(SOL_TCP, TCP_NODELAY, on ? 1 : 0);
   }
 
@@ -190,6 +195,7 @@ export class Socket extends Duplex {
 
   /** Destroys once everything written has been taken. */
   destroySoon(): void {
+    this.closing = true;
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once('finish', () => this.destroy());
@@ -230,6 +236,7 @@ export class Socket extends Duplex {
   override _final(done: (e?: Error | null) => void): void {
     if (this.fd < 0 && !this.connecting) return done();
     this.whenOpen(() => {
+      if (this.closing) return done();
       this.door.request({ shutdown: { fd: this.fd, how: SHUT_WR, drain: true } }, undefined, (r) => {
         // ENOTCONN: a reset came first; the reader hears of it.
         done(r.errno === 0 || r.errno === 107 ? null : sysError(r.errno, 'shutdown', undefined, undefined, r.error));
@@ -248,10 +255,8 @@ export class Socket extends Duplex {
       done(err);
       process.nextTick(() => this.emit('close', err !== null));
     };
-    const close = (): void => void this.door.request({ close: { fd } }, undefined, over);
     if (fd < 0 || this.door.closed) over();
-    else if (err === null && this.ahead > 0 && !this.resetting) this.whenTaken = close;
-    else close();
+    else this.door.request({ close: { fd, drain: err === null && !this.resetting } }, undefined, over);
   }
 
   // --- inside --------------------------------------------------------------------------------------------------------
@@ -259,6 +264,7 @@ export class Socket extends Duplex {
   private adopt(a: Accepted): void {
     this.handle.open();
     this.opened(a.fd);
+    this.noDelay = a.noDelay;
     this.addresses(a.local, a.remote);
   }
 
@@ -386,7 +392,6 @@ export class Socket extends Duplex {
         else if (this.fd < 0) over(argError('Socket is closed', 'ERR_SOCKET_CLOSED'));
         else this.send(rest, over);
       }
-      if (this.ahead === 0) this.whenTaken?.();
     });
     if (early) done();
   }

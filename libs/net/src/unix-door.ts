@@ -326,6 +326,7 @@ export class UnixDoor implements Door {
   /** What needs not be asked again. */
   private answerOf(p: PendingCall): DoorReply | undefined {
     if (p.file?.closed === true) {
+      if (p.copy !== undefined) return new messages.DoorReply({ id: p.id, result: p.copy.bytes.length });
       return new messages.DoorReply({ id: p.id, errno: p.call.close ? 0 : ERRNO.EBADF, result: p.call.close ? 0 : -1 });
     }
     if (p.took > 0 && (p.unsure || p.copy?.bytes.length === 0)) return new messages.DoorReply({ id: p.id });

@@ -93,7 +93,7 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
       s.trace('__sys_shutdown');
       return s.proto === 'tcp' ? stream.shutdown(s, req.how, req.drain ?? false, now) : s.shutdown(req.how, now);
     case 'close':
-      return close(p, s, now);
+      return close(p, s, req.drain ?? false, now);
     case 'getsockopt':
       return getsockopt(s, req.level, req.name);
     case 'setsockopt':
@@ -173,8 +173,19 @@ function recvfrom(s: AnySock, len: number, flags: number): SysReply | Park {
   return s.proto === 'tcp' ? recv(s, len, flags) : s.recvfrom(len, flags);
 }
 
-/** The fd is gone at once; calls that sleep on it end with EBADF. */
-function close(p: Process, s: AnySock, now: Millis): SysReply | Park {
+/** The fd is gone at once, calls that sleep on it end with EBADF; with `drain` when the sends among them are through. */
+function close(p: Process, s: AnySock, drain: boolean, now: Millis): SysReply | Park {
+  if (!drain || s.proto === 'udp' || stream.drained(s)) return release(p, s, now);
+  const attempt = (at: Millis): SysReply | undefined => {
+    if (!stream.drained(s)) return undefined;
+    release(p, s, at);
+    return ok();
+  };
+  return { on: [s.wr, s.connectors], attempt, timeoutMs: NEVER, stop: nothingDone };
+}
+
+/** __fput() */
+function release(p: Process, s: AnySock, now: Millis): SysReply | Park {
   s.trace('sock_close');
   s.trace('__sock_release');
   s.trace('inet_release');

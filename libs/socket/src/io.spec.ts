@@ -27,6 +27,7 @@ import {
   SOL_SOCKET,
   SO_LINGER,
   SO_SNDTIMEO,
+  type SkCmd,
 } from '@skbus/skb';
 import { Bench } from './testing/bench.ts';
 import { at, connected, listening, name, poll, recv, send, tcp, text } from './testing/calls-kit.ts';
@@ -153,6 +154,49 @@ describe('recv() and send()', () => {
       expect(sends.map((x) => name(x.reply))).toEqual(drain ? [20_000, 10] : [8192, 'EPIPE']);
       expect(got).toBe(drain ? 20_010 : 8192);
       expect(name(end.reply)).toBe(0);
+    }
+  });
+
+  test('close() with `drain` waits for sends that sleep, and unread bytes call for a reset only after what was written', () => {
+    for (const unread of [false, true]) {
+      const b = new Bench();
+      const { c, s } = connected(b);
+      b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: 7, value: 4096 });
+      if (unread) b.sys(send(s, 'not read'));
+      b.run(1);
+      b.tcp.stalled = true;
+      const sends = (unread ? [100] : [20_000, 10]).map((n) =>
+        b.start({ call: 'sendto', fd: c, data: [new Uint8Array(n)], flags: 0, to: undefined }),
+      );
+      const end = b.start({ call: 'close', fd: c, drain: true });
+      b.run(1);
+      expect(end.reply).toBeUndefined();
+      b.tcp.stalled = false;
+      let got = 0;
+      let r = b.sys(recv(s, 65_536));
+      for (; r.result > 0; r = b.sys(recv(s, 65_536))) got += r.result;
+      expect(sends.map((x) => name(x.reply))).toEqual(unread ? [100] : [20_000, 10]);
+      expect([got, name(r)]).toEqual(unread ? [100, 'ECONNRESET'] : [20_010, 0]);
+      expect(name(end.reply)).toBe(0);
+    }
+  });
+
+  test('that a connection is accepted is told with what the program answers, or soon', () => {
+    for (const answers of [true, false]) {
+      const b = new Bench();
+      const l = listening(b);
+      const accepting = b.start({ call: 'accept', fd: l, flags: 0 });
+      const c = tcp(b);
+      b.sys({ call: 'connect', fd: c, addr: at(80) });
+      b.sys(send(c, 'question'));
+      const s = accepting.reply!.result;
+      expect(text(b.sys(recv(s)))).toBe('question');
+      const child = (): SkCmd[] => b.tcpCmds.filter((x) => x.sk % 2 === 1);
+      expect(child()).toEqual([]);
+      if (answers) b.start(send(s, 'answer'));
+      else b.run(3);
+      expect(child()).toMatchObject([{ view: { accepted: true, haveChild: true, rcvGot: 8 } }]);
+      expect(child()[0]!.data === undefined).toBe(!answers);
     }
   });
 

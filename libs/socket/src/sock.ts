@@ -246,7 +246,8 @@ export abstract class Sock implements Timed {
   }
 
   /** As touchView(), but it can wait for company. */
-  protected touchViewSoon(): void {
+  protected touchViewSoon(insist = false): void {
+    if (insist && this.viewTries === 0) this.viewTries = VIEW_TRIES;
     if (!this.viewDirty) this.viewDueAt = NEVER; // flush() knows the time
     this.viewDirty = true;
     this.host.markDirty(this);

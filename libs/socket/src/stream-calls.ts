@@ -255,6 +255,18 @@ function inetShutdown(s: StreamSock, how: number, now: Millis): SysReply {
   return reply;
 }
 
+/**
+ * Nothing written before is lost by a close() now: a send that sleeps would end, and the reset that unread bytes call for would
+ * leave in place of what TCP does not have yet.
+ */
+export function drained(s: StreamSock): boolean {
+  if (s.wr.hasSend) return false;
+  if (s.rcv.length === 0 || s.state === TCP_CLOSE || s.snd.outq.unsent === 0) return true;
+  // to hear of it
+  s.snd.noSpace = true;
+  return false;
+}
+
 /** close() on a socket with SO_LINGER waits until the peer has everything, or the time is up. */
 export function close(s: StreamSock, now: Millis): SysReply | Park {
   const lingerMs = s.linger.onoff !== 0 && (s.established || s.shutdownMask !== 0) ? s.linger.linger * 1000 : 0;

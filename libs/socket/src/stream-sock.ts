@@ -192,7 +192,7 @@ export class StreamSock extends Sock {
   markAccepted(): void {
     this.accepted = true;
     this.parent = undefined;
-    this.touchView(true);
+    this.touchViewSoon(true);
   }
 
   /** Starts anew under a new id, bound as it was told to be. The old id, if TCP still has it, is aborted by a ghost. */
@@ -270,7 +270,7 @@ export class StreamSock extends Sock {
     if (this.onFin(now)) news = true;
     if (evt.child) {
       this.opened.savedSyn = evt.child.savedSyn ?? undefined;
-      this.touchView(false);
+      this.touchViewSoon();
       news = true;
     }
     if (this.orphan && this.settled) this.session?.report(this, now);

@@ -46,7 +46,7 @@ export type SysRequest =
   | { call: 'sendto'; fd: number; data: readonly Uint8Array[]; flags: number; to: SockAddr | undefined }
   | { call: 'recvfrom'; fd: number; len: number; flags: number }
   | { call: 'shutdown'; fd: number; how: number; drain?: boolean }
-  | { call: 'close'; fd: number }
+  | { call: 'close'; fd: number; drain?: boolean }
   | { call: 'getsockopt'; fd: number; level: number; name: number }
   | { call: 'setsockopt'; fd: number; level: number; name: number; value: OptValue }
   | { call: 'poll'; fds: readonly PollFd[]; timeoutMs: Millis }

@@ -59,7 +59,8 @@ export class Wait implements Timed, Waiter {
   }
 
   stop(errno: number): void {
-    if (!this.over) this.finish(this.park.stop(errno));
+    // An attempt that closes the file it sleeps on ends by itself.
+    if (!this.over && !this.trying) this.finish(this.park.stop(errno));
   }
 
   /** Ends without an answer: nobody is left to hear it. */

@@ -33,7 +33,7 @@ import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
 import { stopTimer, Timer, timerAt } from './timers.ts';
 import { TimeWaitSock, timeWaitTimer } from './timewait.ts';
-import { emitView, seamTimer } from './views.ts';
+import { emitView, seamTimer, tellView } from './views.ts';
 import { pushPending } from './write-xmit.ts';
 
 /** What a TcpStack is made with. */
@@ -124,7 +124,7 @@ export class TcpStack {
       sk.dirty = false;
       if (sk.gone) continue;
       if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) flushSock(cx, sk);
-      if (sk.viewDirty) emitView(cx, sk);
+      if (sk.viewDirty) tellView(cx, sk);
     }
     if (dirty.length > 0) cx.dirty = [];
   }

@@ -150,6 +150,8 @@ describe.each(Object.keys(STATES))('%s', (name) => {
   });
 });
 
+const viewsOf = (t: Scripted): unknown[] => t.events.filter((e) => e.sk === SK && e.view);
+
 describe('closing', () => {
   test('active close to TIME_WAIT; 60 s later nothing is left', () => {
     const t = at('FIN_WAIT2');
@@ -226,6 +228,21 @@ describe('closing', () => {
     expect(t.tcp.sockets().map((s) => s.state)).toEqual([TCP_TIME_WAIT]);
     t.wait(60_001);
     expect(t.tcp.sockets()).toEqual([]);
+    balanced(t);
+  });
+
+  test('of an orphan that has all its bytes the socket layer hears once: at the end, or soon', () => {
+    const t = at('ESTABLISHED');
+    t.cmd({ sk: SK, opSeq: 2, data: { offset: 0, data: new Uint8Array(5) }, close: { abort: false } });
+    expect(t.sentText()).toEqual(['FP. 1:6 ack 1']);
+    const heard = viewsOf(t).length;
+    t.inject('.', 1, 6);
+    expect(viewsOf(t)).toHaveLength(heard);
+    t.wait(40);
+    expect(viewsOf(t)).toHaveLength(heard + 1);
+    expect(t.lastView(SK)).toMatchObject({ state: TCP_FIN_WAIT1, sndUna: 5 });
+    t.inject('.', 1, 7);
+    expect(t.lastView(SK)).toMatchObject({ finAcked: true });
     balanced(t);
   });
 

@@ -43,6 +43,14 @@ export function viewChanged(cx: TcpContext, sk: TcpSock): void {
   cx.touch(sk);
 }
 
+/** A program that has closed waits for nothing, and all it wrote is here: its socket layer hears of it with the end, or soon. */
+export function tellView(cx: TcpContext, sk: TcpSock): void {
+  if (sk.orphan && sk.finReady) {
+    sk.viewDirty = false;
+    viewSoon(cx, sk);
+  } else emitView(cx, sk);
+}
+
 export function emitView(cx: TcpContext, sk: TcpSock): void {
   sk.viewDirty = false;
   sk.viewSentMs = cx.now;

@@ -71,7 +71,7 @@ function sessionRequest(m: DoorCall, data: readonly Uint8Array[]): SysRequest | 
 
 function rareRequest(m: DoorCall): SysRequest | undefined {
   if (m.accept) return { call: 'accept', fd: m.accept.fd ?? 0, flags: m.accept.flags ?? 0 };
-  if (m.close) return { call: 'close', fd: m.close.fd ?? 0 };
+  if (m.close) return { call: 'close', fd: m.close.fd ?? 0, drain: m.close.drain ?? false };
   if (m.socket)
     return { call: 'socket', domain: m.socket.domain ?? 0, type: m.socket.type ?? 0, protocol: m.socket.protocol ?? 0 };
   if (m.connect) return { call: 'connect', fd: m.connect.fd ?? 0, addr: addr(m.connect.addr) };

@@ -78,10 +78,14 @@ class DoorProgram {
 
   /** Several writes on their way at once, then the end of the stream. */
   writeAll(fd: number, total: number, salt: number, over: () => void = () => {}): void {
+    this.write(fd, total, salt);
+    this.must({ shutdown: { fd, how: SHUT_WR, drain: true } }, over);
+  }
+
+  write(fd: number, total: number, salt: number): void {
     const CHUNK = 7_001;
     for (let at = 0; at < total; at += CHUNK)
       this.must({ sendto: { fd, flags: 0x4000 } }, () => {}, [pattern(at, Math.min(CHUNK, total - at), salt)]);
-    this.must({ shutdown: { fd, how: SHUT_WR, drain: true } }, over);
   }
 }
 
@@ -185,6 +189,25 @@ test('non-blocking writes, each as much as fits, and poll between them', () => {
   net.runUntil(() => got.done || p.errors.length > 0, { withinMs: 30_000 });
   expect([p.errors, got]).toEqual([[], whole]);
   expect(gateway.deaths).toBeGreaterThan(1);
+});
+
+test.each([1, 2, 3, 4])('all that was written before a close that drains arrives, seed %d', (seed) => {
+  const { two, gateway, p } = one();
+  const { net, b, onA } = two;
+  const rng = new SeededRng(seed);
+  let closed = 0;
+  p.serve(80, (fd) => {
+    // more than the send buffer holds: sends sleep behind the first ones
+    p.write(fd, 2 * SIZE, 3);
+    p.must({ close: { fd, drain: true } }, () => void closed++);
+  });
+  net.runFor(20);
+  const { fd } = onA.connect(b.addr, 80);
+  dying(two, gateway, rng, 4, 60);
+  const got = onA.readAll(fd, 3);
+  net.runUntil(() => got.done && closed === 1, { withinMs: 30_000 });
+  expect([p.errors, got, closed]).toEqual([[], { ...whole, got: 2 * SIZE }, 1]);
+  expect(gateway.deaths).toBeGreaterThan(0);
 });
 
 test('a UDP socket keeps its port, and what comes meanwhile', () => {
