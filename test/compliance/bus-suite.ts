@@ -129,6 +129,30 @@ export function testBus(open: () => Promise<Bus>, unique: string): void {
     await Promise.all([a.close(), b.close()]);
   });
 
+  test('a bucket in which keys come and go all the time is read to its end', async () => {
+    const [a, b] = [await open(), await open()];
+    const kv = await a.kv(`skbus_${unique}_busy`);
+    await kv.put('here', bytes(1));
+    const state = { over: false };
+    const traffic = (async () => {
+      for (let i = 0; !state.over; i++) {
+        await kv.put(`passing.${i % 3}`, bytes(2));
+        await kv.delete(`passing.${i % 3}`);
+      }
+    })();
+    const reader = await b.kv(`skbus_${unique}_busy`);
+    for (let i = 0; i < 20; i++) {
+      expect([...(await reader.entries()).get('here')!]).toEqual([1]);
+      const seen: string[] = [];
+      const off = await reader.watch((k) => void seen.push(k));
+      expect(seen).toContain('here');
+      off();
+    }
+    state.over = true;
+    await traffic;
+    await Promise.all([a.close(), b.close()]);
+  });
+
   test('watching an empty bucket does not wait for ever', async () => {
     const a = await open();
     const kv = await a.kv(`skbus_${unique}_empty`);

@@ -31,20 +31,18 @@ export class NatsKv implements KvStore {
     await this.outage.retrying(() => this.kv.delete(key));
   }
 
-  async entries(): Promise<Map<string, Uint8Array>> {
-    const keys = await this.outage.retrying(async () => {
-      const found: string[] = [];
-      for await (const k of await this.kv.keys()) found.push(k);
-      return found;
+  entries(): Promise<Map<string, Uint8Array>> {
+    return this.outage.retrying(async () => {
+      const rows = new Map<string, Uint8Array>();
+      const last = await lastRevision(this.kv);
+      if (last === 0) return rows;
+      for await (const e of await this.kv.watch()) {
+        if (e.operation === 'PUT') rows.set(e.key, e.value);
+        else rows.delete(e.key);
+        if (e.revision >= last) break;
+      }
+      return rows;
     });
-    const rows = new Map<string, Uint8Array>();
-    await Promise.all(
-      keys.map(async (k) => {
-        const v = await this.get(k);
-        if (v) rows.set(k, v);
-      }),
-    );
-    return rows;
   }
 
   async watch(onChange: OnChange): Promise<Unsubscribe> {
@@ -61,6 +59,16 @@ export class NatsKv implements KvStore {
   resume(): void {
     for (const w of this.watches) w.start().catch(this.onError);
   }
+}
+
+/**
+ * Entries come in order of their revisions, and the newest is always some key's last word: who has seen it, or a later one, has
+ * seen all. What the broker says of how many are still to come cannot be relied on: nats-server 2.9 counts wrong when a
+ * key changes meanwhile, and then no entry ever is the last one.
+ */
+async function lastRevision(kv: KV): Promise<number> {
+  const { messages, last_seq: last } = (await kv.status()).streamInfo.state;
+  return messages === 0 ? 0 : last;
 }
 
 /**
@@ -99,6 +107,7 @@ class Watch {
 
   private async begin(): Promise<void> {
     this.iter?.stop();
+    const last = await lastRevision(this.kv);
     const iter = await this.kv.watch();
     if (this.stopped) {
       iter.stop();
@@ -108,14 +117,18 @@ class Watch {
     const seen = new Set<string>();
     let complete!: () => void;
     const initial = new Promise<void>((r) => (complete = r));
-    void this.follow(iter, seen, complete);
-    if ((await this.kv.status()).values === 0) complete();
+    void this.follow(iter, seen, (revision) => revision >= last && complete());
+    if (last === 0) complete();
     await initial;
     if (iter !== this.iter) return;
     for (const key of this.known.keys()) if (!seen.has(key)) this.gone(key);
   }
 
-  private async follow(iter: QueuedIterator<KvWatchEntry>, seen: Set<string>, complete: () => void): Promise<void> {
+  private async follow(
+    iter: QueuedIterator<KvWatchEntry>,
+    seen: Set<string>,
+    reached: (revision: number) => void,
+  ): Promise<void> {
     for await (const e of iter) {
       if (iter !== this.iter) return;
       seen.add(e.key);
@@ -124,7 +137,7 @@ class Watch {
         this.known.set(e.key, e.revision);
         this.tell(e.key, e.value);
       }
-      if (e.delta === 0) complete();
+      reached(e.revision);
     }
   }
 
