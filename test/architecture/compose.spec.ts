@@ -138,9 +138,7 @@ describe('docker-compose.yml and least privilege', () => {
   test('a layer that publishes its health says so where the check looks', () => {
     for (const layer of LAYERS) {
       const port = services[layer]!.environment!.SKBUS_HEALTH_PORT;
-      expect(services[layer]!.healthcheck!.test.join(' ')).toMatch(
-        new RegExp(`127\\.0\\.0\\.1/${port} .*GET /health/live`),
-      );
+      expect(services[layer]!.healthcheck!.test.slice(-2)).toEqual([port, '/health/live']);
     }
   });
 });

@@ -55,6 +55,15 @@ suite('docker compose', () => {
     process.stderr.write(`${p.name}: healthy after ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
   }
 
+  test(
+    'each starts once: nobody fails first and is started again',
+    async () => {
+      for (const s of ['keys', 'nats', ...LAYERS, 'orchestrator', 'demo'])
+        expect([s, (await a.container(s)).restarts]).toEqual([s, 0]);
+    },
+    MINUTE,
+  );
+
   /** A transfer in the midst of which something happens. */
   async function under(megabytes: number, what: () => Promise<unknown>): Promise<number> {
     let got = 0;

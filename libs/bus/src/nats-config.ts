@@ -34,9 +34,10 @@ export function ensureUsers(netns: string, fileOf: (user: BusUser) => string, ui
     const file = fileOf(user);
     if (!existsSync(file)) {
       writeFileSync(file, makeCredentials(netns, user).file, { mode: 0o600, flag: 'wx' });
+      // As long as it is ours: who may give files away (CAP_CHOWN) may not change those of others (CAP_FOWNER).
+      chmodSync(file, 0o400);
       // The nic runs as root, without the capability to read other people's files.
       if (uid !== undefined && user !== 'nic') chownSync(file, uid, uid);
-      chmodSync(file, 0o400);
     }
     const permissions = user === 'observer' ? observerPermissions(netns) : permissionsOf(netns, user as Service);
     return { publicKey: publicKeyOf(readCredentials(file)), comment: `${netns} ${user}`, permissions };
