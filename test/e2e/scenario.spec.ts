@@ -24,8 +24,6 @@ interface Report {
   }[];
 }
 
-const STALLS = 'the socket layer dies';
-
 suite('scenarios on running services', () => {
   let stack: Stack;
   const file = join(tmpdir(), `skbus-scenario-${process.pid}.yaml`);
@@ -51,10 +49,7 @@ suite('scenarios on running services', () => {
   };
 
   const onServices = plans.filter((p) => p.needs === 'services').map((p) => p.name);
-  // About one run in twenty stalls for more than its eight seconds, and why is not known yet. gateway-death.spec.ts kills
-  // the socket layer under larger transfers on every run.
-  process.stderr.write(`${PAGE}: ${STALLS}: left out, it stalls in about one run in twenty\n`);
-  test.each(onServices.filter((name) => name !== STALLS))(
+  test.each(onServices)(
     `${PAGE}: %s`,
     async (name) => {
       await ready();
