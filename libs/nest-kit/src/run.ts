@@ -69,7 +69,7 @@ export async function startLayer(
     const t = pb.TraceSet.decode(data);
     kit.trace(t.on, t.follow, t.forMs);
   });
-  bus.subscribe(subjects.all(config.netns, 'layer_state'), (data) => {
+  kit.bus.subscribe(subjects.all(config.netns, 'layer_state'), (data) => {
     const { layer, here } = pb.LayerState.decode(data);
     kit.onLayerState(layer as Layer, here);
   });
