@@ -5,7 +5,7 @@ import { defaultDoor } from './default-door.ts';
 import type { Door, DoorReply } from './door.ts';
 import { argError, sysError } from './errors.ts';
 import { HandleRef } from './handle-ref.ts';
-import { Socket } from './socket.ts';
+import { CHUNK, Socket } from './socket.ts';
 
 /** How many accepts sleep in the stack at once: a burst of connections needs no round trip each. */
 const PARKED_ACCEPTS = 8;
@@ -177,14 +177,14 @@ export class Server extends EventEmitter {
   }
 
   private park(door: Door, fd: number): void {
-    door.request({ accept: { fd } }, undefined, (r) => {
+    door.request({ accept: { fd, recv: CHUNK } }, undefined, (r, data) => {
       if (this.fd !== fd) {
         if (r.errno === 0) door.request({ close: { fd: r.result } }, undefined, () => {});
         return;
       }
       if (r.errno === 0) {
         this.park(door, fd);
-        this.onAccept(door, r);
+        this.onAccept(door, r, data);
         return;
       }
       this.emit('error', sysError(r.errno, 'accept', this.bound?.address, this.bound?.port, r.error));
@@ -193,7 +193,7 @@ export class Server extends EventEmitter {
     });
   }
 
-  private onAccept(door: Door, r: DoorReply): void {
+  private onAccept(door: Door, r: DoorReply, data: Uint8Array[]): void {
     const local = fromDoorAddr(r.local);
     const remote = fromDoorAddr(r.addr);
     if (this.maxConnections !== undefined && this.sockets.size >= this.maxConnections) {
@@ -210,7 +210,7 @@ export class Server extends EventEmitter {
     }
     const { options } = this;
     const { allowHalfOpen = false, noDelay = false } = options;
-    const socket = new Socket({ door, allowHalfOpen }, { fd: r.result, local, remote, noDelay });
+    const socket = new Socket({ door, allowHalfOpen }, { fd: r.result, local, remote, noDelay, data });
     if (options.keepAlive) socket.setKeepAlive(true, options.keepAliveInitialDelay);
     this.sockets.add(socket);
     socket.once('close', () => {

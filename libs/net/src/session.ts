@@ -200,6 +200,7 @@ export class Session {
     const child = this.add(r.result, r.sk, SOCK_STREAM, (flags & SOCK_NONBLOCK) !== 0);
     for (const o of listener.options.values()) child.setOption(o);
     child.phase = Phase.CONNECTED;
+    child.rcvTo = r.rcvTo;
     if (r.addr) child.peer = { family: AF_INET, addr: r.addr.addr ?? 0, port: r.addr.port ?? 0 };
   }
 

@@ -19,7 +19,7 @@ import { HandleRef } from './handle-ref.ts';
 import { IdleTimer } from './idle-timer.ts';
 
 /** How much one read asks for, and how much one write hands over. */
-const CHUNK = 256 * 1024;
+export const CHUNK = 256 * 1024;
 /** How many bytes may be on their way to the stack before a write waits to hear that they were taken. */
 const AHEAD = 256 * 1024;
 
@@ -51,6 +51,8 @@ export interface Accepted {
   remote: AddressInfo | undefined;
   /** TCP_NODELAY is set: its listener had it. */
   noDelay: boolean;
+  /** Received already. */
+  data: Uint8Array[];
 }
 
 type ConnectArgs =
@@ -80,6 +82,8 @@ export class Socket extends Duplex {
   /** close() follows on the last write, and says all that shutdown() would. */
   private closing = false;
   private noDelay = false;
+  /** What came with the connection, until somebody reads. */
+  private first: Uint8Array[] = [];
   private pushing = false;
   private readonly early: (() => void)[] = [];
   private offClose: (() => void) | undefined = undefined;
@@ -215,6 +219,7 @@ export class Socket extends Duplex {
 
   override _read(): void {
     if (this.connecting) this.early.push(() => this._read());
+    else if (this.first.length > 0) this.arrived(this.first.splice(0));
     else this.park();
   }
 
@@ -265,6 +270,7 @@ export class Socket extends Duplex {
     this.handle.open();
     this.opened(a.fd);
     this.noDelay = a.noDelay;
+    this.first = a.data;
     this.addresses(a.local, a.remote);
   }
 
@@ -354,9 +360,14 @@ export class Socket extends Duplex {
       if (this.readableLength === 0) this.read(0);
       return;
     }
-    this.bytesRead += r.result;
+    this.arrived(data);
+  }
+
+  private arrived(data: Uint8Array[]): void {
+    const n = data.reduce((sum, d) => sum + d.length, 0);
+    this.bytesRead += n;
     // Ask again before the consumer runs: what it writes then leaves in the same message.
-    if (this.readableLength + r.result < this.readableHighWaterMark) this.park();
+    if (this.readableLength + n < this.readableHighWaterMark) this.park();
     for (const d of data) this.push(Buffer.from(d.buffer, d.byteOffset, d.length));
   }
 

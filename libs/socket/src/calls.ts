@@ -13,6 +13,7 @@ import {
   F_GETFL,
   F_SETFD,
   F_SETFL,
+  MSG_DONTWAIT,
   O_NONBLOCK,
   O_RDWR,
   POLLERR,
@@ -78,7 +79,7 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
       s.trace('__sys_listen');
       return s.proto === 'tcp' ? stream.listen(s, req.backlog) : fail(E.EOPNOTSUPP);
     case 'accept':
-      return accept(p, s, req.flags);
+      return accept(p, s, req.flags, req.recv ?? 0);
     case 'connect':
       s.trace('__sys_connect');
       return s.proto === 'tcp' ? stream.connect(s, req.addr, now) : s.connect(req.addr);
@@ -154,14 +155,19 @@ function bind(s: AnySock, to: SockAddr): SysReply | Park {
   };
 }
 
-function accept(p: Process, s: AnySock, flags: number): SysReply | Park {
+function accept(p: Process, s: AnySock, flags: number, recvLen: number): SysReply | Park {
   s.trace('__sys_accept4');
   if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return fail(E.EINVAL);
   if (p.full) return fail(E.EMFILE);
   if (s.proto === 'udp') return fail(E.EOPNOTSUPP);
-  return stream.accept(s, (child) => {
+  const install = (child: StreamSock): number => {
     child.nonblock = (flags & SOCK_NONBLOCK) !== 0;
     return p.install(child);
+  };
+  return stream.accept(s, install, (child) => {
+    if (recvLen <= 0 || child.rcv.length === 0) return undefined;
+    const received = recvfrom(child, recvLen, MSG_DONTWAIT);
+    return 'errno' in received ? received : undefined;
   });
 }
 

@@ -27,10 +27,11 @@ import {
   SOL_SOCKET,
   SO_LINGER,
   SO_SNDTIMEO,
+  TCP_ESTABLISHED,
   type SkCmd,
 } from '@skbus/skb';
 import { Bench } from './testing/bench.ts';
-import { at, connected, listening, name, poll, recv, send, tcp, text } from './testing/calls-kit.ts';
+import { at, connected, HERE, listening, name, poll, recv, send, tcp, text } from './testing/calls-kit.ts';
 import type { SysRequest } from './types.ts';
 
 describe('recv() and send()', () => {
@@ -178,6 +179,28 @@ describe('recv() and send()', () => {
       expect(sends.map((x) => name(x.reply))).toEqual(unread ? [100] : [20_000, 10]);
       expect([got, name(r)]).toEqual(unread ? [100, 'ECONNRESET'] : [20_010, 0]);
       expect(name(end.reply)).toBe(0);
+    }
+  });
+
+  test('accept() brings along what has come with the connection, if asked', () => {
+    for (const ask of [0, 4, 100]) {
+      const b = new Bench();
+      const l = listening(b);
+      const accepting = b.start({ call: 'accept', fd: l, flags: 0, recv: ask });
+      const listener = b.layer.sockets()[0]!.sk;
+      const from = { opAck: 0, opErrno: 0, sk: 99 };
+      const offsets = { sndGot: 0, sndUna: 0, sndLimit: 1000, rcvNxt: 8, finRcvd: false, finAcked: false };
+      const addrs = { laddr: HERE, lport: 80, raddr: HERE, rport: 4000 };
+      const view = { state: TCP_ESTABLISHED, ...addrs, ...offsets, err: 0, softErr: 0 };
+      b.layer.onTcpEvent({ ...from, child: { listener }, view }, b.now);
+      b.layer.onTcpEvent({ ...from, data: { offset: 0, data: Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]) } }, b.now);
+      b.layer.flush(b.now);
+      const { data = [], result, addr } = accepting.reply!;
+      expect(addr).toMatchObject({ addr: HERE, port: 4000 });
+      const first = data.flatMap((d) => [...d]);
+      expect(first).toHaveLength(Math.min(ask, 8));
+      const rest = b.sys(recv(result, 100, MSG_DONTWAIT)).data ?? [];
+      expect([...first, ...rest.flatMap((d) => [...d])]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     }
   });
 

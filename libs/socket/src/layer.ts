@@ -68,6 +68,8 @@ export class SocketLayer {
   private readonly socks = new Map<SkId, Sock>();
   private readonly timers = new TimerHeap();
   private readonly dirty = new Set<Sock>();
+  /** Listeners with new connections since the last flush. */
+  private readonly offering = new Set<StreamSock>();
   private readonly strays = new StrayIds();
   private readonly loose = new LooseRecords();
   private readonly restorer: Restorer;
@@ -185,7 +187,7 @@ export class SocketLayer {
     if (sock.proto !== 'tcp') return;
     if (evt.unknown) return sock.onUnknown(now);
     sock.onEvent(evt, now);
-    if (evt.view && sock instanceof StreamSock) this.offer(sock, now);
+    if (evt.view && sock instanceof StreamSock) this.offer(sock);
   }
 
   onUdpEvent(evt: SkEvt, now: Millis): void {
@@ -218,6 +220,7 @@ export class SocketLayer {
 
   /** Hands what the last batch of calls and events made to the transports. */
   flush(now: Millis): void {
+    if (this.offering.size > 0) this.wakeAccepting(now);
     if (this.dirty.size === 0) return;
     for (const s of this.dirty) {
       // it may have more to say right afterwards
@@ -289,15 +292,23 @@ export class SocketLayer {
   }
 
   /** Puts a child that is complete (its addresses are known) where accept() finds it. */
-  private offer(child: StreamSock, now: Millis): void {
+  private offer(child: StreamSock): void {
     const { parent } = child;
     if (parent === undefined || child.offered || child.lport === 0) return;
     if (parent.orphan || parent.freed) return child.abort();
     child.offered = true;
     parent.acceptQueue.push(child);
     parent.trace('sk_data_ready');
-    parent.rd.wake(now);
-    parent.pollers.wake(now, POLLIN | POLLRDNORM);
+    this.offering.add(parent);
+  }
+
+  /** Who accepts is woken when what came with the connection is here, too. */
+  private wakeAccepting(now: Millis): void {
+    for (const parent of this.offering) {
+      parent.rd.wake(now);
+      parent.pollers.wake(now, POLLIN | POLLRDNORM);
+    }
+    this.offering.clear();
   }
 
   /** A record of no socket. One of a handshake that is over may come late. */

@@ -50,8 +50,12 @@ export function listen(s: StreamSock, backlog: number): SysReply | Park {
   };
 }
 
-/** inet_csk_accept(); `install` gives the child an fd. */
-export function accept(s: StreamSock, install: (child: StreamSock) => number): SysReply | Park {
+/** inet_csk_accept(); `install` gives the child an fd, `take` what it has received. */
+export function accept(
+  s: StreamSock,
+  install: (child: StreamSock) => number,
+  take: (child: StreamSock) => SysReply | undefined,
+): SysReply | Park {
   s.trace('inet_accept');
   s.trace('inet_csk_accept');
   const attempt = (): SysReply | undefined => {
@@ -64,7 +68,8 @@ export function accept(s: StreamSock, install: (child: StreamSock) => number): S
       return fail(E.EMFILE);
     }
     child.markAccepted();
-    const reply = { ...okLocal(child, fd), addr: { family: AF_INET, addr: child.raddr, port: child.rport } };
+    const addr = { family: AF_INET, addr: child.raddr, port: child.rport };
+    const reply = { ...take(child), ...okLocal(child, fd), addr };
     return child.session === undefined ? reply : { ...reply, sk: child.id };
   };
   const now = attempt();

@@ -41,7 +41,7 @@ export type SysRequest =
   | { call: 'socket'; domain: number; type: number; protocol: number }
   | { call: 'bind'; fd: number; addr: SockAddr }
   | { call: 'listen'; fd: number; backlog: number }
-  | { call: 'accept'; fd: number; flags: number }
+  | { call: 'accept'; fd: number; flags: number; recv?: number }
   | { call: 'connect'; fd: number; addr: SockAddr }
   | { call: 'sendto'; fd: number; data: readonly Uint8Array[]; flags: number; to: SockAddr | undefined }
   | { call: 'recvfrom'; fd: number; len: number; flags: number }
@@ -91,7 +91,7 @@ export interface SysReply {
   errno: number;
   /** The call's return value: an fd, a number of bytes, how many fds are ready, flags. */
   result: number;
-  /** recvfrom: the bytes, as views; their sum is `result`, or less with MSG_TRUNC. */
+  /** recvfrom: the bytes, as views; their sum is `result`, or less with MSG_TRUNC. accept: those that it was to receive, too. */
   data?: readonly Uint8Array[];
   /** accept: the peer; recvfrom: the sender; getsockname, getpeername. */
   addr?: SockAddr;

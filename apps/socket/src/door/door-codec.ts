@@ -4,12 +4,14 @@ import type { FileNews, OptValue, SessionFile, SockAddr, SysReply, SysRequest } 
 
 type Reply = skbus.v1.DoorReply.$Properties;
 
+const dataLen = (n: number | null | undefined): number => Math.min(n ?? 0, FRAME_DATA_MAX);
+
 /** DoorRequest → the engine's call; undefined: it holds none. `data` is what came with the frame. */
 export function toSysRequest(m: DoorCall, data: readonly Uint8Array[]): SysRequest | undefined {
   // The two that matter for speed first.
   if (m.recvfrom) {
     const { fd, len, flags } = m.recvfrom;
-    return { call: 'recvfrom', fd: fd ?? 0, len: Math.min(len ?? 0, FRAME_DATA_MAX), flags: flags ?? 0 };
+    return { call: 'recvfrom', fd: fd ?? 0, len: dataLen(len), flags: flags ?? 0 };
   }
   if (m.sendto)
     return {
@@ -70,7 +72,8 @@ function sessionRequest(m: DoorCall, data: readonly Uint8Array[]): SysRequest | 
 }
 
 function rareRequest(m: DoorCall): SysRequest | undefined {
-  if (m.accept) return { call: 'accept', fd: m.accept.fd ?? 0, flags: m.accept.flags ?? 0 };
+  if (m.accept)
+    return { call: 'accept', fd: m.accept.fd ?? 0, flags: m.accept.flags ?? 0, recv: dataLen(m.accept.recv) };
   if (m.close) return { call: 'close', fd: m.close.fd ?? 0, drain: m.close.drain ?? false };
   if (m.socket)
     return { call: 'socket', domain: m.socket.domain ?? 0, type: m.socket.type ?? 0, protocol: m.socket.protocol ?? 0 };

@@ -31,21 +31,21 @@ class DoorProgram {
     this.door = door;
   }
 
-  must(call: DoorCall, then: (r: DoorReply) => void, data?: Uint8Array[]): void {
-    this.door.request(call, data, (r) => {
+  must(call: DoorCall, then: (r: DoorReply, data: Uint8Array[]) => void, data?: Uint8Array[]): void {
+    this.door.request(call, data, (r, received) => {
       if (r.errno !== 0) this.errors.push(`${Object.keys(call)[0]}: ${errnoName(r.errno)} ${r.error}`);
-      else then(r);
+      else then(r, received);
     });
   }
 
-  serve(port: number, onConnection: (fd: number) => void): void {
+  serve(port: number, onConnection: (fd: number, first: Uint8Array[]) => void): void {
     this.must({ socket: { domain: AF_INET, type: SOCK_STREAM } }, ({ result: fd }) => {
       this.must({ bind: { fd, addr: sockAddr(0, port) } }, () => {});
       this.must({ listen: { fd, backlog: 100 } }, () => {});
       const accept = (): void =>
-        this.must({ accept: { fd } }, (r) => {
+        this.must({ accept: { fd, recv: 20_000 } }, (r, first) => {
           accept();
-          onConnection(r.result);
+          onConnection(r.result, first);
         });
       for (let i = 0; i < 4; i++) accept();
     });
@@ -57,19 +57,23 @@ class DoorProgram {
     );
   }
 
-  /** Reads to the end, then `over`. */
-  readAll(fd: number, salt: number, over: () => void = () => {}): ReadProgress {
+  /** Reads to the end, then `over`; `first` was received before. */
+  readAll(fd: number, salt: number, over: () => void = () => {}, first: Uint8Array[] = []): ReadProgress {
     const p: ReadProgress = { got: 0, errno: 0, done: false, wrongAt: -1 };
+    const take = (data: Uint8Array[]): void => {
+      for (const part of data)
+        for (const byte of part) {
+          if (p.wrongAt < 0 && byte !== patternByte(p.got, salt)) p.wrongAt = p.got;
+          p.got++;
+        }
+    };
+    take(first);
     const next = (): void =>
       void this.door.request({ recvfrom: { fd, len: 20_000 } }, undefined, (r, data) => {
         p.errno = r.errno;
         p.done = r.errno !== 0 || r.result === 0;
         if (p.done) return over();
-        for (const part of data)
-          for (const byte of part) {
-            if (p.wrongAt < 0 && byte !== patternByte(p.got, salt)) p.wrongAt = p.got;
-            p.got++;
-          }
+        take(data);
         next();
       });
     next();
@@ -105,12 +109,12 @@ function both(seed: number, faults: string[] = []): { deaths: number } {
   const p = new DoorProgram(new UnixDoor('sim', { world: gateway.world() }));
   const seen: ReadProgress[] = [];
   let closed = 0;
-  const talk = (fd: number): void => {
+  const talk = (fd: number, first: Uint8Array[] = []): void => {
     let open = 2;
     const over = (): void => {
       if (--open === 0) p.must({ close: { fd } }, () => void closed++);
     };
-    seen.push(p.readAll(fd, 1, over));
+    seen.push(p.readAll(fd, 1, over, first));
     p.writeAll(fd, SIZE, 2, over);
   };
   p.serve(80, talk);
@@ -132,7 +136,7 @@ function both(seed: number, faults: string[] = []): { deaths: number } {
         onA.writeAll(fd, SIZE, 1);
       });
     });
-    net.after(below(rng, 60), () => p.connect(a.addr, 81, talk));
+    net.after(below(rng, 60), () => p.connect(a.addr, 81, (fd) => talk(fd)));
   }
   const done = (): boolean => p.errors.length > 0 || (closed === 6 && peer.length === 6 && peer.every((x) => x.done));
   for (let i = 0; i < 60 && !done(); i++) net.runFor(1_000);
