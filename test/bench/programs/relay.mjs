@@ -4,7 +4,7 @@
 //   relay.mjs '{"ends":[{"ifname","netnsPath"} ×2], "bitsPerSecond", "delayMs", "queueBytes", "loss", "reorder", "seed"}'
 // Ends by SIGTERM; prints "ready" first and its counts last.
 import koffi from 'koffi';
-import { errno, EAGAIN, EINTR, POLLIN, sys } from '../../../apps/nic/dist/drivers/libc.js';
+import { errno, EAGAIN, EINTR, POLLIN, sys } from '../../../libs/libc/dist/index.js';
 import { openTap } from '../../../apps/nic/dist/drivers/tun.js';
 import { SeededRng } from '../../../libs/skb/dist/index.js';
 
@@ -23,9 +23,33 @@ const { bitsPerSecond, delayMs, queueBytes, loss, reorder, seed } = {
   seed: 1,
   ...given,
 };
-const rng = new SeededRng(seed);
-const chance = (/** @type {number} */ p) => p > 0 && rng.u32() < p * 2 ** 32;
 const now = () => performance.now();
+
+/**
+ * The dice of one direction. Every TCP connection has its own, in the order in which they come, and each of its segments
+ * throws as often: the nth segment of the kth connection meets the same fate whatever else is on the cable and whichever
+ * stack sent it. What is not TCP (ARP above all, which costs a second when it is lost) is spared.
+ */
+class Dice {
+  /** @type {Map<number, SeededRng>} by the port at the client's end */
+  #flows = new Map();
+
+  /** @param {number} way 0 from the client, 1 to it */
+  constructor(way) {
+    this.way = way;
+  }
+
+  /** @param {Uint8Array} f a frame @returns {{ lost: boolean, late: boolean } | undefined} */
+  throw(f) {
+    if (f.length < 54 || f[12] !== 8 || f[13] !== 0 || f[23] !== 6) return undefined;
+    const at = 14 + ((f[14] ?? 0) & 15) * 4 + (this.way === 0 ? 0 : 2);
+    const port = ((f[at] ?? 0) << 8) | (f[at + 1] ?? 0);
+    let rng = this.#flows.get(port);
+    if (!rng) this.#flows.set(port, (rng = new SeededRng(seed * 1_000 + this.#flows.size * 2 + this.way)));
+    const hit = (/** @type {number} */ p) => rng.u32() < p * 2 ** 32;
+    return { lost: hit(loss), late: hit(reorder) };
+  }
+}
 
 /** One direction. Frames leave in the order of their time; those that were held back are put where they belong. */
 class Way {
@@ -35,15 +59,17 @@ class Way {
   freeAt = 0;
   counts = { in: 0, out: 0, lost: 0, overflow: 0, late: 0, refused: 0 };
 
-  /** @param {number} out fd */
-  constructor(out) {
+  /** @param {number} out fd @param {number} way */
+  constructor(out, way) {
     this.out = out;
+    this.dice = new Dice(way);
   }
 
   /** @param {Uint8Array} frame only valid during the call @param {number} t */
   enter(frame, t) {
     this.counts.in++;
-    if (chance(loss)) {
+    const fate = this.dice.throw(frame);
+    if (fate?.lost) {
       this.counts.lost++;
       return;
     }
@@ -56,7 +82,7 @@ class Way {
       }
       leaves = this.freeAt = Math.max(this.freeAt, t) + (frame.length * 8_000) / bitsPerSecond;
     }
-    const late = chance(reorder);
+    const late = fate?.late === true;
     if (late) this.counts.late++;
     // netem's way: a reordered frame is one that skips the delay
     this.insert({ at: leaves + (late ? 0 : delayMs), bytes: frame.slice() });
@@ -89,7 +115,7 @@ class Way {
 const taps = given.ends.map((/** @type {{ ifname: string, netnsPath: string }} */ e) =>
   openTap({ ...e, offload: false }),
 );
-const ways = [new Way(taps[1].fd), new Way(taps[0].fd)];
+const ways = [new Way(taps[1].fd, 0), new Way(taps[0].fd, 1)];
 const fds = new Int32Array(32);
 const pollfds = new Uint8Array(fds.buffer);
 const timeout = new BigInt64Array(16);
