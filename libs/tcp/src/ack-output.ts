@@ -16,7 +16,7 @@ import {
 } from './sysctl.ts';
 import { setTimer, stopTimer, Timer, timerAt } from './timers.ts';
 import { sendAck } from './transmit.ts';
-import { growWindow, lastWindow, offeredWindow, windowUpdateDue } from './window.ts';
+import { growWindow, lastWindow, windowKept, windowUpdateDue } from './window.ts';
 
 /** How long a duplicate ACK waits for the socket layer to confirm what came before the hole. */
 const CONFIRM_WAIT_MS = 10;
@@ -91,13 +91,13 @@ export function ackSndCheck(cx: TcpContext, sk: TcpSock): void {
 /** More than one full segment (RFC 9293 SHLD-19), and the ACK would move the window too; else reading will bring it. */
 function fullFrameWaits(cx: TcpContext, sk: TcpSock): boolean {
   if (sk.rcvAck - sk.rcvWup <= sk.rcvMss) return false;
-  return sk.rcvNxt - sk.rcvRead < sk.rcvLowat || offeredWindow(cx, sk) >= lastWindow(sk);
+  return sk.rcvNxt - sk.rcvRead < sk.rcvLowat || windowKept(cx, sk);
 }
 
 /** tcp_cleanup_rbuf(): the application has read something. An ACK, because that was all of it or opened the window? */
 export function cleanupRbuf(cx: TcpContext, sk: TcpSock): void {
   let now = false;
-  if (sk.ackPending && sk.rcvAck === sk.rcvNxt) {
+  if (sk.ackPending) {
     const drained = sk.rcvRead === sk.rcvNxt && sk.ofo.length === 0;
     now =
       sk.rcvAck - sk.rcvWup > sk.rcvMss ||

@@ -3,7 +3,7 @@ import type { Segment } from './segment.ts';
 import { rcvbufStep } from './record.ts';
 import type { TcpSock } from './sock.ts';
 import { recordChanged } from './views.ts';
-import { spaceFromWindow, windowFromSpace } from './window.ts';
+import { lastWindow, spaceFromWindow, windowFromSpace } from './window.ts';
 
 /** Dynamic right-sizing of the receive buffer (DRS, tcp_moderate_rcvbuf): twice what is read in a round trip. */
 
@@ -15,7 +15,7 @@ export function measureRcvRtt(cx: TcpContext, sk: TcpSock): void {
     // It is an upper bound, so the least is the best.
     sk.rcvRttMs = sk.rcvRttMs === 0 ? sample : Math.min(sk.rcvRttMs, sample);
   }
-  sk.rcvRttSeq = sk.rcvNxt + Math.max(0, sk.rcvAdv - sk.rcvWup);
+  sk.rcvRttSeq = sk.rcvNxt + lastWindow(sk);
   sk.rcvRttStartMs = cx.now;
 }
 

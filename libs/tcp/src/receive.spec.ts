@@ -220,6 +220,24 @@ describe('acknowledging', () => {
     expect(t.sent()).toMatchObject([{ ack: 11 }]);
   });
 
+  test('what waits for its confirmation holds no ACK back: one for every two segments that it covers', () => {
+    for (const wscale of [0, 7]) {
+      // the window is as open as it will get
+      const t = established({ ...SACK, wscale }, { sysctl: { tcpRmem: [4096, 120_000, 120_000] } });
+      const at = pastQuickAcks(t);
+      // Twelve on their way up and back, as over a busy bus, and then they come back two by two. Twelve unread ones leave
+      // less of the window than the last ACK offered: the first has to wait until something is read.
+      for (let i = 0; i < 12; i++) t.inject('.', 1 + at + i * 1000, 1, { len: 1000 });
+      const got: number[] = [];
+      for (let i = 2; i <= 12; i += 2) {
+        t.view(SK, { rcvGot: at + i * 1000, rcvRead: at + (i - 2) * 1000 });
+        got.push(...t.sent().map((s) => (s.ack - 1 - at) / 1000));
+      }
+      expect({ wscale, got }).toEqual({ wscale, got: [4, 6, 8, 10, 12] });
+      balanced(t);
+    }
+  });
+
   test('TCP_QUICKACK 1 sends what is pending, 0 delays', () => {
     const t = established();
     t.cmd({ sk: SK, opSeq: 2, options: { quickack: false } });

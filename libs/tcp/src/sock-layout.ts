@@ -14,6 +14,8 @@ export const SOCK_NUMBERS = {
   rcvAck: 0,
   /** rcvAck when the last ACK was sent (rcv_wup). */
   rcvWup: 0,
+  /** What was received beyond it then and not confirmed. */
+  wupUnconfirmed: 0,
   /** The right edge that was advertised; never moves back. */
   rcvAdv: 0,
   /** First position the application has not read (copied_seq). */

@@ -3,6 +3,7 @@ import { chronoStats } from './chrono.ts';
 import type { TcpContext } from './context.ts';
 import { deliveryRate } from './rate.ts';
 import type { TcpSock } from './sock.ts';
+import { lastWindow } from './window.ts';
 
 /** sizeof(struct tcp_info) of Linux 6.12. */
 export const TCP_INFO_SIZE = 248;
@@ -79,7 +80,7 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
   u32(220, sk.reordSeen);
   u32(224, sk.rcvOoopack);
   u32(228, sk.sndWnd);
-  u32(232, Math.max(0, sk.rcvAdv - sk.rcvWup));
+  u32(232, lastWindow(sk));
   const { rtoStats } = sk;
   if (rtoStats !== undefined) {
     v.setUint16(240, rtoStats.total & 0xffff, true);

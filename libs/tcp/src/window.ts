@@ -38,8 +38,15 @@ export function selectInitialWindow(
 /** sk_rmem_alloc: what is received and not read, with an skb's overhead (twice the payload, as windowFromSpace has it). */
 export const rmemAlloc = (sk: TcpSock): number => 2 * Math.max(0, sk.rcvNxt - sk.rcvRead) + sk.ofo.truesize;
 
-/** tp->rcv_wnd: the window of the last ACK. */
-export const lastWindow = (sk: TcpSock): number => Math.max(0, sk.rcvAdv - sk.rcvWup);
+/**
+ * tp->rcv_wnd: the window of the last ACK, counted from what was received, as offeredWindow() counts. The field itself also
+ * said how much of that was not confirmed, and so not acknowledged.
+ */
+export const lastWindow = (sk: TcpSock): number => Math.max(0, sk.rcvAdv - sk.rcvWup - sk.wupUnconfirmed);
+
+/** An ACK now would offer no less than the last one. That was rounded up to units, and from what it acknowledged. */
+export const windowKept = (cx: TcpContext, sk: TcpSock): boolean =>
+  offeredWindow(cx, sk) > lastWindow(sk) - (1 << sk.rcvWscale);
 
 /** The clamp in force: TCP_WINDOW_CLAMP, or what the buffer allows. */
 const clampOf = (sk: TcpSock): number => (sk.windowClamp > 0 ? sk.windowClamp : windowFromSpace(sk.rcvbuf));
@@ -96,6 +103,7 @@ function advertise(cx: TcpContext, sk: TcpSock, field: number): number {
   else if (field > 0 && sk.advertisedZero) cx.env.mib.inc('TcpExtTCPFromZeroWindowAdv');
   sk.advertisedZero = field === 0;
   sk.rcvWup = sk.rcvAck;
+  sk.wupUnconfirmed = sk.rcvNxt - sk.rcvAck;
   return field;
 }
 
