@@ -27,6 +27,7 @@ import {
 import { layerEnv, type StackPlan } from './stack-env.ts';
 import { keepTap } from './tap-support.ts';
 import { HealthWatch } from './health-watch.ts';
+import { RollCall } from './roll-call.ts';
 import { TraceViewers } from './trace-viewers.ts';
 
 export type StackState = 'starting' | 'booting' | 'running' | 'failed' | 'stopping' | 'stopped';
@@ -82,7 +83,8 @@ export class Stack {
   /** Settles when the replacement of a layer that is under way is done. */
   upgrading: Promise<void> | undefined = undefined;
   private readonly hellos = new Map<Layer, { pid: number; epoch: number }>();
-  /** Layers that have died and are not back, with the process that did the work. */
+  private rollCall: RollCall | undefined = undefined;
+  /** Layers that have died and are not back, with the epoch of the process that did the work. */
   private readonly absent = new Map<Layer, number | undefined>();
   private helloWaiters: (() => void)[] = [];
   private bootWaiters: (() => void)[] = [];
@@ -156,6 +158,7 @@ export class Stack {
     this.state = 'stopping';
     this.boot?.stop();
     this.health?.stop();
+    this.rollCall?.stop();
     this.trace?.close();
     this.faults?.close();
     await this.demo?.stop();
@@ -245,20 +248,21 @@ export class Stack {
   }
 
   private markRunning(): void {
-    for (const [l, { pid }] of this.hellos) {
+    for (const [l, { pid, epoch }] of this.hellos) {
       if (this.boot.machine.isReplaying(l)) continue;
       this.spawner.running(l, pid);
-      if (this.absent.has(l) && this.absent.get(l) !== pid) {
-        this.absent.delete(l);
-        this.tellState(l, true);
-      }
+      if (this.absent.get(l) !== epoch) this.isBack(l);
     }
+  }
+
+  private isBack(layer: Layer): void {
+    if (this.absent.delete(layer)) this.tellState(layer, true);
   }
 
   /** What is for it waits with who sends it. */
   private onDied(layer: Layer): void {
     if (this.state !== 'running') return;
-    this.absent.set(layer, this.hellos.get(layer)?.pid);
+    this.absent.set(layer, this.hellos.get(layer)?.epoch);
     this.tellState(layer, false);
   }
 
@@ -278,6 +282,12 @@ export class Stack {
       say: (line) => this.say(line),
     });
     this.health.start();
+    if (config.spawn !== 'none') return;
+    this.rollCall = new RollCall(this.bus, this.netns, {
+      onGone: (layer) => this.onDied(layer),
+      isAbsent: (layer) => this.absent.has(layer),
+    });
+    this.rollCall.start();
   }
 
   /** The device is there once tun_init has returned; its other end is the kernel's, and ours to set up. */
@@ -295,6 +305,8 @@ export class Stack {
     const before = this.hellos.get(known);
     this.hellos.set(known, { epoch, pid });
     if (before !== undefined && before.epoch !== epoch) this.boot.restarted(known);
+    // The same process had lost its connection only.
+    else if (this.rollCall !== undefined) this.isBack(known);
     for (const w of this.helloWaiters.splice(0)) w();
     return pb.HelloReply.encode({ welcome: true }).finish();
   }
