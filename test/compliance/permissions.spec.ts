@@ -20,6 +20,8 @@ import {
   inboxOf,
   LAYERS,
   permissionsOf,
+  SRV_VERBS,
+  srvName,
   subjects,
   type Service,
 } from '@skbus/contracts';
@@ -33,6 +35,9 @@ const NETNS = ['a', 'other'];
 
 const TRANSPORTS = ['tcp', 'udp'] as const;
 
+/** None, and that of an instance. */
+const SRV = [undefined, 'x1'];
+
 /** Examples of every kind of subject there is: one that is added to the table is missed here by the compiler. */
 const KINDS: Record<keyof typeof subjects, (ns: string) => string[]> = {
   skb: (ns) => HAND_OVERS.map((to) => subjects.skb(ns, to, 2)),
@@ -40,17 +45,22 @@ const KINDS: Record<keyof typeof subjects, (ns: string) => string[]> = {
   skEvt: (ns) => TRANSPORTS.map((t) => subjects.skEvt(ns, t)),
   tcpWfree: (ns) => [subjects.tcpWfree(ns)],
   ctl: (ns) => SERVICES.flatMap((s) => VERBS.map((v) => subjects.ctl(ns, s, v))),
-  all: (ns) => ['rt_cache_flush', 'trace_set'].map((v) => subjects.all(ns, v)),
+  all: (ns) => ['rt_cache_flush', 'trace_set', 'layer_state'].map((v) => subjects.all(ns, v)),
   neighUpdate: (ns) => [subjects.neighUpdate(ns)],
   neighHint: (ns) => [subjects.neighHint(ns)],
   trace: (ns) => SERVICES.map((s) => subjects.trace(ns, s)),
   fault: (ns) => SERVICES.map((s) => subjects.fault(ns, s)),
   log: (ns) => SERVICES.map((s) => subjects.log(ns, s)),
+  srv: () =>
+    SRV_VERBS.flatMap((v) => [
+      subjects.srv(v),
+      ...SERVICES.flatMap((s) => SRV.map((id) => subjects.srv(v, srvName(s), id))),
+    ]),
   wire: (ns) => [subjects.wire('lan', ns)],
 };
 
 /** One subject of every kind there is, in our stack and in another one. */
-const CATALOG = NETNS.flatMap((ns) => [
+const EACH = NETNS.flatMap((ns) => [
   ...new Set(Object.values(KINDS).flatMap((make) => make(ns))),
   ...SERVICES.map((s) => `${inboxOf(ns, s)}.x.1`),
   ...(Object.keys(buckets) as (keyof typeof buckets)[]).flatMap((b) => [
@@ -59,7 +69,8 @@ const CATALOG = NETNS.flatMap((ns) => [
     `$JS.API.STREAM.DELETE.KV_${buckets[b](ns)}`,
     `$JS.API.STREAM.PURGE.KV_${buckets[b](ns)}`,
   ]),
-]).concat(['_INBOX.x.1', 'anything', '$JS.API.STREAM.LIST', '$SYS.REQ.SERVER.PING']);
+]);
+const CATALOG = [...new Set([...EACH, '_INBOX.x.1', 'anything', '$JS.API.STREAM.LIST', '$SYS.REQ.SERVER.PING'])];
 
 const fits = (patterns: readonly string[], subject: string): boolean => patterns.some((p) => fitsOne(p, subject));
 
@@ -121,7 +132,7 @@ describe('permissions on a live broker', () => {
     await root.flush();
     for (const nc of clients.values()) await nc.flush();
     const want = SERVICES.flatMap((s) =>
-      CATALOG.filter((c) => !c.startsWith('$') && fits(permissionsOf('a', s).subscribe, c)).map((c) => `${s} ${c}`),
+      CATALOG.filter((c) => !/^\$(?!SRV)/.test(c) && fits(permissionsOf('a', s).subscribe, c)).map((c) => `${s} ${c}`),
     );
     expect([...heard].sort()).toEqual(want.sort());
     expect(want.length).toBeGreaterThan(40);

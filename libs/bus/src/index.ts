@@ -2,6 +2,7 @@ export * from './bus.ts';
 export { MemoryBus, MemoryHub } from './memory-bus.ts';
 export { NatsBus, type NatsBusOptions } from './nats-bus.ts';
 export { BusTransport, type BusContext } from './nest-transport.ts';
+export { announce, type MicroEndpoint, type MicroService } from './micro.ts';
 export { BusOver } from './bus-over.ts';
 export { GatedBus } from './gated-bus.ts';
 export * from './credentials.ts';

@@ -1,6 +1,7 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { lastValueFrom } from 'rxjs';
 import type { Bus, Unsubscribe } from './bus.ts';
+import type { MicroEndpoint } from './micro.ts';
 
 /** Second argument of a `@MessagePattern` handler. */
 export interface BusContext {
@@ -17,6 +18,8 @@ export class BusTransport extends Server implements CustomTransportStrategy {
   private readonly bus: Bus;
   private readonly subjectOf: (pattern: string) => string;
   private readonly undo: Unsubscribe[] = [];
+  /** What has been asked so far. */
+  readonly endpoints: MicroEndpoint[] = [];
 
   constructor(bus: Bus, subjectOf: (pattern: string) => string) {
     super();
@@ -30,7 +33,10 @@ export class BusTransport extends Server implements CustomTransportStrategy {
         const result = await handler(data, { subject } satisfies BusContext);
         return (await lastValueFrom(this.transformToObservable(result))) as Uint8Array;
       };
-      this.undo.push(this.bus.respond(this.subjectOf(pattern), answer));
+      const subject = this.subjectOf(pattern);
+      const counts = { name: pattern, subject, requests: 0, errors: 0, lastError: '', processingMs: 0 };
+      this.endpoints.push(counts);
+      this.undo.push(this.bus.respond(subject, (data, to) => counted(counts, () => answer(data, to))));
     }
     this.bus.flush().then(() => done(), done);
   }
@@ -43,5 +49,19 @@ export class BusTransport extends Server implements CustomTransportStrategy {
 
   override unwrap<T>(): T {
     return this.bus as unknown as T;
+  }
+}
+
+async function counted<T>(counts: MicroEndpoint, step: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  counts.requests++;
+  try {
+    return await step();
+  } catch (e) {
+    counts.errors++;
+    counts.lastError = e instanceof Error ? e.message : String(e);
+    throw e;
+  } finally {
+    counts.processingMs += performance.now() - began;
   }
 }

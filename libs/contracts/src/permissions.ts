@@ -1,6 +1,6 @@
 import { HAND_OVERS } from '@skbus/skb';
 import { LAYERS, type Layer, type Service } from './layers.ts';
-import { buckets, HAND_OVER_OWNER, HAND_OVER_SENDERS, subjectMatches, subjects } from './subjects.ts';
+import { buckets, HAND_OVER_OWNER, HAND_OVER_SENDERS, srvName, subjectMatches, subjects } from './subjects.ts';
 
 /** What a broker lets one user do; patterns as NATS has them. */
 export interface Permissions {
@@ -76,7 +76,7 @@ export const fits = (pattern: string, subject: string): boolean =>
   subjectMatches(pattern.split('.'), subject.split('.'));
 
 function orchestrator(netns: string, p: Permissions): void {
-  p.publish.push(`ctl.v1.${netns}.>`);
+  p.publish.push(`ctl.v1.${netns}.>`, '$SRV.>');
   p.subscribe.push(
     subjects.ctl(netns, 'orchestrator', '*'),
     ...['log', 'trace', 'fault'].map((top) => `${top}.v1.${netns}.*`),
@@ -108,6 +108,7 @@ function layer(netns: string, self: Layer, p: Permissions): void {
     p.subscribe.push(subjects.wire('*', '*'));
   }
   p.subscribe.push(subjects.ctl(netns, self, '*'), subjects.all(netns, '*'));
+  p.subscribe.push('$SRV.*', `$SRV.*.${srvName(self)}`, `$SRV.*.${srvName(self)}.*`);
   for (const [to, senders] of Object.entries(CTL_SENDERS))
     if (senders.includes(self)) p.publish.push(`ctl.v1.${netns}.${to}`);
   p.publish.push(subjects.log(netns, self), subjects.trace(netns, self), subjects.fault(netns, self));
@@ -125,8 +126,12 @@ const kvApi = (bucket: string): string[] => [
   `$JS.FC.KV_${bucket}.>`,
 ];
 
-/** For somebody who looks (`nats sub 'skb.>'`): hears all of a stack, says nothing. */
+/** For somebody who looks (`nats sub 'skb.>'`, `nats micro ls`): hears all of a stack, asks who is there, says nothing. */
 export const observerPermissions = (netns: string): Permissions => ({
-  publish: [],
-  subscribe: [...['skb', 'sk', 'trace', 'log', 'fault', 'ctl'].map((top) => `${top}.v1.${netns}.>`), 'wire.v1.>'],
+  publish: ['$SRV.>'],
+  subscribe: [
+    `_INBOX.${netns}.observer.>`,
+    ...['skb', 'sk', 'trace', 'log', 'fault', 'ctl'].map((top) => `${top}.v1.${netns}.>`),
+    'wire.v1.>',
+  ],
 });

@@ -26,9 +26,17 @@ export const subjects = {
   /** What fault rules did in a layer: FaultDecisionList. */
   fault: (netns: string, layer: Service): string => `fault.v1.${netns}.${layer}`,
   log: (netns: string, layer: Service): string => `log.v1.${netns}.${layer}`,
+  /** Who is there, and what has it done: the NATS services protocol (nats-architecture-and-design ADR-32). */
+  srv: (verb: SrvVerb, name?: string, id?: string): string => ['$SRV', verb, name, id].filter(Boolean).join('.'),
   /** One port of a cable; every port listens to all of them. */
   wire: (cable: string, port: string): string => `wire.v1.${cable}.${port}`,
 } as const;
+
+export const SRV_VERBS = ['PING', 'INFO', 'STATS'] as const;
+export type SrvVerb = (typeof SRV_VERBS)[number];
+
+/** The same in each stack; `metadata.stack` of a service says which one it belongs to. */
+export const srvName = (service: Service): string => `skbus-${service}`;
 
 const INSTANCED: ReadonlySet<HandOver> = new Set(['tcp_v4_rcv', 'udp_rcv', 'tcp_v4_err', 'udp_err', 'dev_queue_xmit']);
 

@@ -2,8 +2,18 @@ import 'reflect-metadata';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { BusError, BusTransport, CredentialsError, credentialsFor, GatedBus, NatsBus, type Bus } from '@skbus/bus';
-import { pb, subjects, type Layer } from '@skbus/contracts';
+import {
+  announce,
+  BusError,
+  BusTransport,
+  CredentialsError,
+  credentialsFor,
+  GatedBus,
+  NatsBus,
+  type Bus,
+  type MicroService,
+} from '@skbus/bus';
+import { pb, srvName, subjects, type Layer } from '@skbus/contracts';
 import { ConfigError, readConfig, type ServiceConfig } from './config.ts';
 import { ControlController } from './control.controller.ts';
 import { BUS, CONFIG, LAYER_KIT, LayerKit } from './layer-kit.ts';
@@ -33,6 +43,8 @@ export interface Standby {
   go: Promise<Uint8Array>;
 }
 
+/** Of the build; what it speaks. */
+const VERSION = '0.1.0';
 /** A successor whose initcalls do not all come (initcall_blacklist=) opens its gate after this. */
 const OPEN_ANYWAY_MS = 1_000;
 
@@ -61,8 +73,9 @@ export async function startLayer(
 ): Promise<RunningLayer> {
   const gate = new GatedBus(bus, how.standby !== true);
   const kit = new LayerKit(def.layer, gate, config);
+  const strategy = new BusTransport(kit.bus, (verb) => subjects.ctl(config.netns, def.layer, verb));
   const app = await NestFactory.createMicroservice(layerModule(def, kit), {
-    strategy: new BusTransport(kit.bus, (verb) => subjects.ctl(config.netns, def.layer, verb)),
+    strategy,
     logger: serviceLogger(def.layer, config.logLevel),
   });
   gate.subscribe(subjects.all(config.netns, 'trace_set'), (data) => {
@@ -91,6 +104,7 @@ export async function startLayer(
     how.onRetired?.();
     return reply;
   });
+  announce(gate, microService(kit, strategy), new Date());
   // A standby asks for the rules when it takes over: until then others count.
   await Promise.all([app.listen(), how.standby === true ? undefined : kit.faults.watch()]);
   if (how.standby !== true) stopHello = sayHello(kit);
@@ -112,6 +126,19 @@ export async function startLayer(
       stopHello = sayHello(kit);
     },
     close: end,
+  };
+}
+
+/** For `nats micro`. */
+function microService(kit: LayerKit, { endpoints }: BusTransport): MicroService {
+  const { layer, netns, epoch } = kit;
+  return {
+    name: srvName(layer),
+    id: `${netns}-${layer}-${epoch.toString(16)}`,
+    version: VERSION,
+    description: `the ${layer} layer of skbus stack ${netns}`,
+    metadata: { stack: netns, layer, pid: String(process.pid) },
+    endpoints: () => endpoints.map((e) => (e.name === 'stats' ? { ...e, data: kit.stats() } : e)),
   };
 }
 
@@ -166,7 +193,7 @@ export async function runLayer(
 function sayHello(kit: LayerKit): () => void {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  const hello = pb.Hello.encode({ layer: kit.layer, pid: process.pid, epoch: kit.epoch, version: '0.1.0' }).finish();
+  const hello = pb.Hello.encode({ layer: kit.layer, pid: process.pid, epoch: kit.epoch, version: VERSION }).finish();
   const again = async (): Promise<void> => {
     try {
       const answer = await kit.bus.request(subjects.ctl(kit.netns, 'orchestrator', 'hello'), hello, 1_000);
