@@ -8,6 +8,10 @@ COPY proto ./proto
 COPY tools ./tools
 COPY tsconfig.base.json tsconfig.engine.json nx.json ./
 RUN node tools/setup.mjs --no-system
+# Loading modules is most of a start, and so of the time in which a killed layer is away.
+RUN node --experimental-import-meta-resolve tools/bundle.mjs apps/orchestrator/dist/keys.js \
+ apps/nic/dist/main.js apps/neigh/dist/main.js apps/ip/dist/main.js apps/udp/dist/main.js apps/tcp/dist/main.js \
+ apps/socket/dist/main.js apps/demo/dist/main.js
 # Sources and the compiler stay here; swagger names a compiler as its peer, and works without.
 RUN npm prune --omit=dev --no-audit --no-fund \
  && rm -rf node_modules/typescript node_modules/@typescript node_modules/.bin node_modules/.cache \
@@ -28,7 +32,7 @@ USER node
 # As root only to give files to others; everything else is dropped by the compose file.
 FROM runtime AS keys
 USER root
-ENTRYPOINT ["node", "--enable-source-maps", "apps/orchestrator/dist/keys.js"]
+ENTRYPOINT ["node", "apps/orchestrator/dist/keys.js"]
 
 FROM runtime AS orchestrator
 EXPOSE 7070
@@ -36,24 +40,24 @@ CMD ["node", "--enable-source-maps", "apps/orchestrator/dist/main.js"]
 
 FROM runtime AS socket
 EXPOSE 1080
-CMD ["node", "--enable-source-maps", "apps/socket/dist/main.js"]
+CMD ["node", "apps/socket/dist/main.js"]
 
 FROM runtime AS tcp
-CMD ["node", "--enable-source-maps", "apps/tcp/dist/main.js"]
+CMD ["node", "apps/tcp/dist/main.js"]
 
 FROM runtime AS udp
-CMD ["node", "--enable-source-maps", "apps/udp/dist/main.js"]
+CMD ["node", "apps/udp/dist/main.js"]
 
 FROM runtime AS ip
-CMD ["node", "--enable-source-maps", "apps/ip/dist/main.js"]
+CMD ["node", "apps/ip/dist/main.js"]
 
 FROM runtime AS neigh
-CMD ["node", "--enable-source-maps", "apps/neigh/dist/main.js"]
+CMD ["node", "apps/neigh/dist/main.js"]
 
 # CAP_NET_ADMIN is effective for root only; everything else is dropped by the compose file.
 FROM runtime AS nic
 USER root
-CMD ["node", "--enable-source-maps", "apps/nic/dist/main.js"]
+CMD ["node", "apps/nic/dist/main.js"]
 
 FROM runtime AS demo
-CMD ["node", "--enable-source-maps", "apps/demo/dist/main.js"]
+CMD ["node", "apps/demo/dist/main.js"]

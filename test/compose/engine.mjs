@@ -221,7 +221,8 @@ function withRoot(/** @type {(dir: string) => void} */ fill) {
       if (applet !== 'busybox') symlinkSync('busybox', join(dir, 'bin', basename(applet)));
     symlinkSync('/bin/env', join(dir, 'usr/bin/env'));
     put(dir, '/bin/bash', '/bin/bash');
-    for (const l of ['libnss_dns.so.2', 'libnss_files.so.2', 'libresolv.so.2']) {
+    // What libc loads by itself, and the part of it that modules of machine code are linked with.
+    for (const l of ['libnss_dns.so.2', 'libnss_files.so.2', 'libresolv.so.2', 'librt.so.1']) {
       const lib = `/lib/x86_64-linux-gnu/${l}`;
       if (existsSync(lib)) copy(dir, lib);
     }
