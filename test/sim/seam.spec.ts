@@ -51,6 +51,28 @@ describe('between TCP and the socket layer', () => {
   });
 });
 
+describe('each n-th message is lost, again and again', () => {
+  const ways = ['tcp.sk_evt', 'tcp.sk_cmd', 'socket.sk_cmd', 'socket.sk_evt'];
+  const cases = ways.flatMap((where) => [2, 3, 5, 7].map((n) => ({ where, n })));
+
+  test.each(cases)('at $where, every $n: the streams are whole', ({ where, n }) => {
+    const faults = [`at ${where} drop every ${n}`];
+    const two = twoHosts({ latencyMs: 1, bitsPerSecond: 100e6 }, { seed: 1, faults });
+    const t = transfer(two, SIZE);
+    expect([t.toServer, t.toClient]).toEqual([whole(SIZE), whole(SIZE)]);
+    expect(two.net.check()).toEqual([]);
+  });
+
+  test('what is lost comes again, and not all that was on its way with it', () => {
+    const two = twoHosts({ latencyMs: 1, bitsPerSecond: 100e6 }, { seed: 1, faults: ['at tcp.sk_evt drop every 5'] });
+    const events = (): number => two.b.faultLog().length;
+    transfer(two, 2_000_000);
+    // each fifth is in the log
+    expect(events() * 5).toBeLessThan(2.2 * (2_000_000 / 1448));
+    expect(two.net.now).toBeLessThan(2_000);
+  });
+});
+
 test('layers that take their time: 2 ms per message', () => {
   const two = twoHosts({ latencyMs: 1 }, { busMs: 2 });
   const t = transfer(two, SIZE);

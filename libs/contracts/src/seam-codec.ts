@@ -21,7 +21,7 @@ export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCm
     const list = skbus.v1.SkCmdList.decode(plainBytes(message));
     for (const c of list.cmds as skbus.v1.SkCmd[]) {
       const v = c.view;
-      if (v && ![v.sndTo, v.rcvGot, v.rcvRead, v.urgTo].every((n) => isOffset(n ?? 0))) return undefined;
+      if (v && ![v.sndTo, v.rcvGot, v.rcvRead, v.urgTo, v.rcvGapTo].every((n) => isOffset(n ?? 0))) return undefined;
       const r = c.restore;
       if (r && ![r.sndUna, r.sndMax, r.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
       if (r && !((r.ageMs ?? 0) >= 0)) return undefined;

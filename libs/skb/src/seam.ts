@@ -121,6 +121,8 @@ export interface SkView {
   accepted: boolean;
   /** A writer waits: for room (SOCK_NOSPACE), or for the handshake (sk_write_pending). */
   noSpace?: boolean;
+  /** Bytes from here on have come, those between `rcvGot` and this have not. Said once for each `rcvGot`; absent or 0: no news. */
+  rcvGapTo?: number;
   /** Where the newest urgent byte ends (MSG_OOB), absent or 0: there was none. */
   urgTo?: number;
   /** The number of the newest record that is here (SkRecord.seq), absent or 0: none. */

@@ -1,3 +1,6 @@
+import type { ProtoData } from '@skbus/skb';
+import { HeldData } from './held-data.ts';
+
 /** A short chunk that would keep a much larger message alive is copied out of it. */
 const COPY_BELOW = 4096;
 const EMPTY = new Uint8Array(0);
@@ -7,6 +10,25 @@ export class RecvQueue {
   private chunks: Uint8Array[] = [];
   private head = 0;
   length = 0;
+  /** What came before those it follows; undefined: nothing. */
+  held: HeldData | undefined = undefined;
+
+  /** Takes what continues the stream at `got`, and what has waited for it; else it waits. Returns where the stream goes on. */
+  arrived(d: ProtoData, got: number): number {
+    if (d.offset > got) {
+      (this.held ??= new HeldData()).add(d);
+      return got;
+    }
+    let to = d.offset + d.data.length;
+    if (to <= got) return got;
+    this.append(d.data.subarray(got - d.offset));
+    for (let next = this.held?.take(to); next !== undefined; next = this.held?.take(to)) {
+      this.append(next);
+      to += next.length;
+    }
+    if (this.held?.isEmpty) this.held = undefined;
+    return to;
+  }
 
   append(data: Uint8Array): void {
     if (data.length === 0) return;
@@ -58,5 +80,6 @@ export class RecvQueue {
     this.chunks.length = 0;
     this.head = 0;
     this.length = 0;
+    this.held = undefined;
   }
 }

@@ -353,6 +353,7 @@ export class StreamSock extends Sock {
       accepted: this.accepted,
       urgTo: this.urgTo,
       recordSeq: this.kept.recordSeq,
+      rcvGapTo: this.rcv.held?.news(this.rcvGot) ?? 0,
       noSpace: this.snd.noSpace || (this.opening && this.opened.writePending),
     };
   }
@@ -426,13 +427,11 @@ export class StreamSock extends Sock {
 
   private onData(d: ProtoData, now: Millis): void {
     if (this.orphan || this.finGot) return;
-    const skip = this.rcvGot - d.offset;
-    if (skip >= d.data.length || skip < 0 || this.rcv.length > RCV_HARD_MAX) return this.touchView(false);
-    const fresh = skip === 0 ? d.data : d.data.subarray(skip);
-    this.rcv.append(fresh);
-    this.rcvGot += fresh.length;
+    const had = this.rcvGot;
+    if (this.rcv.length <= RCV_HARD_MAX) this.rcvGot = this.rcv.arrived(d, had);
+    if (this.rcvGot === had) return this.touchView(false);
     // TCP may acknowledge what we confirm. A segment or two can wait for the program's answer; a stream cannot.
-    if (this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewForAnswer(now);
+    if (this.rcv.held === undefined && this.rcvGot - this.gotSent < CONFIRM_NOW) this.touchViewForAnswer(now);
     else this.touchView(false);
     this.trace('sk_data_ready');
     if (this.rcv.length >= this.rcvLowat) {

@@ -17,7 +17,7 @@ import type { TcpSock } from './sock.ts';
 import { rateCheckAppLimited } from './rate.ts';
 import { leaveBacklog } from './state.ts';
 import { sizeGoal } from './tso.ts';
-import { confirmData, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
+import { confirmData, emitBetween, opAck, opErrno, viewChanged, viewSoon } from './views.ts';
 import { rcvSpaceAdjust } from './rcv-space.ts';
 
 /** A command that tells us nothing new is answered with our view, but not more often than this. */
@@ -146,6 +146,7 @@ function applyView(cx: TcpContext, sk: TcpSock, v: SkView): boolean {
   }
   if (v.urgTo !== undefined && 1 + v.urgTo > Math.max(1, sk.sndUp)) sk.sndUp = 1 + v.urgTo;
   if (confirm(cx, sk, v)) news = true;
+  if (v.rcvGapTo !== undefined && v.rcvGapTo > v.rcvGot) emitBetween(cx, sk, v.rcvGot, v.rcvGapTo);
   const read = 1 + Math.min(v.rcvRead, sk.rcvNxt - 1);
   if (read > sk.rcvRead) {
     const copied = Math.min(read, sk.rcvAck);
