@@ -18,7 +18,7 @@ import { setTimer, stopTimer, Timer, timerAt } from './timers.ts';
 import { sendAck } from './transmit.ts';
 import { growWindow, lastWindow, windowKept, windowUpdateDue } from './window.ts';
 
-/** How long a duplicate ACK waits for the socket layer to confirm what came before the hole. */
+/** How long an ACK that would say too little waits for the socket layer to confirm more. */
 const CONFIRM_WAIT_MS = 10;
 /** Segments shorter than this do not open the window. */
 const GROW_MIN = 128;
@@ -121,7 +121,7 @@ export function oweDupAck(cx: TcpContext, sk: TcpSock): void {
  */
 export function ackOutOfOrder(cx: TcpContext, sk: TcpSock): void {
   const { sysctl } = cx;
-  const c = (sk.compressed ??= { acks: 0, rcvNxt: 0, dups: 0 });
+  const c = (sk.compressed ??= { acks: 0, rcvNxt: 0, dups: 0, filledTo: 0 });
   if (!sk.sackOk || inQuickAck(cx, sk) || sk.ackNow || c.acks >= sysctl.tcpCompSackNr) {
     oweDupAck(cx, sk);
     return;
@@ -158,15 +158,23 @@ export function flushCompressed(cx: TcpContext, sk: TcpSock): void {
 
 /** Sends what ackSndCheck() and oweDupAck() decided since the last flush. */
 export function flushAcks(cx: TcpContext, sk: TcpSock): void {
-  if (sk.dupAcksOwed > 0) {
-    if (sk.rcvAck < sk.rcvNxt && !sk.orphan) {
-      // An ACK below what we hold in order would make the peer send that again; the confirmation is on its way.
-      armDelAck(cx, sk, cx.now + CONFIRM_WAIT_MS);
-      return;
-    }
-    flushDupAcks(cx, sk);
+  if (sk.dupAcksOwed === 0 && !sk.ackNow) return;
+  if (saysTooLittle(sk)) {
+    armDelAck(cx, sk, cx.now + CONFIRM_WAIT_MS);
+    return;
   }
+  if (sk.dupAcksOwed > 0) flushDupAcks(cx, sk);
   if (sk.ackNow) sendAck(cx, sk);
+}
+
+/**
+ * An ACK below what we hold in order would make the peer send that again: a duplicate one as such, any while the SACK blocks
+ * of what filled a hole are gone and the ACK does not cover it yet (to RACK, RFC 8985 6.2, all that was sent before the
+ * retransmission and is not covered is lost). The confirmation is on its way.
+ */
+function saysTooLittle(sk: TcpSock): boolean {
+  if (sk.rcvAck >= sk.rcvNxt || sk.orphan) return false;
+  return sk.dupAcksOwed > 0 || (sk.compressed !== undefined && sk.rcvAck < sk.compressed.filledTo);
 }
 
 /** SACK says it all in one segment; without it the number of ACKs is the message. */

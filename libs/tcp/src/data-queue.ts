@@ -105,6 +105,7 @@ function drainOfo(cx: TcpContext, sk: TcpSock): void {
     }
   }
   dropOfo(sk, n);
+  if (sk.compressed !== undefined) sk.compressed.filledTo = sk.rcvNxt;
   // all or part of a hole is filled: the sender wants to know at once (RFC 5681 4.2, __tcp_ack_snd_check with ofo_possible)
   sk.ackOnConfirm = true;
   sackRemove(sk.sackBlocks, sk.rcvNxt);

@@ -238,6 +238,36 @@ describe('acknowledging', () => {
     }
   });
 
+  test('a hole is filled: no ACK goes that would take back what the SACK blocks said', () => {
+    const t = established();
+    const at = pastQuickAcks(t);
+    for (let i = 1; i < 6; i++) t.inject('.', 1 + at + i * 1000, 1, { len: 1000 });
+    t.wait(2);
+    expect(acks(t).at(-1)).toEqual([1 + at, [[1 + at + 1000, 1 + at + 6000]]]);
+    t.inject('.', 1 + at, 1, { len: 1000 });
+    t.view(SK, { rcvGot: at + 1000 });
+    t.view(SK, { rcvGot: at + 3000 });
+    expect(acks(t)).toEqual([]);
+    t.view(SK, { rcvGot: at + 6000 });
+    expect(acks(t)).toEqual([[1 + at + 6000, []]]);
+    balanced(t);
+  });
+
+  test('what filled a hole is not confirmed for long: the ACK says what is', () => {
+    const t = established();
+    const at = pastQuickAcks(t);
+    for (let i = 1; i < 6; i++) t.inject('.', 1 + at + i * 1000, 1, { len: 1000 });
+    t.wait(2);
+    t.sent();
+    t.inject('.', 1 + at, 1, { len: 1000 });
+    t.view(SK, { rcvGot: at + 3000 });
+    t.wait(9);
+    expect(acks(t)).toEqual([]);
+    t.wait(2);
+    expect(acks(t)).toEqual([[1 + at + 3000, []]]);
+    balanced(t);
+  });
+
   test('TCP_QUICKACK 1 sends what is pending, 0 delays', () => {
     const t = established();
     t.cmd({ sk: SK, opSeq: 2, options: { quickack: false } });

@@ -109,8 +109,8 @@ export class TcpSock extends SockLayout implements BindOwner, CongestionState {
   accecn: AccEcn | undefined = undefined;
   /** Only where each change of the marks is echoed. */
   ceEcho: CeEcho | undefined = undefined;
-  /** ACK compression: ACKs held back, the hole they are for, and how many went at once. */
-  compressed: { acks: number; rcvNxt: number; dups: number } | undefined = undefined;
+  /** ACK compression: ACKs held back, the hole they are for, and how many went at once; up to where holes were filled last. */
+  compressed: { acks: number; rcvNxt: number; dups: number; filledTo: number } | undefined = undefined;
   /** What it has to do with TCP Fast Open, if anything. */
   fastopen: FastOpen | undefined = undefined;
   /** The search for a larger path MTU (RFC 4821), when there is one. */
