@@ -25,6 +25,15 @@ export interface Result {
   stderr: string;
 }
 
+export interface Container {
+  id: string;
+  pid: number;
+  restarts: number;
+  /** How long the engine took to start it again; meaningless before its first restart. */
+  awayMs: number;
+  health: string;
+}
+
 /** Names of their own: those of whoever works here stay. */
 export const IMAGES = 'skbus-test';
 
@@ -33,6 +42,7 @@ export class Project {
   readonly name: string;
   readonly address: string;
   api = '';
+  socksPort = 0;
   /** Of the CLI. */
   readonly runRoot: string;
   private env: Record<string, string> = {};
@@ -46,11 +56,14 @@ export class Project {
   async prepare(cable: string): Promise<void> {
     const [api, socks] = [await freePort(), await freePort()];
     this.api = `http://127.0.0.1:${api}`;
+    this.socksPort = socks;
     this.env = {
       SKBUS_STACK: this.name,
       SKBUS_ADDRESS: this.address,
       SKBUS_API_PORT: String(api),
       SKBUS_SOCKS_PORT: String(socks),
+      // Few enough to be used up.
+      SKBUS_DOOR_HALF_OPEN: '32',
       SKBUS_CABLE: cable,
       SKBUS_CABLE_SUBNET: '10.79.0.0/24',
       SKBUS_CABLE_RANGE: '10.79.0.128/25',
@@ -110,14 +123,16 @@ export class Project {
     return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? -1)));
   }
 
-  async container(service: string): Promise<{ id: string; pid: number; restarts: number; health: string }> {
+  async container(service: string): Promise<Container> {
     const id = (await this.compose('ps', '-a', '-q', service)).stdout.trim();
     const r = await this.run('docker', ['inspect', '-f', '{{json .}}', id]);
     const c = JSON.parse(r.stdout) as {
       RestartCount: number;
-      State: { Pid: number; Health?: { Status: string } };
+      State: { Pid: number; StartedAt: string; FinishedAt: string; Health?: { Status: string } };
     };
-    return { id, pid: c.State.Pid, restarts: c.RestartCount, health: c.State.Health?.Status ?? '' };
+    const { Pid: pid, StartedAt, FinishedAt, Health } = c.State;
+    const awayMs = Date.parse(StartedAt) - Date.parse(FinishedAt);
+    return { id, pid, restarts: c.RestartCount, awayMs, health: Health?.Status ?? '' };
   }
 
   /** `skbus …`, which finds this project by itself. */
@@ -128,6 +143,11 @@ export class Project {
   /** What its control API wants to hear. */
   async token(): Promise<string> {
     return (await this.compose('exec', '-T', 'orchestrator', 'cat', '/keys/api-token')).stdout.trim();
+  }
+
+  /** On this machine, outside of all containers. */
+  curl(...args: string[]): Promise<Result> {
+    return this.run('curl', ['-sS', '-m', '10', ...args]);
   }
 
   docker(...args: string[]): Promise<Result> {
