@@ -223,6 +223,22 @@ describe('recv() and send()', () => {
     }
   });
 
+  test('a listener that is closed takes with it what nobody has accepted, and nothing else', () => {
+    const b = new Bench();
+    const l = listening(b);
+    const ends = [tcp(b), tcp(b)];
+    for (const fd of ends) b.sys({ call: 'connect', fd, addr: at(80) });
+    const [, second] = [...b.tcp.socks.values()].filter((s) => s.id % 2 === 1);
+    const s = b.sys({ call: 'accept', fd: l, flags: 0 }).result;
+    b.sys({ call: 'close', fd: l });
+    const aborted = b.tcpCmds.filter((x) => x.close?.abort).map((x) => x.sk);
+    expect(aborted).toEqual([second!.id]);
+    b.sys(send(s, 'still here'));
+    b.run(10);
+    expect(text(b.sys(recv(ends[0]!)))).toBe('still here');
+    expect(name(b.sys(recv(ends[1]!)))).toBe('ECONNRESET');
+  });
+
   test('MSG_MORE is told to TCP, with the last bytes written', () => {
     const b = new Bench();
     const { c } = connected(b);

@@ -120,21 +120,13 @@ function orphanFinWait2(cx: TcpContext, sk: TcpSock): void {
   else timeWait(cx, sk, TCP_FIN_WAIT2, tmo);
 }
 
-/** inet_csk_listen_stop(): nobody will accept what waits in the queues. */
+/**
+ * inet_csk_listen_stop(), its half of the requests. The children are the socket layer's: it alone knows which of them a
+ * program has accepted, and closes the others; of those that it has never heard it says that there is no such listener.
+ */
 function listenStop(cx: TcpContext, sk: TcpSock): void {
   cx.listeners.remove(sk);
   for (const req of sk.requests ?? []) dropRequest(cx, req as RequestSock);
-  const waiting = [...(sk.children ?? [])];
-  for (const child of waiting) {
-    if (child.state !== TCP_CLOSE) {
-      sendActiveReset(cx, child);
-      child.orphan = true;
-      cx.orphans++;
-      tcpDone(cx, child);
-    } else {
-      destroySock(cx, child);
-    }
-  }
   sk.children = undefined;
   sk.requests = undefined;
   setState(cx, sk, TCP_CLOSE);

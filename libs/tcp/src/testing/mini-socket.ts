@@ -148,9 +148,11 @@ export class MiniSocketLayer {
     this.op(s, { shutdown: { how } });
   }
 
+  /** With a listener go the connections that nobody has accepted. */
   close(s: MiniSock, abort = false): void {
     s.closing = true;
     this.op(s, { close: { abort } });
+    for (const c of this.children(s)) if (!c.accepted && !c.closing) this.close(c, true);
   }
 
   op(s: MiniSock, body: Partial<SkCmd>): void {
@@ -214,6 +216,7 @@ export class MiniSocketLayer {
       s = new MiniSock(e.sk);
       s.listener = e.child.listener;
       this.socks.set(e.sk, s);
+      if (this.socks.get(s.listener)?.closing === true) this.close(s, true);
     }
     return s;
   }
