@@ -26,6 +26,26 @@ test('the same seed is the same run, event by event', () => {
   expect(planOf(7)).not.toEqual(planOf(8));
 });
 
+test('what can go wrong does', () => {
+  const kindOf = (text: string): string => /^at (\w+ layer [\w-]+|(?:nic|ip|neigh|tcp):\w+ drop)/.exec(text)?.[1] ?? '';
+  const acted = new Set<string>();
+  // small, and much happens to it
+  for (let seed = 1; seed <= 40; seed++) {
+    const outcome = runPlan(planOf(seed, { faults: 100, bytes: 100_000 }));
+    expect(outcome.problems).toEqual([]);
+    for (const text of outcome.acted) acted.add(kindOf(text));
+  }
+  expect(acted.size).toBeGreaterThan(20);
+  expect([...acted]).toEqual(
+    expect.arrayContaining([
+      'neigh layer arp-poison',
+      'ip layer mtu-black-hole',
+      'tcp layer zero-window',
+      'nic layer carrier-off',
+    ]),
+  );
+});
+
 test('a failing plan is cut down to what it takes', () => {
   const plan = planOf(3);
   const [culprit, accomplice] = [plan.faults[4]!, plan.faults[15]!];

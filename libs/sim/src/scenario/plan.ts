@@ -102,6 +102,11 @@ function fault(dice: Dice, plan: Plan, mortal: readonly string[]): PlannedFault 
   if (dice.oneIn(5)) return rule(`service kill ${dice.oneOf(mortal)} after ${atMs}ms`);
   const dir = dice.oneOf(['rx', 'tx']);
   if (dice.oneIn(3)) return rule(`at socket ${dir} ${netem(dice)} ${window}`);
+  if (dice.oneIn(4)) return rule(`at ${wrongByItself(dice, plan.hosts)} ${window}`);
+  if (dice.oneIn(6)) {
+    const howMany = dice.oneIn(2) ? `first ${1 + dice.upTo(3)}` : `probability ${dice.real(0, 0.2).toFixed(3)}`;
+    return rule(`at ${dice.oneOf(TRACE_POINTS)} ${howMany} ${window}`);
+  }
   const layer = dice.oneOf(['nic', 'neigh', 'ip', 'tcp']);
   switch (dice.upTo(5)) {
     case 0:
@@ -111,10 +116,70 @@ function fault(dice: Dice, plan: Plan, mortal: readonly string[]): PlannedFault 
     case 2:
       return rule(`at ip.ip_rcv truncate ${10 + dice.upTo(60)} probability ${dice.real(0, 0.3).toFixed(3)} ${window}`);
     case 3:
-      // Above this the sums have been looked at; below, with offload, they are not filled in yet.
-      if (!plan.offload) return rule(`at ip.ip_rcv corrupt ${dice.real(0, 20).toFixed(2)}% ${window}`);
+      // Above this the sums have been looked at; below, with offload, they are not filled in yet. Two flipped bits may leave a sum right.
+      if (!plan.offload && !plan.faults.some(corrupts))
+        return rule(`at ip.ip_rcv corrupt ${dice.real(0, 20).toFixed(2)}% ${window}`);
   }
   return rule(`at ${layer} ${dir} ${netem(dice)} ${window}`);
+}
+
+const corrupts = (f: PlannedFault): boolean => f.kind === 'rule' && f.text.includes(' corrupt ');
+
+/** Where a function may fail or its packet be freed, and the connection goes on. */
+const TRACE_POINTS = [
+  'nic:netif_receive_skb drop NOMEM',
+  'nic:dev_queue_xmit drop NOMEM',
+  'neigh:arp_rcv drop NOMEM',
+  'neigh:neigh_resolve_output drop NOMEM',
+  'neigh:__neigh_create drop NOMEM',
+  'neigh:arp_send_dst drop NOMEM',
+  'ip:ip_rcv drop NOMEM',
+  'ip:ip_rcv_finish drop IP_NOPROTO',
+  'ip:ip_local_deliver drop NETFILTER_DROP',
+  'ip:ip_local_out drop NETFILTER_DROP',
+  'ip:ip_finish_output2 drop NOMEM',
+  'tcp:tcp_v4_rcv drop XFRM_POLICY',
+  'tcp:tcp_v4_do_rcv drop SOCKET_FILTER',
+  'tcp:tcp_rcv_established drop NOMEM',
+  'tcp:tcp_data_queue drop PROTO_MEM',
+  'tcp:tcp_transmit_skb drop NOMEM',
+  'tcp:tcp_connect drop NOMEM',
+  'tcp:inet_reqsk_alloc drop NOMEM',
+  'tcp:tcp_v4_syn_recv_sock drop NOMEM',
+  'tcp:tcp_make_synack drop NOMEM',
+];
+
+/**
+ * Semantic faults after which a stack recovers by itself. Not here: those that change bytes or a connection's numbers for good, and
+ * route-missing: without a route the SYN-ACK's timer gives a half-open connection up (inet_connection_sock.c:reqsk_timer_handler), and
+ * the peer, who takes it for established, is reset.
+ */
+function wrongByItself(dice: Dice, hosts: number): string {
+  const somebody = `10.77.0.${1 + dice.upTo(hosts)}`;
+  switch (dice.upTo(11)) {
+    case 0:
+      return 'nic layer carrier-off';
+    case 1:
+      return 'nic layer tx-csum-unfinished';
+    case 2:
+      return 'neigh layer arp-silent';
+    case 3:
+      return `neigh layer arp-late ${1 + dice.upTo(800)}ms`;
+    case 4:
+      return 'neigh layer arp-poison 02:00:00:00:00:99';
+    case 5:
+      return 'neigh layer table-full';
+    case 6:
+      return `ip layer route-wrong 10.77.0.0/24 via ${somebody}`;
+    case 7:
+      return `ip layer mtu-black-hole ${576 + dice.upTo(900)}`;
+    case 8:
+      return `ip layer mtu-too-big ${576 + dice.upTo(900)}`;
+    case 9:
+      return 'tcp layer zero-window';
+    default:
+      return 'tcp layer ports-taken';
+  }
 }
 
 function badLink(dice: Dice): Partial<LinkModel> {

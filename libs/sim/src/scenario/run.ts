@@ -14,6 +14,8 @@ export interface Outcome {
   events: number;
   /** How often fault rules acted. */
   decisions: number;
+  /** The rules that did. */
+  acted: string[];
 }
 
 /** After the healing: the longest pause of a retransmission timer that eight seconds of trouble can lead to, and some. */
@@ -52,8 +54,9 @@ export function runPlan(plan: Plan): Outcome {
   }));
   const problems: string[] = [];
   const fail = (what: string): void => void (problems.length < 20 && problems.push(what));
+  let acted = (): string[] => [];
   try {
-    addFaults(net, hosts, plan);
+    acted = addFaults(net, hosts, plan);
     flows.forEach((f, i) => play(net, programs, f, 5_000 + i, fail));
     const look = (): void => {
       for (const h of hosts) lookAt(h, fail);
@@ -72,7 +75,7 @@ export function runPlan(plan: Plan): Outcome {
   if (problems.length === 0) atTheEnd(net, hosts, fail);
   problems.push(...watch.problems.slice(0, 20));
   const decisions = hosts.reduce((n, h) => n + h.faultLog().length, 0);
-  return { problems, endedMs, events: net.clock.steps, decisions };
+  return { problems, endedMs, events: net.clock.steps, decisions, acted: acted() };
 }
 
 function makeHosts(net: Net, plan: Plan, watch: SegmentWatch): Host[] {
@@ -83,8 +86,9 @@ function makeHosts(net: Net, plan: Plan, watch: SegmentWatch): Host[] {
       offload: plan.offload,
       codec: plan.seed % 8 === 0,
       tcp: { tcpCongestionControl: plan.congestion },
-      // Three lost questions in a row would be no error of the stack.
-      neigh: { mcastSolicit: 20 },
+      // Three lost questions in a row would be no error of the stack. Nor would a handshake that is given up after 63 s, or a closed
+      // connection after 100 s, while a poisoned neighbour is believed in for 45 s and used only now and then.
+      neigh: { mcastSolicit: 20, baseReachableTimeMs: 5_000 },
     });
     h.attach(link, `10.77.0.${i + 1}/24`, { mtu: plan.mtu });
     h.onSegment = (skb) => watch.onSegment(skb);
@@ -92,13 +96,16 @@ function makeHosts(net: Net, plan: Plan, watch: SegmentWatch): Host[] {
   });
 }
 
-function addFaults(net: Net, hosts: readonly Host[], plan: Plan): void {
+/** Returns who can say which rules have acted. */
+function addFaults(net: Net, hosts: readonly Host[], plan: Plan): () => string[] {
+  const rules: { text: string; host: Host; id: string }[] = [];
   const link = net.links[0]!;
   const bad: Set<object> = new Set();
   const usual = { loss: 0, duplicate: 0, reorder: 0, latencyMs: 1, bitsPerSecond: 0, ...plan.link };
   for (const f of plan.faults) {
     if (f.kind === 'rule') {
-      hosts[f.host]!.fault(f.text);
+      const host = hosts[f.host]!;
+      rules.push({ text: f.text, host, id: host.fault(f.text) });
       continue;
     }
     net.after(f.atMs, () => {
@@ -114,6 +121,7 @@ function addFaults(net: Net, hosts: readonly Host[], plan: Plan): void {
     link.set(usual);
     for (const h of hosts) h.heal();
   });
+  return () => rules.filter(({ host, id }) => host.faultLog().some((d) => d.rule === id)).map((r) => r.text);
 }
 
 /** Connects until it works, sends and reads both ways, closes when everything has been read. */
