@@ -121,6 +121,10 @@ export class SocketService implements OnModuleInit, Gateway {
     this.kit.onBatchEnd(fn);
   }
 
+  after(ms: Millis, fn: () => void): void {
+    setTimeout(fn, ms).unref();
+  }
+
   openProcess(): ProcId {
     return this.layer.openProcess();
   }

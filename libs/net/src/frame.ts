@@ -19,6 +19,29 @@ export function frameHead(pb: Uint8Array, dataLength: number): Buffer {
   return b;
 }
 
+/** Up to so many bytes a copy costs less than writev(). */
+const COPY_MAX = 4096;
+
+/** Writes them as one. */
+export function writeAll(
+  to: { write(b: Uint8Array): unknown; cork(): void; uncork(): void },
+  list: readonly Uint8Array[],
+): void {
+  if (list.length === 1) {
+    to.write(list[0]!);
+    return;
+  }
+  let length = 0;
+  for (const b of list) length += b.length;
+  if (length <= COPY_MAX) {
+    to.write(Buffer.concat(list, length));
+    return;
+  }
+  to.cork();
+  for (const b of list) to.write(b);
+  to.uncork();
+}
+
 /** Called per frame; `data` are views of what was read, in order. */
 export type OnFrame = (pb: Uint8Array, data: Uint8Array[], dataLength: number) => void;
 

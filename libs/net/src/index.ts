@@ -6,7 +6,7 @@ export { connectDoor, defaultDoor } from './default-door.ts';
 export { defaultDoorPath, type Door, type DoorCall, type DoorReply, type OnReply } from './door.ts';
 export type { DoorWorld, Link, LinkEvents } from './link.ts';
 export { UnixDoor } from './unix-door.ts';
-export { FRAME_DATA_MAX, FRAME_MAX, FrameReader, frameHead, type OnFrame } from './frame.ts';
+export { FRAME_DATA_MAX, FRAME_MAX, FrameReader, frameHead, writeAll, type OnFrame } from './frame.ts';
 export { sysError, type SysError } from './errors.ts';
 export { Sys, sys, type SysAddr, type SysCallOptions, type SysOptValue, type SysPollFd } from './sys.ts';
 export type { AddressInfo, Lookup } from './address.ts';

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { writeAll } from './frame.ts';
 
 /** A connection to a socket service, as a door needs it. */
 export interface Link {
@@ -46,7 +47,7 @@ export function unixWorld(path: string): DoorWorld {
 
 function dial(path: string, on: LinkEvents): Link {
   const unix = connect({ path });
-  let corked = false;
+  let waiting: Uint8Array[] = [];
   let why = 'the connection to the stack is closed';
   let code: string | undefined;
   unix.unref();
@@ -59,16 +60,14 @@ function dial(path: string, on: LinkEvents): Link {
   unix.on('close', () => on.end(why, code));
   return {
     write: (bytes) => {
-      if (!corked) {
-        corked = true;
-        unix.cork();
-        // The end of this turn: what a write leads to in the program (its callback, and then the end) goes along.
+      // The end of this turn: what a write leads to in the program (its callback, and then the end) goes along.
+      if (waiting.length === 0)
         setImmediate(() => {
-          corked = false;
-          unix.uncork();
+          const list = waiting;
+          waiting = [];
+          writeAll(unix, list);
         });
-      }
-      unix.write(bytes);
+      waiting.push(bytes);
     },
     ref: () => void unix.ref(),
     unref: () => void unix.unref(),

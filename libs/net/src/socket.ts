@@ -22,6 +22,8 @@ import { IdleTimer } from './idle-timer.ts';
 export const CHUNK = 256 * 1024;
 /** How many bytes may be on their way to the stack before a write waits to hear that they were taken. */
 const AHEAD = 256 * 1024;
+/** The answer to a write this short can wait for company. */
+const SMALL = 16 * 1024;
 
 export interface SocketOptions {
   /** The door to the stack; the default stack's unless said. */
@@ -390,7 +392,8 @@ export class Socket extends Duplex {
     // Like a kernel's send buffer: a short write is done when it is on its way, so what follows goes along with it.
     const early = rest.length === 0 && this.ahead <= AHEAD;
     const over = early ? (e?: Error | null): void => void (e && this.destroy(e)) : done;
-    this.door.request({ sendto: { fd: this.fd, flags: 0x4000 } }, now, (r) => {
+    const later = early && n <= SMALL;
+    this.door.request({ sendto: { fd: this.fd, flags: 0x4000 }, later }, now, (r) => {
       this.ahead -= n;
       const took = r.errno === 0 ? r.result : 0;
       this.taken -= n - took;

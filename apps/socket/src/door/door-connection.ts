@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Socket as UnixSocket } from 'node:net';
 import { pb as messages, type skbus } from '@skbus/contracts';
-import { FrameReader, frameHead } from '@skbus/net';
+import { FrameReader, frameHead, writeAll } from '@skbus/net';
 import type { Millis } from '@skbus/skb';
 import type { CallHandle, ProcId, SysReply } from '@skbus/socket';
 import { toDoorReply, toFileNews, toSysRequest } from './door-codec.ts';
@@ -13,7 +13,8 @@ const CALLS_MAX = 65_536;
 const BACKLOG_MAX = 8 * 1024 * 1024;
 /** Data this short is copied behind its head instead of becoming an entry of writev. */
 const SMALL = 2048;
-
+/** How long an answer that nobody waits for is kept for company. */
+const LATER_MS = 5;
 /** News in one message: 26 bytes each at most, 64 KiB together. */
 const NEWS_MAX = 2_000;
 /** Bytes of a session's token. */
@@ -31,6 +32,10 @@ export class DoorConnection {
   private readonly reader: FrameReader;
   private readonly markDirty: (c: DoorConnection) => void;
   private out: Uint8Array[] = [];
+  /** It is among those to be flushed; somebody waits for what is in `out`; it leaves in a while in any case. */
+  private dirty = false;
+  private urgent = false;
+  private leaves = false;
   private over = false;
   private session = false;
   /** Frames sent, and those the program has to have seen before what they carried counts as read. */
@@ -62,15 +67,13 @@ export class DoorConnection {
   /** Replies of a batch leave in one write. */
   flush(): void {
     const { out, unix } = this;
+    this.dirty = false;
     if (out.length === 0) return;
+    if (!this.urgent) return this.leaveLater();
+    this.urgent = false;
     this.out = [];
     if (unix.destroyed) return;
-    if (out.length === 1) unix.write(out[0]!);
-    else {
-      unix.cork();
-      for (const b of out) unix.write(b);
-      unix.uncork();
-    }
+    writeAll(unix, out);
     if (unix.writableLength > BACKLOG_MAX) unix.pause();
   }
 
@@ -110,7 +113,7 @@ export class DoorConnection {
     const handle = this.gateway.call(this.proc, request, this.now, (reply) => {
       answered = true;
       this.calls.delete(id);
-      this.reply(id, reply);
+      this.reply(id, reply, m.later && reply.errno === 0);
     });
     if (!answered) this.calls.set(id, handle);
   }
@@ -134,22 +137,37 @@ export class DoorConnection {
     if (i > 0) unseen.splice(0, i);
   }
 
-  private reply(id: number, r: SysReply): void {
+  private reply(id: number, r: SysReply, later: boolean): void {
     if (this.over) return;
-    this.say(toDoorReply(id, r), r.data);
+    this.say(toDoorReply(id, r), r.data, later);
     if (r.arrived !== undefined) this.unseen.push({ frame: this.frames, arrived: r.arrived });
   }
 
-  private say(m: skbus.v1.DoorReply.$Properties, data: readonly Uint8Array[] = []): void {
+  private say(m: skbus.v1.DoorReply.$Properties, data: readonly Uint8Array[] = [], later = false): void {
     if (this.over) return;
     this.frames = (this.frames + 1) >>> 0;
-    if (this.out.length === 0) this.markDirty(this);
+    if (!later) this.urgent = true;
+    if (!this.dirty) {
+      this.dirty = true;
+      this.markDirty(this);
+    }
     let length = 0;
     for (const d of data) length += d.length;
     const head = frameHead(messages.DoorReply.encode(m).finish(), length);
     if (length === 0) this.out.push(head);
     else if (length <= SMALL) this.out.push(Buffer.concat([head, ...data]));
     else this.out.push(head, ...data);
+  }
+
+  private leaveLater(): void {
+    if (this.leaves) return;
+    this.leaves = true;
+    this.gateway.after(LATER_MS, () => {
+      this.leaves = false;
+      if (this.out.length === 0) return;
+      this.urgent = true;
+      this.flush();
+    });
   }
 
   /** Garbage: one frame that says what is wrong, and the end. */

@@ -27,7 +27,8 @@ export class DoorServer {
       this.open.add(c);
     });
     this.server.maxConnections = PROGRAMS_MAX;
-    gateway.onBatchEnd(() => this.flush());
+    // Behind what the batch has for the bus: a reply wakes a program that has time, a segment a peer that waits.
+    gateway.onBatchEnd(() => this.dirty.length > 0 && queueMicrotask(() => this.flush()));
   }
 
   get programs(): number {
@@ -59,7 +60,6 @@ export class DoorServer {
   }
 
   private flush(): void {
-    if (this.dirty.length === 0) return;
     const { dirty } = this;
     this.dirty = [];
     for (const c of dirty) c.flush();

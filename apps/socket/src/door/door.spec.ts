@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
+  type DoorCall,
   MSG_PEEK,
   SOCK_DGRAM,
   SOCK_STREAM,
@@ -245,6 +246,29 @@ describe('dgram', () => {
     c.close();
     s.close();
   });
+});
+
+test('an answer that nobody waits for comes with the next one, or soon', async () => {
+  const s = net.createServer({ door }, (peer) => void peer.resume()).listen(9);
+  await once(s, 'listening');
+  const c = net.connect({ port: 9, host: HERE, door });
+  await once(c, 'connect');
+  const fd = (c as unknown as { fd: number }).fd;
+  const came: string[] = [];
+  const ask = (call: DoorCall, name: string): Promise<unknown> =>
+    new Promise<void>((resolve) => {
+      door.request(call, call.sendto ? [Buffer.from('x')] : undefined, () => {
+        came.push(name);
+        resolve();
+      });
+    });
+  const send = { sendto: { fd }, later: true };
+  await Promise.all([ask(send, 'first'), ask({ getsockname: { fd } }, 'name')]);
+  await ask(send, 'alone');
+  expect(came).toEqual(['first', 'name', 'alone']);
+  c.destroy();
+  s.close();
+  await once(s, 'close');
 });
 
 describe('garbage at the door', () => {

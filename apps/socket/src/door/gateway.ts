@@ -6,6 +6,7 @@ export interface Gateway {
   run<T>(step: (now: Millis) => T): T;
   /** Called when a batch is over and its commands are on their way. */
   onBatchEnd(fn: () => void): void;
+  after(ms: Millis, fn: () => void): void;
   openProcess(): ProcId;
   closeProcess(p: ProcId, now: Millis): void;
   /** See SocketLayer.openSession. */

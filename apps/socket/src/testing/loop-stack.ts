@@ -58,6 +58,10 @@ export class LoopStack implements Gateway {
     this.ends.push(fn);
   }
 
+  after(ms: Millis, fn: () => void): void {
+    setTimeout(fn, ms).unref();
+  }
+
   openProcess(): ProcId {
     return this.layer.openProcess();
   }

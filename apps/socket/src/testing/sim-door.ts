@@ -147,6 +147,10 @@ export class SimGateway implements Gateway {
     this.ends.push(fn);
   }
 
+  after(ms: Millis, fn: () => void): void {
+    this.net.after(ms, fn);
+  }
+
   openProcess(): ProcId {
     return this.host.sockets.openProcess();
   }
