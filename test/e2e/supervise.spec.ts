@@ -160,6 +160,8 @@ suite('processes', () => {
   test('a spare process becomes the layer that dies; two at once, and none at all', async () => {
     expect((await up('s7')).code).toBe(0);
     const spare = await spareOf('s7');
+    // It has tried the broker, too, and with credentials.
+    expect(readFileSync(join(dir, 'run', 's7', 'nats.log'), 'utf8')).not.toContain('[ERR]');
     const ip = stackFile('s7').processes.ip!.pid;
     process.kill(ip, 'SIGKILL');
     await eventually('the spare is ip', () => stackFile('s7').processes.ip?.pid === spare);

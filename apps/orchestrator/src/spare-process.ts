@@ -20,6 +20,9 @@ export interface Go {
   retired: string;
 }
 
+/** The layer whose environment a spare is started with: with its credentials it tries the broker, and it has a bucket to read. */
+export const WARM_UP_AS = 'tcp';
+
 /** The descriptor at which nic and spare find the TAP that the orchestrator keeps open. */
 export const TAP_FD = 3;
 

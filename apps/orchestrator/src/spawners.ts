@@ -10,7 +10,7 @@ import { loadLayer, mainOf, requireBuilt, SpawnError } from './load-layer.ts';
 import { canRenice, renice } from './priority.ts';
 import { stopAll, type ProcessMark } from './process-mark.ts';
 import type { RunFolder } from './run-folder.ts';
-import { SpareProcess, TAP_FD, type Become, type Go } from './spare-process.ts';
+import { SpareProcess, TAP_FD, WARM_UP_AS, type Become, type Go } from './spare-process.ts';
 
 export interface ServiceInfo {
   name: string;
@@ -55,7 +55,6 @@ export interface SpawnContext {
   appsDir: string;
   stack: string;
   natsUrl: string;
-  natsCa: string | undefined;
   /** A warm process in reserve. */
   spare: boolean;
   /** Of /dev/net/tun, for the nic. */
@@ -183,7 +182,7 @@ export class ProcessSpawner implements Spawner {
       natsUrl: ctx.natsUrl,
       cwd: ctx.run.dir,
       logFile: ctx.run.log('spare'),
-      env: { ...inheritedEnv(), ...(ctx.natsCa === undefined ? {} : { SKBUS_NATS_CA: ctx.natsCa }) },
+      env: { ...inheritedEnv(), ...ctx.envOf(WARM_UP_AS) },
       tapFd: ctx.tapFd,
       onChange: ctx.onChange,
       say: ctx.say,

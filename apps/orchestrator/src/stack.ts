@@ -357,7 +357,6 @@ export class Stack {
       appsDir,
       stack: plan.stack,
       natsUrl: plan.natsUrl,
-      natsCa: plan.natsCa,
       spare: config.spare,
       tapFd: this.tapFd,
       run,

@@ -1,6 +1,7 @@
-import { MemoryHub, NatsBus } from '@skbus/bus';
+import { credentialsFor, MemoryHub, NatsBus } from '@skbus/bus';
 import { buckets } from '@skbus/contracts';
 import { readConfig, startLayer, type LayerDefinition } from '@skbus/nest-kit';
+import { WARM_UP_AS } from './spare-process.ts';
 
 const PATIENCE_MS = 5_000;
 
@@ -17,9 +18,11 @@ export async function warmUp(definitions: Iterable<LayerDefinition>, natsUrl: st
       await running.close();
       await bus.close();
     }
+    const { SKBUS_NATS_CREDS: creds, SKBUS_NATS_CA: caFile } = process.env;
     const bus = await NatsBus.connect({
       url: natsUrl,
-      caFile: process.env.SKBUS_NATS_CA,
+      credentials: creds === undefined ? undefined : credentialsFor(creds, stack, WARM_UP_AS),
+      caFile,
       name: `spare.${stack}`,
       connectTimeoutMs: PATIENCE_MS,
       onError: () => {},
