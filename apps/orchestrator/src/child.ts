@@ -15,6 +15,8 @@ export interface ChildOptions {
   fds?: readonly number[];
   /** A process that is there already and becomes this one; `undefined`: there is none. */
   takeOver?: () => ChildProcess | undefined;
+  /** Runs each start of it. */
+  starter?: (spawn: () => ChildProcess) => ChildProcess;
   /** The process is there (again), or gone. */
   onChange: (child: SupervisedChild) => void;
   /** Said once per unexpected end. */
@@ -125,10 +127,10 @@ export class SupervisedChild {
   }
 
   private spawn(): ChildProcess {
-    const { command, args, env, cwd, logFile, name, fds = [] } = this.opts;
+    const { command, args, env, cwd, logFile, name, fds = [], starter = (start) => start() } = this.opts;
     const fd = openSync(logFile, 'a', 0o600);
     // A session of its own: Ctrl-C goes to the orchestrator alone, which knows the order in which things end.
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd, ...fds], detached: true });
+    const child = starter(() => spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd, ...fds], detached: true }));
     child.once('error', (e) => {
       writeSync(fd, `${name}: ${e.message}\n`);
       if (child.pid === undefined) this.ended(child, e.message);

@@ -70,19 +70,6 @@ export function admitUsers(home: string, netns: string, users: readonly NatsUser
   writeNatsConfig(home, { ...config, users: [...others, ...users] });
 }
 
-/**
- * nats-server's environment on a machine with so many CPUs.
- *
- * Go's collector runs at every doubling of a heap that is a few megabytes of passing messages; at every tenfold growth
- * instead, four hops of 64 KiB carry 1.1 Gbit/s where they carried 0.65. The limit keeps a burst from staying. And a message
- * that comes to a broker at rest wakes a thread of Go per CPU that looks for more to do, on CPUs that the layers need.
- */
-export const natsTuning = (cpus: number): Record<string, string> => ({
-  GOGC: '1000',
-  GOMEMLIMIT: '512MiB',
-  GOMAXPROCS: String(Math.max(1, Math.floor(cpus / 2))),
-});
-
 /** The text of nats-server's configuration file. */
 export function natsConfig(c: NatsConfig): string {
   return `# Written by skbus up.

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { natsTuning } from '@skbus/bus';
+import { natsTuning, spawnNats } from '@skbus/bus';
 import { pin, start } from './children.mjs';
 import { ask, cpusFor, PLACEMENTS, program } from './measure.mjs';
 
@@ -29,11 +29,13 @@ export class BareBroker {
   /** @param {import('./children.mjs').Cleanup} cleanup */
   async open(cleanup) {
     const tuning = Object.entries(natsTuning(availableParallelism())).map(([name, value]) => `${name}=${value}`);
-    const server = await start(
-      // tuned as the stack's own broker is
-      ['env', ...tuning, 'nats-server', '-a', '127.0.0.1', '-p', '-1'],
-      /client connections on 127\.0\.0\.1:(\d+)[^]*Server is ready/,
-      cleanup,
+    // tuned as the stack's own broker is
+    const server = await spawnNats(() =>
+      start(
+        ['env', ...tuning, 'nats-server', '-a', '127.0.0.1', '-p', '-1'],
+        /client connections on 127\.0\.0\.1:(\d+)[^]*Server is ready/,
+        cleanup,
+      ),
     );
     this.#url = `nats://127.0.0.1:${server.match[1]}`;
     const layers = [
