@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { nudName } from '@skbus/neigh';
 import type { Observation, Tell } from '../observation.ts';
 import { isTimed, type Plan, type Side, type Step, type Timed, type Workload } from '../plan.ts';
@@ -15,6 +16,7 @@ import { pingByPeer, pingByStack, runOnStack } from './work.ts';
 
 const LOOK_EVERY_MS = 200;
 const SETTLE_MS = 300;
+const LOOK_WITHIN_MS = 100;
 
 /** Plays plans on the stack behind a control API. */
 export const servicesRunner =
@@ -167,8 +169,8 @@ class ServicesRun {
 
   private async do(step: Step): Promise<void> {
     const { action } = step;
-    // what a service has counted goes with it
-    if (this.beganAt > 0) await this.tally.look();
+    // What a service has counted goes with it; one that does not answer, as it was killed just now, has no say in when a step is due.
+    if (this.beganAt > 0) await Promise.race([this.tally.look(), delay(LOOK_WITHIN_MS, undefined, { ref: false })]);
     this.tell(this.now, step.text);
     this.progress.begin(this.now);
     switch (action.kind) {
