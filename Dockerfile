@@ -39,7 +39,7 @@ EXPOSE 7070
 CMD ["node", "--enable-source-maps", "apps/orchestrator/dist/main.js"]
 
 FROM runtime AS socket
-EXPOSE 1080
+EXPOSE 1080 8118
 CMD ["node", "apps/socket/dist/main.js"]
 
 FROM runtime AS tcp

@@ -286,12 +286,16 @@ suite('docker compose', () => {
   );
 
   test(
-    'SOCKS5 on this machine’s loopback leads through the stack, and who takes all half-open places is refused the next',
+    'SOCKS5 and HTTP CONNECT on this machine’s loopback lead through the stack, and half-open places are used up',
     async () => {
       await upInTime(b);
       const through = (): Promise<string> =>
         a.curl('-x', `socks5://127.0.0.1:${a.socksPort}`, `http://${B}/`).then((r) => r.stdout);
       expect(await through()).toContain('This is skbus');
+      const connectDoor = (await a.compose('port', 'socket', '8118')).stdout.trim();
+      expect(connectDoor).toMatch(/^127\.0\.0\.1:\d+$/);
+      const tunnel = await a.curl('--proxytunnel', '-x', `http://${connectDoor}`, `http://${B}/`);
+      expect(tunnel.stdout).toContain('This is skbus');
       const silent = Array.from({ length: 40 }, () => connect(a.socksPort, '127.0.0.1').on('error', () => {}));
       const refused = (): number => silent.filter((s) => s.closed).length;
       await eventually('those above 32 to be refused', () => refused() === 8, MINUTE);
