@@ -119,10 +119,11 @@ describe('docker-compose.yml and least privilege', () => {
     },
   );
 
-  test('published on this machine only: the control API and SOCKS5', () => {
+  test('published on this machine only: the control API, SOCKS5 and HTTP CONNECT', () => {
     const published = Object.entries(services).flatMap(([name, s]) => (s.ports ?? []).map((p) => `${name} ${p}`));
     expect(published.sort()).toEqual([
       'orchestrator 127.0.0.1:${SKBUS_API_PORT:-7070}:7070',
+      'socket 127.0.0.1:${SKBUS_HTTP_PROXY_PORT:-}:8118',
       'socket 127.0.0.1:${SKBUS_SOCKS_PORT:-1080}:1080',
     ]);
   });

@@ -163,7 +163,7 @@ suite('docker compose', () => {
   );
 
   // The cut comes first in the same transfer: what is cut off says so within a moment, what is paused says nothing.
-  test.each(['nic', 'neigh', 'ip', 'tcp', 'socket'])(
+  test.each(['nic', 'neigh', 'ip', 'udp', 'tcp', 'socket', 'orchestrator', 'nats'])(
     '%s is cut off from the bus and paused for a while: nothing is lost',
     async (service) => {
       const { id } = await a.container(service);

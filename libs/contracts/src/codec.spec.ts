@@ -181,6 +181,20 @@ test('an option that was not set is absent, not null', () => {
   expect([got.sndbuf, got.nodelay, 'rcvbuf' in got]).toEqual([undefined, false, false]);
 });
 
+test.each([
+  [{ ttl: 0 }, false],
+  [{ ttl: 64, tos: 0, keepIdleMs: 0, linger2Ms: -1, maxSeg: 0 }, true],
+  [{ ttl: 256 }, false],
+  [{ keepIntvlMs: 0.5 }, false],
+  [{ keepIntvlMs: 1_000 }, true],
+  [{ keepIdleMs: -1 }, false],
+  [{ userTimeoutMs: 1e300 }, false],
+  [{ maxSeg: 1 }, false],
+  [{ rcvbuf: 0xffff_ffff }, false],
+])('options %p that setsockopt() would not let through are refused here, too: %p', (options, right) => {
+  expect(decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 1, options }])) !== undefined).toBe(right);
+});
+
 test.each([NaN, -1, Infinity, 0.5, 2 ** 60])('an offset of %p is refused', (offset) => {
   expect(decodeCmds(encodeCmds(1, [{ sk: 2, opSeq: 0, data: { offset, data: new Uint8Array(1) } }]))).toBeUndefined();
   expect(
