@@ -71,12 +71,15 @@ export const RTT_US = 30_000;
 /** What still comes when the last step is done: a delayed ACK, but no retransmission. */
 const TAIL_US = 50_000;
 
-/** `stretch`: what long gaps are multiplied by. */
-export async function play(target: Target, s: Scenario, stretch = 1): Promise<Epoch[]> {
+/**
+ * `stretch`: what long gaps are multiplied by. `pace`: what another target made of it; in virtual time its gaps are kept, which on a
+ * machine with much else to do are longer than asked for, or a timer would run out before the end there and not here.
+ */
+export async function play(target: Target, s: Scenario, stretch = 1, pace: Epoch[] = []): Promise<Epoch[]> {
   const addresses = target.addresses?.() ?? DEFAULT;
   await target.open({ ...addresses, mtu: MTU });
   try {
-    return await new Play(target, s, addresses, stretch).run();
+    return await new Play(target, s, addresses, stretch, target.virtualTime ? pace : []).run();
   } finally {
     await target.close();
   }
@@ -86,6 +89,7 @@ class Play {
   private readonly target: Target;
   private readonly scenario: Scenario;
   private readonly stretch: number;
+  private readonly pace: Epoch[];
   private readonly addresses: ScriptAddresses;
   private readonly local: Ipv4Addr;
   private readonly remote: Ipv4Addr;
@@ -96,8 +100,9 @@ class Play {
   private isn: number | undefined = undefined;
   private tsEcr = 0;
 
-  constructor(target: Target, scenario: Scenario, addresses: ScriptAddresses, stretch: number) {
+  constructor(target: Target, scenario: Scenario, addresses: ScriptAddresses, stretch: number, pace: Epoch[]) {
     this.stretch = stretch;
+    this.pace = pace;
     this.target = target;
     this.scenario = scenario;
     this.addresses = addresses;
@@ -110,8 +115,9 @@ class Play {
     await this.handshake();
     for (const step of this.scenario.steps) {
       // From when the step before was done, so that its answers come before the next one however slow the machine is.
-      await this.collect(target.now() + step.gapUs * (step.gapUs < LONG_US ? 1 : this.stretch));
-      if (step.gapUs > 0) this.epochs.push({ startUs: target.now(), replies: [], answers: [] });
+      const gapUs = step.gapUs * (step.gapUs < LONG_US ? 1 : this.stretch);
+      await this.collect(gapUs > 0 ? this.after(gapUs) : target.now());
+      if (gapUs > 0) this.epochs.push({ startUs: target.now(), replies: [], answers: [] });
       if (step.kind === 'call') await this.call(step);
       else {
         this.inject(step);
@@ -119,9 +125,19 @@ class Play {
         await this.done(target.sys.getsockopt(this.fd, SOL_SOCKET, SO_TYPE, 4));
       }
     }
-    await this.collect(target.now() + TAIL_US);
+    await this.collect(this.after(TAIL_US));
     await this.inquire();
     return this.epochs;
+  }
+
+  /** When the epoch that begins after this gap does. */
+  private after(gapUs: Micros): Micros {
+    const { pace, epochs, target } = this;
+    const n = epochs.length;
+    const [from, to] = [pace[n - 1], pace[n]];
+    // The first one begins with the handshake.
+    if (n < 2 || from === undefined || to === undefined) return target.now() + gapUs;
+    return Math.max(target.now(), epochs[n - 1]!.startUs + to.startUs - from.startUs);
   }
 
   private async handshake(): Promise<void> {

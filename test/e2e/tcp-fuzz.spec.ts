@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { differential, LinuxTarget, makeTarget, showSide, whyNoLinux } from '@skbus/packetdrill';
 
-// A bounded sample of `npm run fuzz:tcp`: what the engines and the kernel agree on stays agreed.
+// A bounded sample of `npm run fuzz:tcp`: what the engines and the kernel agree on stays agreed. The kernel's timers are real, so nothing runs beside it.
 
 const [FROM, COUNT] = [1, 12];
 const why = whyNoLinux();
