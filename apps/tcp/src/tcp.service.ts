@@ -21,8 +21,11 @@ import {
 } from '@skbus/tcp';
 import { loadSecret } from './tcp-secret.ts';
 
-/** An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early. */
-const PROBE_FLOOR_MS = 100;
+/**
+ * An ACK on its way through busy processes; well below the RTO's minimum of 200 ms, so that a lost tail is still found early.
+ * New data as the probe costs nothing when it was too early: as soon as in Linux, where two jiffies are the least.
+ */
+const PROBE_FLOOR_MS = { newData: 8, retrans: 100 };
 /**
  * Small queues: the way down leads through processes, so they hold more than Linux 6.12's: what is sent in 32 ms (there 1 ms), up to
  * 4 MiB (as Linux since 6.18; there 1 MiB).

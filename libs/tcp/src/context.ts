@@ -24,13 +24,14 @@ import {
   type TcpSysctl,
 } from './sysctl.ts';
 import { TimerHeap } from './timers.ts';
+import type { ProbeFloorMs } from './tlp.ts';
 
 /** What one TCP instance shares between its socks (struct net, inet_hashinfo). Engine modules take it as `cx`. */
 export class TcpContext {
   readonly env: LayerEnv;
   readonly emit: (evt: SkEvt) => void;
   readonly sysctl: TcpSysctl;
-  readonly probeFloorMs: Millis;
+  readonly probeFloorMs: ProbeFloorMs;
   /** sk_pacing_shift */
   readonly pacingShift: number;
   /** Where the running sums of what was sent start on the wire: a service that came back starts elsewhere. */
@@ -84,7 +85,7 @@ export class TcpContext {
       ask: (q: RouteQuery) => void;
       secret?: Uint8Array | undefined;
       sysctl?: Partial<TcpSysctl> | undefined;
-      probeFloorMs?: Millis | undefined;
+      probeFloorMs?: ProbeFloorMs | undefined;
       childIdBase?: number | undefined;
       pacingShift?: number | undefined;
     },
@@ -92,7 +93,7 @@ export class TcpContext {
     this.env = env;
     this.emit = opts.emit;
     this.sysctl = { ...TCP_SYSCTL_DEFAULTS, ...opts.sysctl };
-    this.probeFloorMs = opts.probeFloorMs ?? 0;
+    this.probeFloorMs = opts.probeFloorMs ?? { newData: 0, retrans: 0 };
     this.pacingShift = opts.pacingShift ?? SK_PACING_SHIFT;
     this.wmemBase = opts.childIdBase ?? 0;
     this.routes = new RouteCache(opts.ask);

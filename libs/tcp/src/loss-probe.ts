@@ -4,6 +4,7 @@ import { clearXmit, Pending, rearmRto } from './rto-arm.ts';
 import { payloadLen } from './rtx-queue.ts';
 import { splitRec } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
+import { canProbeNewData } from './tlp.ts';
 import { currentMss } from './transmit.ts';
 import { sendProbe } from './write-xmit.ts';
 
@@ -16,7 +17,7 @@ export function sendLossProbe(cx: TcpContext, sk: TcpSock): void {
     return;
   }
   loss.tlpRetrans = false;
-  if (sk.hasUnsent && sk.sndWndEnd > sk.sndNxt) {
+  if (canProbeNewData(sk)) {
     if (sendProbe(cx, sk)) probeSent(cx, sk);
     else rearmRto(cx, sk);
     return;

@@ -9,8 +9,12 @@ import type { TcpStackOptions } from './stack.ts';
 const RTT = 100;
 
 /** An active connection whose handshake took 100 ms; `n` segments of 1000 bytes are out. */
-function sending(n: number, sysctl: TcpStackOptions['sysctl'] = {}): Scripted {
-  const t = new Scripted({ sysctl: { tcpCongestionControl: 'reno', ...sysctl } });
+function sending(
+  n: number,
+  sysctl: TcpStackOptions['sysctl'] = {},
+  probeFloorMs?: TcpStackOptions['probeFloorMs'],
+): Scripted {
+  const t = new Scripted({ sysctl: { tcpCongestionControl: 'reno', ...sysctl }, probeFloorMs });
   t.theirPort = 8080;
   t.cmd({ sk: SK, opSeq: 1, connect: { addr: THEM, port: 8080 } });
   t.wait(RTT);
@@ -37,6 +41,23 @@ describe('what is counted', () => {
     t.cmd({ sk: SK, data: { offset: 2000, data: new Uint8Array(1000) } });
     t.inject('.', 1, 3001);
     expect(counted(t, ['TcpExtTCPLossProbes', 'TcpExtTCPLossProbeRecovery', 'TcpExtTCPTimeouts'])).toEqual([1, 1, 0]);
+  });
+
+  test('the floor under a probe is low for new data, which costs nothing when it is too early', () => {
+    const floor = { newData: 250, retrans: 300 };
+    const counts = (t: Scripted): number[] => [t.sent().length, ...counted(t, ['TcpExtTCPLossProbes'])];
+    // 10 of 12 segments fill the initial window
+    const news = sending(12, {}, floor);
+    news.wait(250 - RTT - 1);
+    expect(counts(news)).toEqual([0, 0]);
+    news.wait(2);
+    expect(news.sentText()).toEqual(['. 10001:11001 ack 1']);
+
+    const again = sending(2, {}, floor);
+    again.wait(300 - RTT - 1);
+    expect(counts(again)).toEqual([0, 0]);
+    again.wait(2);
+    expect(again.sentText()).toEqual(['P. 1001:2001 ack 1']);
   });
 
   test('recovery by SACK, and its undoing by a DSACK', () => {

@@ -35,6 +35,7 @@ import { stopTimer, Timer, timerAt } from './timers.ts';
 import { TimeWaitSock, timeWaitTimer } from './timewait.ts';
 import { emitView, seamTimer, tellView } from './views.ts';
 import { pushPending } from './write-xmit.ts';
+import type { ProbeFloorMs } from './tlp.ts';
 
 /** What a TcpStack is made with. */
 export interface TcpStackOptions {
@@ -47,9 +48,9 @@ export interface TcpStackOptions {
   sysctl?: Partial<TcpSysctl> | undefined;
   /**
    * The least time a tail loss probe waits. Where the layers are processes an ACK may be on its way up for longer than
-   * two round trips of the wire, and what it acknowledges would be sent again for nothing. Default: none, as in Linux.
+   * two round trips of the wire, and what it acknowledges would be sent again for nothing. Default: none.
    */
-  probeFloorMs?: Millis | undefined;
+  probeFloorMs?: ProbeFloorMs | undefined;
   /**
    * The small queue holds what the pacing rate sends in 2^-this seconds (sk_pacing_shift_update). Default 10, about 1 ms; a
    * way down that takes longer needs more to stay full, as a wireless driver does.

@@ -1,3 +1,4 @@
+import type { Millis } from '@skbus/skb';
 import { FLAG_DATA_SACKED, FLAG_DSACK_TLP, FLAG_NOT_DUP, FLAG_SND_UNA_ADVANCED, type AckState } from './ack-state.ts';
 import { setCaState } from './ca-state.ts';
 import { CA_CWR, CA_OPEN } from './cong/cong.ts';
@@ -13,6 +14,15 @@ import { tryKeepOpen } from './undo.ts';
  * has, so that RACK finds a lost tail without waiting for the timeout.
  */
 
+/** By what the probe would be: new data, or what was sent last once more. */
+export interface ProbeFloorMs {
+  readonly newData: Millis;
+  readonly retrans: Millis;
+}
+
+/** The window lets a probe be news (RFC 8985 7.3). */
+export const canProbeNewData = (sk: TcpSock): boolean => sk.hasUnsent && sk.sndWndEnd > sk.sndNxt;
+
 /** tcp_schedule_loss_probe(): in place of the RTO timer. `advancing`: that one would start anew now. False: no probe. */
 export function scheduleLossProbe(cx: TcpContext, sk: TcpSock, advancing: boolean): boolean {
   const { tcpEarlyRetrans, tcpRtoMinUs } = cx.sysctl;
@@ -24,7 +34,8 @@ export function scheduleLossProbe(cx: TcpContext, sk: TcpSock, advancing: boolea
     // (__tcp_ack_snd_check); Linux probes there, too, and sends each time what the peer has.
     const delayed = sk.packetsOut === 1 || sk.sndNxt + sk.mssCache > sk.sndWndEnd;
     timeoutMs = 2 * sk.rtt.srttMs + (delayed ? tcpRtoMinUs / 1000 : TCP_TIMEOUT_MIN_MS);
-    timeoutMs = Math.max(timeoutMs, cx.probeFloorMs);
+    const { newData, retrans } = cx.probeFloorMs;
+    timeoutMs = Math.max(timeoutMs, canProbeNewData(sk) ? newData : retrans);
   }
   const rtoMs = advancing ? sk.rtt.rtoMs : rtoDeltaMs(cx, sk);
   if (rtoMs > 0) timeoutMs = Math.min(timeoutMs, rtoMs);

@@ -100,6 +100,7 @@ export class Scripted {
       theirIsn?: number;
       seed?: number;
       childIdBase?: number;
+      probeFloorMs?: TcpStackOptions['probeFloorMs'];
     } = {},
   ) {
     this.theirIsn = opts.theirIsn ?? 0;
@@ -113,6 +114,7 @@ export class Scripted {
       ask: (q) => this.route(q),
       sysctl: opts.sysctl,
       childIdBase: opts.childIdBase,
+      probeFloorMs: opts.probeFloorMs,
     });
     if (opts.isn !== undefined) pinIsn(this.tcp, opts.isn);
   }
