@@ -17,11 +17,12 @@ import { freePort, skbus } from './lib/stack.mjs';
 import { Samples } from './lib/stats.mjs';
 
 const USAGE = `npm run bench -- path [--rounds N] [--seconds S] [--rtt 1,20,100] [--loss 0,0.1,1,3] [--reorder P] [--mbit 50]
-                             [--flows N] [--dir down,up] [--pcap DIR] [--json]
+                             [--flows N] [--dir down,up] [--inproc] [--pcap DIR] [--json]
 
   Loss and reordering in percent, both ways; a transfer is as long as Linux is expected to need S seconds for (default 4).
   Where loss leaves a connection little of the rate, up to N of them (default 8) go side by side, each with dice of its own.
   --pcap keeps the headers of each transfer as its server's side of the cable sees them.
+  --inproc runs the stack in one process: what then changes is the bus's part.
 `;
 const STACK = 'path';
 const ROUTER = `skbus-path-r${process.pid}`;
@@ -46,6 +47,7 @@ function options() {
       mbit: { type: 'string', default: '50' },
       flows: { type: 'string', default: '8' },
       dir: { type: 'string', default: 'down,up' },
+      inproc: { type: 'boolean', default: false },
       pcap: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -60,6 +62,7 @@ function options() {
     paths: list(v.rtt).flatMap((rttMs) => list(v.loss).map((percent) => ({ rttMs, loss: percent / 100 }))),
     flows: Number(v.flows),
     dirs: v.dir.split(','),
+    inproc: v.inproc,
     pcap: v.pcap,
     json: v.json,
     help: v.help,
@@ -91,11 +94,15 @@ async function allowCubic(cleanup) {
   cleanup.add(() => run(['sysctl', '-q', `${ALLOWED}=${before}`]));
 }
 
-/** Namespaces, the router between them, the running stack and the Linux server. @param {import('./lib/children.mjs').Cleanup} cleanup */
-async function lab(cleanup) {
+/**
+ * Namespaces, the router between them, the running stack and the Linux server.
+ * @param {ReturnType<typeof options>} o
+ * @param {import('./lib/children.mjs').Cleanup} cleanup
+ */
+async function lab(o, cleanup) {
   await allowCubic(cleanup);
   cleanup.add(() => skbus(['down', '--stack', STACK], 20_000));
-  const ports = ['--api-port', String(await freePort()), '--socks-port', '0'];
+  const ports = ['--api-port', String(await freePort()), '--socks-port', '0', ...(o.inproc ? ['--inproc'] : [])];
   await skbus(['up', '-d', '--stack', STACK, '--nic', 'tap', '--peer-netns', ROUTER, ...ports], 60_000);
   for (const ns of [CLIENT, SERVER]) {
     await run(['ip', 'netns', 'add', ns]);
@@ -237,7 +244,7 @@ function asText(table) {
 
 /** @param {ReturnType<typeof options>} o @param {import('./lib/children.mjs').Cleanup} cleanup */
 async function main(o, cleanup) {
-  await lab(cleanup);
+  await lab(o, cleanup);
   const samples = new Samples();
   // Warm: what is compiled with the first megabytes is not what a path costs.
   const warm = await cable({ rttMs: 1, loss: 0 }, 1, o, cleanup);
