@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -89,6 +89,10 @@ test('a store is as it was, operations wait for it, and a watch sees what was ch
   await kv.put('z', bytes(3));
   await until(() => seen.length >= 5, 'one more change');
   expect(seen[4]).toEqual(['z', 3]);
+  // One that was killed reads what it wrote before it serves anybody: the entries, and nothing of who watched them.
+  const stored = readdirSync(dir, { recursive: true, encoding: 'utf8' });
+  expect(stored.some((f) => f.includes('KV_skbus_t_r/msgs/'))).toBe(true);
+  expect(stored.filter((f) => f.includes('/obs/'))).toEqual([]);
   off();
 });
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { inboxOf, isDataSubject, type Service } from '@skbus/contracts';
+import { jetstream, type JetStreamClient } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import {
   connect,
@@ -47,6 +48,7 @@ export class NatsBus implements Bus {
   private readonly data: NatsConnection;
   private readonly control: NatsConnection;
   private readonly kvm: Kvm;
+  private readonly js: JetStreamClient;
   private readonly stores = new Map<string, Promise<NatsKv>>();
   private readonly listeners: ((status: BusStatus) => void)[] = [];
   private readonly onError: (error: unknown) => void;
@@ -55,7 +57,8 @@ export class NatsBus implements Bus {
   private constructor(data: NatsConnection, control: NatsConnection, onError: (error: unknown) => void) {
     this.data = data;
     this.control = control;
-    this.kvm = new Kvm(control);
+    this.js = jetstream(control);
+    this.kvm = new Kvm(this.js);
     this.onError = onError;
     void this.watchStatus();
   }
@@ -153,7 +156,7 @@ export class NatsBus implements Bus {
     if (!store) {
       store = this.outage
         .retrying(() => this.kvm.create(bucket, { history: 1 }))
-        .then((kv) => new NatsKv(kv, this.outage, this.onError));
+        .then((kv) => new NatsKv({ name: bucket, kv, js: this.js }, this.outage, this.onError));
       // A broker that was just restarted may refuse once; the next caller tries again.
       store.catch(() => this.stores.delete(bucket));
       this.stores.set(bucket, store);

@@ -1,52 +1,58 @@
-import type { KV, KvWatchEntry } from '@nats-io/kv';
-import type { QueuedIterator } from '@nats-io/transport-node';
+import type { KV } from '@nats-io/kv';
 import type { KvStore, Unsubscribe } from './bus.ts';
+import { KvFeed, type Bucket, type KvEntry } from './nats-feed.ts';
 import type { Outage } from './outage.ts';
 
 type OnChange = (key: string, value: Uint8Array | undefined) => void;
 
 /** A JetStream key-value bucket. Operations wait for a broker that is away; watches begin anew when it is back. */
 export class NatsKv implements KvStore {
-  private readonly kv: KV;
+  private readonly bucket: Bucket;
   private readonly outage: Outage;
   private readonly onError: (error: unknown) => void;
   private readonly watches = new Set<Watch>();
 
-  constructor(kv: KV, outage: Outage, onError: (error: unknown) => void) {
-    this.kv = kv;
+  constructor(bucket: Bucket, outage: Outage, onError: (error: unknown) => void) {
+    this.bucket = bucket;
     this.outage = outage;
     this.onError = onError;
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    const e = await this.outage.retrying(() => this.kv.get(key));
+    const e = await this.outage.retrying(() => this.bucket.kv.get(key));
     return e && e.operation === 'PUT' ? e.value : undefined;
   }
 
   async put(key: string, value: Uint8Array): Promise<void> {
-    await this.outage.retrying(() => this.kv.put(key, value));
+    await this.outage.retrying(() => this.bucket.kv.put(key, value));
   }
 
   async delete(key: string): Promise<void> {
-    await this.outage.retrying(() => this.kv.delete(key));
+    await this.outage.retrying(() => this.bucket.kv.delete(key));
   }
 
   entries(): Promise<Map<string, Uint8Array>> {
-    return this.outage.retrying(async () => {
+    let feed: KvFeed | undefined;
+    const read = this.outage.retrying(async () => {
+      feed?.stop();
       const rows = new Map<string, Uint8Array>();
-      const last = await lastRevision(this.kv);
+      const last = await lastRevision(this.bucket.kv);
       if (last === 0) return rows;
-      for await (const e of await this.kv.watch()) {
-        if (e.operation === 'PUT') rows.set(e.key, e.value);
-        else rows.delete(e.key);
-        if (e.revision >= last) break;
-      }
+      let all!: () => void;
+      const complete = new Promise<void>((r) => (all = r));
+      feed = await KvFeed.open(this.bucket, (e) => {
+        if (e.value === undefined) rows.delete(e.key);
+        else rows.set(e.key, e.value);
+        if (e.revision >= last) all();
+      });
+      await complete;
       return rows;
     });
+    return read.finally(() => feed?.stop());
   }
 
   async watch(onChange: OnChange): Promise<Unsubscribe> {
-    const w = new Watch(this.kv, this.outage, onChange, this.onError);
+    const w = new Watch(this.bucket, this.outage, onChange, this.onError);
     this.watches.add(w);
     await w.start();
     return () => {
@@ -76,18 +82,20 @@ async function lastRevision(kv: KV): Promise<number> {
  * notice by missing heartbeats, after ten seconds.
  */
 class Watch {
-  private readonly kv: KV;
+  private readonly bucket: Bucket;
   private readonly outage: Outage;
   private readonly onChange: OnChange;
   private readonly onError: (error: unknown) => void;
   /** Key → revision, of what the watcher has been told is there. */
   private readonly known = new Map<string, number>();
-  private iter: QueuedIterator<KvWatchEntry> | undefined = undefined;
+  private feed: KvFeed | undefined = undefined;
+  /** Which of the feeds counts; an older one may still have something to say. */
+  private life = 0;
   private starting: Promise<void> | undefined = undefined;
   private stopped = false;
 
-  constructor(kv: KV, outage: Outage, onChange: OnChange, onError: (error: unknown) => void) {
-    this.kv = kv;
+  constructor(bucket: Bucket, outage: Outage, onChange: OnChange, onError: (error: unknown) => void) {
+    this.bucket = bucket;
     this.outage = outage;
     this.onChange = onChange;
     this.onError = onError;
@@ -102,42 +110,39 @@ class Watch {
 
   stop(): void {
     this.stopped = true;
-    this.iter?.stop();
+    this.life++;
+    this.feed?.stop();
   }
 
   private async begin(): Promise<void> {
-    this.iter?.stop();
-    const last = await lastRevision(this.kv);
-    const iter = await this.kv.watch();
-    if (this.stopped) {
-      iter.stop();
+    this.feed?.stop();
+    this.feed = undefined;
+    const life = ++this.life;
+    const last = await lastRevision(this.bucket.kv);
+    const seen = new Set<string>();
+    let all!: () => void;
+    const complete = new Promise<void>((r) => (all = r));
+    const feed = await KvFeed.open(this.bucket, (e) => {
+      if (life !== this.life) return;
+      seen.add(e.key);
+      this.take(e);
+      if (e.revision >= last) all();
+    });
+    if (this.stopped || life !== this.life) {
+      feed.stop();
       return;
     }
-    this.iter = iter;
-    const seen = new Set<string>();
-    let complete!: () => void;
-    const initial = new Promise<void>((r) => (complete = r));
-    void this.follow(iter, seen, (revision) => revision >= last && complete());
-    if (last === 0) complete();
-    await initial;
-    if (iter !== this.iter) return;
+    this.feed = feed;
+    if (last > 0) await complete;
+    if (life !== this.life) return;
     for (const key of this.known.keys()) if (!seen.has(key)) this.gone(key);
   }
 
-  private async follow(
-    iter: QueuedIterator<KvWatchEntry>,
-    seen: Set<string>,
-    reached: (revision: number) => void,
-  ): Promise<void> {
-    for await (const e of iter) {
-      if (iter !== this.iter) return;
-      seen.add(e.key);
-      if (e.operation !== 'PUT') this.gone(e.key);
-      else if (this.known.get(e.key) !== e.revision) {
-        this.known.set(e.key, e.revision);
-        this.tell(e.key, e.value);
-      }
-      reached(e.revision);
+  private take({ key, value, revision }: KvEntry): void {
+    if (value === undefined) this.gone(key);
+    else if (this.known.get(key) !== revision) {
+      this.known.set(key, revision);
+      this.tell(key, value);
     }
   }
 
