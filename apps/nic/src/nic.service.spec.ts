@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { MemoryHub } from '@skbus/bus';
+import { MemoryHub, type Bus } from '@skbus/bus';
 import { buckets, decodeSkbList, devFromPb, encodeSkbList, pb, type skbus, subjects } from '@skbus/contracts';
 import { readConfig, startLayer, type RunningLayer } from '@skbus/nest-kit';
 import { ERRNO, ETH_P_ARP, ETH_P_IP, IFF_BROADCAST, IFF_LOOPBACK, IFF_UP, SkBuff } from '@skbus/skb';
@@ -30,14 +30,14 @@ class Nic {
     }
   }
 
-  async boot(replay = false, env: Record<string, string> = {}): Promise<string[]> {
+  async boot(replay = false, env: Record<string, string> = {}, bus: Bus = this.hub.bus()): Promise<string[]> {
     const config = readConfig({
       SKBUS_NETNS: this.netns,
       SKBUS_LOG_LEVEL: 'silent',
       SKBUS_NIC_MAC: MACS[this.netns],
       ...env,
     });
-    this.layer = await startLayer(definition, this.hub.bus(), config);
+    this.layer = await startLayer(definition, bus, config);
     running.push(this.layer);
     const lines: string[] = [];
     for (const name of ['net_dev_init', 'ipv4_offload_init', 'tun_init']) {
@@ -80,6 +80,19 @@ class Nic {
   private ask(verb: string, data: Uint8Array): Promise<Uint8Array> {
     return this.hub.bus().request(subjects.ctl(this.netns, 'nic', verb), data, 1000);
   }
+}
+
+/** The same bus with a store that answers some turns of the event loop later, as one behind a broker does. */
+function withSlowStore(bus: Bus): Bus {
+  const kv: Bus['kv'] = async (bucket) => {
+    const store = await bus.kv(bucket);
+    const get: typeof store.get = async (key) => {
+      for (let i = 0; i < 10; i++) await turn();
+      return store.get(key);
+    };
+    return Object.assign(Object.create(store), { get });
+  };
+  return Object.assign(Object.create(bus), { kv });
 }
 
 const turn = (): Promise<void> => new Promise((go) => setImmediate(go));
@@ -128,6 +141,21 @@ describe('boot', () => {
     expect((await b.link({ dev: { name: 'skb0' } })).devs[0]!.mtu).toBe(1400);
     a.xmit(frame(MAC_B, 100));
     await b.until(1);
+  });
+
+  test('what is on the cable when it is opened again finds the device there', async () => {
+    const { a, b } = await pair();
+    await running.splice(running.indexOf(b.layer), 1)[0]!.close();
+    let up = false;
+    const sending = (async () => {
+      for (; !up; await turn()) a.xmit(frame(MAC_B, 100));
+    })();
+    await b.boot(true, {}, withSlowStore(b.hub.bus()));
+    for (let i = 0; i < 20; i++) await turn();
+    up = true;
+    await sending;
+    expect(b.got.length).toBeGreaterThan(0);
+    expect([...b.layer.kit.env.ledger.drops]).toEqual([]);
   });
 
   test('a cold boot starts with an empty packet_type table', async () => {

@@ -93,7 +93,7 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
       else await ptypes.delete(key);
     }
     const lo: NetDevice = { ifindex: LO, name: 'lo', mac: 0, mtu: LO_MTU, flags: IFF_LOOPBACK | READY };
-    return this.register(lo, undefined, call);
+    return this.register({ ...lo, ...(await this.keptOf(LO, call)) }, undefined);
   }
 
   /** GSO and GRO for TCPv4 are part of the core. */
@@ -105,6 +105,9 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
   async tunInit(call: InitcallContext): Promise<InitcallResult> {
     call.printk('tun: Universal TUN/TAP device driver, 1.6');
     const { ifname: name, mac, mtu, backend } = this.config;
+    // Before the cable is opened: what lies in its queue since the nic before is handed up in the next turn of the event loop,
+    // and dropped where there is no device yet.
+    const kept = await this.keptOf(SKB0, call);
     if (this.driver === undefined) {
       try {
         this.driver = await this.openDriver((line) => call.printk(line));
@@ -114,11 +117,8 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
       const { csum, tso } = this.driver.features;
       call.printk(`${name}: ${backend}${this.where()}, checksum offload ${onOff(csum)}, TSO ${onOff(tso)}`);
     }
-    return this.register(
-      { ifindex: SKB0, name, mac, mtu, flags: IFF_BROADCAST | IFF_MULTICAST | READY },
-      this.driver,
-      call,
-    );
+    const flags = IFF_BROADCAST | IFF_MULTICAST | READY;
+    return this.register({ ifindex: SKB0, name, mac, mtu, flags, ...kept }, this.driver);
   }
 
   /** RegisterRequest for PACKET_TYPE: dev_add_pack() or, with `remove`, dev_remove_pack(). */
@@ -161,22 +161,19 @@ export class NicService implements OnModuleInit, OnModuleDestroy {
     return true;
   }
 
-  /** register_netdevice() and the news of it. A replay keeps what a person has changed since: MTU, up or down. */
-  private async register(
-    dev: NetDevice,
-    driver: NicDriver | undefined,
-    call: InitcallContext,
-  ): Promise<InitcallResult> {
-    const features = driver?.features ?? { csum: true, tso: true };
+  /** register_netdevice() and the news of it. */
+  private async register(dev: NetDevice, driver: NicDriver | undefined): Promise<InitcallResult> {
     if (this.find(dev) === undefined) {
-      const kept = call.replay ? await this.recall(dev.ifindex) : undefined;
-      const errno = this.core.registerNetdevice({ ...dev, ...kept, features }, driver);
+      const features = driver?.features ?? { csum: true, tso: true };
+      const errno = this.core.registerNetdevice({ ...dev, features }, driver);
       if (errno !== 0) return { errno, message: `${dev.name}: cannot be registered (MTU ${dev.mtu})` };
     }
     await this.announce(dev.ifindex);
   }
 
-  private async recall(ifindex: number): Promise<{ mtu: number; flags: number } | undefined> {
+  /** What a replay keeps, as a person may have changed it since: MTU, up or down. */
+  private async keptOf(ifindex: number, call: InitcallContext): Promise<{ mtu: number; flags: number } | undefined> {
+    if (!call.replay) return undefined;
     const row = await (await this.kit.bus.kv(buckets.netdev(this.kit.netns))).get(String(ifindex));
     if (row === undefined) return undefined;
     const { mtu, flags } = devFromPb(pb.NetDevice.decode(row));
