@@ -146,13 +146,13 @@ describe('boot', () => {
   test('what is on the cable when it is opened again finds the device there', async () => {
     const { a, b } = await pair();
     await running.splice(running.indexOf(b.layer), 1)[0]!.close();
-    let up = false;
+    const over = new AbortController();
     const sending = (async () => {
-      for (; !up; await turn()) a.xmit(frame(MAC_B, 100));
+      for (; !over.signal.aborted; await turn()) a.xmit(frame(MAC_B, 100));
     })();
     await b.boot(true, {}, withSlowStore(b.hub.bus()));
     for (let i = 0; i < 20; i++) await turn();
-    up = true;
+    over.abort();
     await sending;
     expect(b.got.length).toBeGreaterThan(0);
     expect([...b.layer.kit.env.ledger.drops]).toEqual([]);
