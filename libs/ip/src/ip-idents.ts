@@ -1,6 +1,8 @@
 import { below, type Ipv4Addr, type Millis, type Rng } from '@skbus/skb';
 
 const BUCKETS = 2048;
+/** A tick of the clock that the jumps go by: HZ is 250 in the distributions' kernels. */
+const JIFFY_MS = 4;
 
 /**
  * Identifications for packets that may be fragmented (net/ipv4/route.c:__ip_select_ident): counters shared by hash, which
@@ -21,9 +23,10 @@ export class IpIdents {
   /** The first of `segs` consecutive identifications. */
   select(saddr: Ipv4Addr, daddr: Ipv4Addr, proto: number, segs: number, now: Millis): number {
     const b = mix(saddr, daddr, proto ^ this.key) % BUCKETS;
-    const gone = Math.min(Math.floor(now - this.stamps[b]!), 0xffff);
+    const jiffies = Math.floor(now / JIFFY_MS);
+    const gone = Math.min(jiffies - this.stamps[b]!, 0xffff);
     const jump = gone > 0 ? below(this.rng, gone) : 0;
-    this.stamps[b] = now;
+    this.stamps[b] = jiffies;
     const first = (this.ids[b]! + jump) & 0xffff;
     this.ids[b] = first + segs;
     return first;
