@@ -24,6 +24,16 @@ export interface KvEntry {
 }
 
 /**
+ * Entries come in order of their revisions, and the newest is always some key's last word: who has seen it, or a later one, has
+ * seen all. What the broker says of how many are still to come cannot be relied on: nats-server 2.9 counts wrong when a
+ * key changes meanwhile, and then no entry ever is the last one. 0: the bucket is empty.
+ */
+export async function lastRevision({ kv }: Bucket): Promise<number> {
+  const { messages, last_seq: last } = (await kv.status()).streamInfo.state;
+  return messages === 0 ? 0 : last;
+}
+
+/**
  * What a bucket holds, key by key in the order of the revisions, and then each change. The consumer behind it lives in the
  * memory of the broker: the one that KV.watch() makes is written to disk, stays there for five minutes when its owner died, and a broker
  * that was killed reads all of them before it serves anybody.
@@ -31,13 +41,16 @@ export interface KvEntry {
 export class KvFeed {
   private readonly consumer: PushConsumer;
   private readonly end: () => void;
+  /** Resolves when all has been told up to the revision that open() was given. */
+  readonly complete: Promise<void>;
 
-  private constructor(consumer: PushConsumer, end: () => void) {
+  private constructor(consumer: PushConsumer, end: () => void, complete: Promise<void>) {
     this.consumer = consumer;
     this.end = end;
+    this.complete = complete;
   }
 
-  static async open({ name, js }: Bucket, onEntry: (e: KvEntry) => void): Promise<KvFeed> {
+  static async open({ name, js }: Bucket, last: number, onEntry: (e: KvEntry) => void): Promise<KvFeed> {
     const prefix = `$KV.${name}.`;
     const options: Partial<OrderedPushConsumerOptions & ConsumerConfig> = {
       filter_subject: `${prefix}>`,
@@ -46,8 +59,15 @@ export class KvFeed {
       mem_storage: true,
     };
     const consumer = await js.consumers.getPushConsumer(`KV_${name}`, options);
-    const messages = await consumer.consume({ callback: (m) => onEntry(entryOf(m, prefix)) });
-    return new KvFeed(consumer, () => messages.stop());
+    let reached!: () => void;
+    const complete = new Promise<void>((r) => (reached = r));
+    if (last === 0) reached();
+    const callback = (m: JsMsg): void => {
+      onEntry(entryOf(m, prefix));
+      if (m.seq >= last) reached();
+    };
+    const messages = await consumer.consume({ callback });
+    return new KvFeed(consumer, () => messages.stop(), complete);
   }
 
   /** Nothing comes after this. The broker is asked to forget it; one that is away has. */

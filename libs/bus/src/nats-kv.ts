@@ -1,6 +1,5 @@
-import type { KV } from '@nats-io/kv';
 import type { KvStore, Unsubscribe } from './bus.ts';
-import { KvFeed, type Bucket, type KvEntry } from './nats-feed.ts';
+import { KvFeed, lastRevision, type Bucket, type KvEntry } from './nats-feed.ts';
 import type { Outage } from './outage.ts';
 
 type OnChange = (key: string, value: Uint8Array | undefined) => void;
@@ -36,16 +35,13 @@ export class NatsKv implements KvStore {
     const read = this.outage.retrying(async () => {
       feed?.stop();
       const rows = new Map<string, Uint8Array>();
-      const last = await lastRevision(this.bucket.kv);
+      const last = await lastRevision(this.bucket);
       if (last === 0) return rows;
-      let all!: () => void;
-      const complete = new Promise<void>((r) => (all = r));
-      feed = await KvFeed.open(this.bucket, (e) => {
+      feed = await KvFeed.open(this.bucket, last, (e) => {
         if (e.value === undefined) rows.delete(e.key);
         else rows.set(e.key, e.value);
-        if (e.revision >= last) all();
       });
-      await complete;
+      await feed.complete;
       return rows;
     });
     return read.finally(() => feed?.stop());
@@ -68,18 +64,8 @@ export class NatsKv implements KvStore {
 }
 
 /**
- * Entries come in order of their revisions, and the newest is always some key's last word: who has seen it, or a later one, has
- * seen all. What the broker says of how many are still to come cannot be relied on: nats-server 2.9 counts wrong when a
- * key changes meanwhile, and then no entry ever is the last one.
- */
-async function lastRevision(kv: KV): Promise<number> {
-  const { messages, last_seq: last } = (await kv.status()).streamInfo.state;
-  return messages === 0 ? 0 : last;
-}
-
-/**
  * One watch over any number of broker lifetimes. The consumer of a watch lives in the memory of the broker; the client would
- * notice by missing heartbeats, after ten seconds.
+ * notice by missing heartbeats, after a minute.
  */
 class Watch {
   private readonly bucket: Bucket;
@@ -118,22 +104,19 @@ class Watch {
     this.feed?.stop();
     this.feed = undefined;
     const life = ++this.life;
-    const last = await lastRevision(this.bucket.kv);
+    const last = await lastRevision(this.bucket);
     const seen = new Set<string>();
-    let all!: () => void;
-    const complete = new Promise<void>((r) => (all = r));
-    const feed = await KvFeed.open(this.bucket, (e) => {
+    const feed = await KvFeed.open(this.bucket, last, (e) => {
       if (life !== this.life) return;
       seen.add(e.key);
       this.take(e);
-      if (e.revision >= last) all();
     });
     if (this.stopped || life !== this.life) {
       feed.stop();
       return;
     }
     this.feed = feed;
-    if (last > 0) await complete;
+    await feed.complete;
     if (life !== this.life) return;
     for (const key of this.known.keys()) if (!seen.has(key)) this.gone(key);
   }

@@ -33,9 +33,9 @@ import { TcpSock } from './sock.ts';
 import type { TcpSysctl } from './sysctl.ts';
 import { stopTimer, Timer, timerAt } from './timers.ts';
 import { TimeWaitSock, timeWaitTimer } from './timewait.ts';
+import type { ProbeFloorMs } from './tlp.ts';
 import { emitView, seamTimer, tellView } from './views.ts';
 import { pushPending } from './write-xmit.ts';
-import type { ProbeFloorMs } from './tlp.ts';
 
 /** What a TcpStack is made with. */
 export interface TcpStackOptions {
