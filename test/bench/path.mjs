@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run, start } from './lib/children.mjs';
 import { program } from './lib/measure.mjs';
-import { runProgram } from './lib/program.mjs';
+import { runProgram, UsageError } from './lib/program.mjs';
 import { freePort, skbus } from './lib/stack.mjs';
 import { Samples } from './lib/stats.mjs';
 
@@ -53,30 +53,26 @@ function options() {
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  const list = (/** @type {string} */ s) => s.split(',').map(Number);
-  const o = {
-    rounds: Number(v.rounds),
-    seconds: Number(v.seconds),
-    bitsPerSecond: Number(v.mbit) * 1e6,
-    reorder: Number(v.reorder) / 100,
-    paths: list(v.rtt).flatMap((rttMs) => list(v.loss).map((percent) => ({ rttMs, loss: percent / 100 }))),
-    flows: Number(v.flows),
+  /** @param {'rounds' | 'seconds' | 'rtt' | 'loss' | 'reorder' | 'mbit' | 'flows'} name @returns {number[]} */
+  const list = (name) =>
+    v[name].split(',').map((word) => {
+      if (word.trim() !== '' && Number(word) >= 0) return Number(word);
+      throw new UsageError(`--${name} ${v[name]}: "${word}" is no number from 0 on`);
+    });
+  const one = (/** @type {Parameters<typeof list>[0]} */ name) => list(name)[0] ?? 0;
+  return {
+    rounds: one('rounds'),
+    seconds: one('seconds'),
+    bitsPerSecond: one('mbit') * 1e6,
+    reorder: one('reorder') / 100,
+    paths: list('rtt').flatMap((rttMs) => list('loss').map((percent) => ({ rttMs, loss: percent / 100 }))),
+    flows: one('flows'),
     dirs: v.dir.split(','),
     inproc: v.inproc,
     pcap: v.pcap,
     json: v.json,
     help: v.help,
   };
-  const numbers = [
-    o.rounds,
-    o.seconds,
-    o.bitsPerSecond,
-    o.reorder,
-    o.flows,
-    ...o.paths.flatMap((p) => [p.rttMs, p.loss]),
-  ];
-  if (numbers.some((n) => !(n >= 0))) throw new Error('numbers, please');
-  return o;
 }
 
 /** @param {string} line */
