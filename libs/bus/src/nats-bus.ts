@@ -3,7 +3,6 @@ import { inboxOf, isDataSubject, type Service } from '@skbus/contracts';
 import { jetstream, type JetStreamClient } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import {
-  connect,
   errors,
   headers,
   nkeyAuthenticator,
@@ -15,6 +14,7 @@ import {
 import type { Credentials } from './credentials.ts';
 import { BusError, type Bus, type BusStatus, type KvStore, type Responder, type Unsubscribe } from './bus.ts';
 import { NatsKv } from './nats-kv.ts';
+import { connectNats, NatsLane } from './nats-lane.ts';
 import { Outage } from './outage.ts';
 
 export interface NatsBusOptions {
@@ -38,6 +38,13 @@ const RECONNECT_MS = 20;
 const RECONNECT_LATER_MS = 250;
 const SOON_MS = 3_000;
 
+interface Ends {
+  data: NatsConnection;
+  control: NatsConnection;
+  /** Of `data`. */
+  lane: NatsLane;
+}
+
 const ERROR_HEADER = 'Nats-Service-Error';
 
 /**
@@ -53,10 +60,13 @@ export class NatsBus implements Bus {
   private readonly listeners: ((status: BusStatus) => void)[] = [];
   private readonly onError: (error: unknown) => void;
   private readonly outage = new Outage();
+  private readonly lane: NatsLane;
 
-  private constructor(data: NatsConnection, control: NatsConnection, onError: (error: unknown) => void) {
+  private constructor(ends: Ends, onError: (error: unknown) => void) {
+    const { data, control, lane } = ends;
     this.data = data;
     this.control = control;
+    this.lane = lane;
     this.js = jetstream(control);
     this.kvm = new Kvm(this.js);
     this.onError = onError;
@@ -83,13 +93,14 @@ export class NatsBus implements Bus {
             inboxPrefix: inboxOf(credentials.netns, credentials.service as Service),
           };
     const deadline = opts.connectTimeoutMs;
+    const lane = new NatsLane();
     const both = Promise.all([
-      connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data` }),
-      connect({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
+      connectNats({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.data`, lane }),
+      connectNats({ ...common, ...auth, reconnectDelayHandler: reconnectPause(), name: `${opts.name}.ctl` }),
     ]);
     const why = async (): Promise<string> => {
       try {
-        await (await connect({ ...common, ...auth, waitOnFirstConnect: false, reconnect: false })).close();
+        await (await connectNats({ ...common, ...auth, waitOnFirstConnect: false, reconnect: false })).close();
       } catch (e) {
         return rootOf(e);
       }
@@ -98,34 +109,41 @@ export class NatsBus implements Bus {
     const [data, control] = await (deadline === undefined ? both : orTimeout(both, deadline, opts.url, why)).catch(
       refusal(opts.url),
     );
-    return new NatsBus(data, control, opts.onError ?? ((e) => console.error(e)));
+    return new NatsBus({ data, control, lane }, opts.onError ?? ((e) => console.error(e)));
   }
 
   publish(subject: string, data: Uint8Array): void {
     const nc = this.of(subject);
     if (nc.isClosed()) return;
     try {
-      nc.publish(subject, data);
+      const short = nc === this.data && data.length <= (nc.info?.max_payload ?? 0);
+      if (!short || !this.lane.publish(subject, data)) nc.publish(subject, data);
     } catch (e) {
       this.onError(e);
     }
   }
 
   subscribe(subject: string, onMessage: (data: Uint8Array, subject: string) => void): Unsubscribe {
-    const sub = this.of(subject).subscribe(subject, {
+    const nc = this.of(subject);
+    const take = (data: Uint8Array, from: string): void => {
+      try {
+        onMessage(data, from);
+      } catch (e) {
+        this.onError(e);
+      }
+    };
+    const sub = nc.subscribe(subject, {
       callback: (err, msg) => {
-        if (err) {
-          this.onError(err);
-          return;
-        }
-        try {
-          onMessage(msg.data, msg.subject);
-        } catch (e) {
-          this.onError(e);
-        }
+        if (err) this.onError(err);
+        else take(msg.data, msg.subject);
       },
     });
-    return () => unsubscribe(sub);
+    if (nc !== this.data) return () => unsubscribe(sub);
+    this.lane.take(sub.getID(), { subject: /[*>]/.test(subject) ? undefined : subject, take });
+    return () => {
+      this.lane.drop(sub.getID());
+      unsubscribe(sub);
+    };
   }
 
   async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
@@ -165,10 +183,12 @@ export class NatsBus implements Bus {
   }
 
   async flush(): Promise<void> {
+    this.lane.flush();
     await Promise.all([this.data.flush(), this.control.flush()]);
   }
 
   async close(): Promise<void> {
+    this.lane.flush();
     await Promise.allSettled([this.data.close(), this.control.close()]);
   }
 
