@@ -39,6 +39,7 @@ export const sys = {
     protocol: number,
   ) => number,
   setns: libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
+  pipe2: libc.func('int pipe2(void *fds, int flags)') as (fds: Memory, flags: number) => number,
   eventfd: libc.func('int eventfd(unsigned int initial, int flags)') as (initial: number, flags: number) => number,
 };
 
@@ -59,6 +60,13 @@ export function eventfdSignal(fd: number): void {
   const one = new Uint8Array(128);
   one[0] = 1;
   sys.write(fd, one, 8);
+}
+
+/** The two ends of a pipe. */
+export function pipe(): { readFd: number; writeFd: number } {
+  const fds = new Int32Array(32);
+  if (sys.pipe2(new Uint8Array(fds.buffer), O_CLOEXEC) < 0) throw new SysError('pipe', errno());
+  return { readFd: fds[0]!, writeFd: fds[1]! };
 }
 
 /** A failed call, for a person. */

@@ -12,21 +12,23 @@ export interface ReaderData {
   ring: SharedArrayBuffer;
   /** Readable when the thread shall end: a sleep in poll() cannot be interrupted otherwise. */
   stopFd: number;
+  /** A pipe: a byte in it says that there are frames in the ring. */
+  toldFd: number;
 }
 
 export type ReaderMessage =
   | { kind: 'open'; fd: number; vnetHdr: boolean; csum: boolean; tso: boolean; notes: string[] }
-  | { kind: 'frames' }
   | { kind: 'failed'; reason: string };
 
 /** Frames and bytes after which the main thread is told though there is more to read (NAPI's weight). */
 const BURST_FRAMES = 64;
 const BURST_BYTES = 256 * 1024;
 
-const FRAMES: ReaderMessage = { kind: 'frames' };
-const { tap, ring: shared, stopFd } = workerData as ReaderData;
+const { tap, ring: shared, stopFd, toldFd } = workerData as ReaderData;
 const port = parentPort!;
 const ring = new FrameRing(shared);
+
+const BYTE = new Uint8Array(128);
 
 const tell = (m: ReaderMessage): void => port.postMessage(m);
 
@@ -84,7 +86,7 @@ function drain(fd: number): string | undefined {
 }
 
 function publish(): void {
-  if (ring.publish()) tell(FRAMES);
+  if (ring.publish()) sys.write(toldFd, BYTE, 1);
 }
 
 try {

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
+import { Socket, type ConnectOpts } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import type { Features, RxMeta } from '@skbus/dev';
 import type { SkBuff, Tracepoint } from '@skbus/skb';
 import type { DriverEnv, NicConfig, NicDriver, RxSink } from './driver.ts';
 import { FRAME_MAX, FrameRing } from './frame-ring.ts';
-import { EAGAIN, EFD_CLOEXEC, EINTR, errno, eventfdSignal, sys } from '@skbus/libc';
+import { EAGAIN, EFD_CLOEXEC, EINTR, errno, eventfdSignal, pipe, sys } from '@skbus/libc';
 import type { ReaderData, ReaderMessage } from './tap-reader.ts';
 import { VNET_HDR_LEN } from './tun.ts';
 import { Uplink } from './uplink.ts';
@@ -39,6 +40,9 @@ export class TapDriver implements NicDriver {
   private sink: RxSink | undefined = undefined;
   private uplink: Uplink | undefined = undefined;
   private stopFd = -1;
+  /** The reader's bell: a pipe costs a third of a message between threads. */
+  private told: Socket | undefined = undefined;
+  private toldFd = -1;
   private fd = -1;
   private hdrLen = 0;
   private readonly stats = { rx_bursts: 0, tx_eagain: 0, tx_ring_full: 0, tx_errors: 0 };
@@ -53,11 +57,16 @@ export class TapDriver implements NicDriver {
     this.sink = sink;
     this.stopFd = sys.eventfd(0, EFD_CLOEXEC);
     if (this.stopFd < 0) throw new Error(`eventfd: errno ${errno()}`);
+    const bell = pipe();
+    this.toldFd = bell.writeFd;
+    const ear = { fd: bell.readFd, readable: true, writable: false, ...this.onTold };
+    this.told = new Socket(ear);
     const { kernelIfname: ifname, netnsPath, offload, tapFd: keptFd } = this.config;
     const workerData: ReaderData = {
       tap: { ifname, netnsPath, offload, keptFd },
       ring: this.ring.shared,
       stopFd: this.stopFd,
+      toldFd: this.toldFd,
     };
     const worker = new Worker(readerUrl, { workerData, name: `tap-reader ${ifname}` });
     this.worker = worker;
@@ -113,8 +122,9 @@ export class TapDriver implements NicDriver {
       this.signalStop();
       await this.ended;
     }
-    if (this.stopFd >= 0) sys.close(this.stopFd);
-    this.stopFd = -1;
+    for (const fd of [this.stopFd, this.toldFd]) if (fd >= 0) sys.close(fd);
+    this.stopFd = this.toldFd = -1;
+    this.told?.destroy();
   }
 
   counters(): Record<string, number> {
@@ -127,8 +137,7 @@ export class TapDriver implements NicDriver {
   }
 
   private onMessage(m: ReaderMessage): void {
-    if (m.kind === 'frames') this.rx();
-    else if (m.kind === 'failed') this.fail(m.reason);
+    if (m.kind === 'failed') this.fail(m.reason);
   }
 
   private fail(reason: string): void {
@@ -154,6 +163,16 @@ export class TapDriver implements NicDriver {
     this.sink.done();
     this.ring.release();
     if (frames === RX_BUDGET) setImmediate(this.rx);
+  };
+
+  private readonly onTold: ConnectOpts = {
+    onread: {
+      buffer: new Uint8Array(16),
+      callback: (): boolean => {
+        this.rx();
+        return true;
+      },
+    },
   };
 
   /** The frame and its virtio header in txBuf; their length. */
