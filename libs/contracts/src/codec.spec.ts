@@ -13,94 +13,159 @@ import {
   pb,
 } from './index.ts';
 
+const u = (bits: number) => fc.oneof(fc.nat({ max: 2 ** bits - 1 }), fc.constantFrom(0, 1, 127, 128, 2 ** bits - 1));
+const anyFlow = fc.record({
+  saddr: u(32),
+  daddr: u(32),
+  proto: u(8),
+  tos: u(8),
+  ttl: u(8),
+  df: fc.boolean(),
+  oif: u(32),
+  connected: fc.boolean(),
+});
+const anySkb = fc
+  .record({
+    head: fc.uint8Array({ minLength: 70, maxLength: 200 }),
+    frags: fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 3 }),
+    page: fc.constantFrom(0, 0, 0, 5_000),
+    at: fc.nat({ max: 20 }),
+    flow: fc.option(anyFlow, { nil: undefined }),
+    gso: fc.record({ gsoSize: u(16), gsoSegs: u(16), gsoType: u(8) }),
+    sk: fc.record({ sk: u(32), wmem: u(32) }),
+    rest: fc.record({
+      id: u(32),
+      parent: u(32),
+      protocol: u(16),
+      ifindex: u(31),
+      pktType: u(3),
+      mark: u(32),
+      priority: u(32),
+      nextHop: u(32),
+      rtMtu: u(16),
+      confirm: fc.boolean(),
+      tstampMs: fc.double({ min: 0, max: 1e15, noNaN: true }),
+    }),
+  })
+  .map(({ head, frags, page, at, flow, gso, sk, rest }) => {
+    const skb = new SkBuff(head, at + 34, head.length, page > 0 ? [...frags, new Uint8Array(page).fill(7)] : frags);
+    Object.assign(skb, rest, { flow, macHeader: at, networkHeader: at + 14, transportHeader: at + 34 });
+    Object.assign(skb, { ipSummed: 3, csumStart: at + 34, csumOffset: 6 });
+    if (gso.gsoSize > 0) Object.assign(skb, gso);
+    if (sk.sk > 0) Object.assign(skb, sk);
+    return skb;
+  });
+/** A field that no message has: what it is added to has to be decoded by the generated code. */
+const odd = (message: Uint8Array): Uint8Array => Buffer.concat([message, Uint8Array.of(0xf8, 0x7f, 1)]);
+
+const FIELDS = [
+  'id',
+  'parent',
+  'protocol',
+  'ifindex',
+  'pktType',
+  'mark',
+  'priority',
+  'ipSummed',
+  'csumOffset',
+  'gsoSize',
+  'gsoSegs',
+  'gsoType',
+  'tstampMs',
+  'nextHop',
+  'rtMtu',
+  'confirm',
+  'sk',
+  'wmem',
+  'flow',
+] as const;
+
 test('an skb comes out as it went in, from its first header on', () => {
-  const u = (bits: number) => fc.nat({ max: 2 ** bits - 1 });
   fc.assert(
-    fc.property(
-      fc.uint8Array({ minLength: 70, maxLength: 200 }),
-      fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 3 }),
-      u(32),
-      u(16),
-      u(8),
-      fc.nat({ max: 20 }),
-      fc.boolean(),
-      (head, frags, id, gso, small, at, withFlow) => {
-        const skb = new SkBuff(head, at + 34, head.length, frags);
-        Object.assign(skb, {
-          id,
-          parent: (id ^ 5) >>> 0,
-          protocol: 0x800,
-          ifindex: small,
-          pktType: small & 3,
-          mark: id,
-          priority: small,
-        });
-        Object.assign(skb, {
-          macHeader: at,
-          networkHeader: at + 14,
-          transportHeader: at + 34,
-          tstampMs: id / 8,
-          rtMtu: gso,
-          confirm: withFlow,
-        });
-        Object.assign(skb, {
-          ipSummed: 3,
-          csumStart: at + 34,
-          csumOffset: 6,
-          gsoSize: gso,
-          gsoSegs: gso ? 3 : 0,
-          gsoType: gso ? 1 : 0,
-          nextHop: id,
-          sk: small > 0 ? id : 0,
-          wmem: small > 0 ? (id ^ 7) >>> 0 : 0,
-        });
-        if (withFlow)
-          skb.flow = {
-            saddr: id,
-            daddr: (id ^ 1) >>> 0,
-            proto: 6,
-            tos: small,
-            ttl: small,
-            df: true,
-            oif: small,
-            connected: small > 0,
-          };
-        const list = decodeSkbList(encodeSkbList(1, 2, 3, [skb]))!;
-        expect(list).toMatchObject({ publisher: 1, seq: 2, sentBefore: 3, malformed: 0 });
-        const got = list.skbs[0]!;
-        expect(got.bytes()).toEqual(skb.bytes());
-        expect(got.frags.length).toBe(frags.length);
-        expect(got.buf.subarray(got.macHeader, got.tail).slice()).toEqual(head.slice(at));
-        expect([
-          got.networkHeader - got.macHeader,
-          got.transportHeader - got.macHeader,
-          got.csumStart - got.macHeader,
-        ]).toEqual([14, 34, 34]);
-        for (const k of [
-          'id',
-          'parent',
-          'protocol',
-          'ifindex',
-          'pktType',
-          'mark',
-          'priority',
-          'ipSummed',
-          'csumOffset',
-          'gsoSize',
-          'gsoSegs',
-          'gsoType',
-          'tstampMs',
-          'nextHop',
-          'rtMtu',
-          'confirm',
-          'sk',
-          'wmem',
-          'flow',
-        ] as const) {
-          expect([k, got[k]]).toEqual([k, skb[k]]);
-        }
-      },
-    ),
+    fc.property(fc.array(anySkb, { maxLength: 3 }), u(32), (skbs, n) => {
+      const list = decodeSkbList(encodeSkbList(n, 2, 3, skbs))!;
+      expect(list).toMatchObject({ publisher: n, seq: 2, sentBefore: 3, malformed: 0 });
+      expect(list.skbs.length).toBe(skbs.length);
+      skbs.forEach((skb, i) => {
+        const got = list.skbs[i]!;
+        const mac = skb.macHeader;
+        expect(Buffer.compare(got.bytes(), skb.bytes())).toBe(0);
+        expect(got.frags.length).toBe(skb.frags.length);
+        expect(got.buf.subarray(got.macHeader, got.tail).slice()).toEqual(skb.buf.slice(mac, skb.tail));
+        const places = [got.networkHeader, got.transportHeader, got.csumStart].map((at) => at - got.macHeader);
+        expect(places).toEqual([14, 34, 34]);
+        for (const k of FIELDS) expect([k, got[k]]).toEqual([k, skb[k]]);
+      });
+    }),
+  );
+});
+
+test('lists of skbs are the bytes that the generated code writes, and both read the same', () => {
+  fc.assert(
+    fc.property(fc.array(anySkb, { maxLength: 3 }), u(32), (skbs, seq) => {
+      const bytes = encodeSkbList(1, seq, 3, skbs);
+      expect(Buffer.compare(bytes, pb.SkbList.encode(pb.SkbList.decode(bytes)).finish())).toBe(0);
+      expect(decodeSkbList(odd(bytes))).toEqual(decodeSkbList(bytes));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+const offset = fc.oneof(fc.nat({ max: 2 ** 30 }), fc.constantFrom(0, 2 ** 40, Number.MAX_SAFE_INTEGER));
+const bytes = fc.uint8Array({ maxLength: 200 });
+const maybe = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: null });
+const anyCmd: fc.Arbitrary<SkCmd> = fc.record({
+  sk: u(32),
+  opSeq: fc.constantFrom(0, 0, 0, 7),
+  view: maybe(
+    fc.record({
+      sndTo: offset,
+      rcvGot: offset,
+      rcvRead: offset,
+      finGot: fc.boolean(),
+      haveChild: fc.boolean(),
+      accepted: fc.boolean(),
+      urgTo: offset,
+      noSpace: fc.boolean(),
+      rcvGapTo: offset,
+      recordSeq: u(32),
+    }),
+  ),
+  data: maybe(fc.record({ offset, data: bytes, more: fc.boolean(), eor: fc.boolean() })),
+});
+const anyEvt: fc.Arbitrary<SkEvt> = fc.record({
+  sk: u(32),
+  opAck: u(32),
+  opErrno: u(8),
+  unknown: fc.constantFrom(false, false, false, true),
+  view: maybe(
+    fc.record({
+      ...{ state: u(4), laddr: u(32), lport: u(16), raddr: u(32), rport: u(16), err: u(8), softErr: u(8) },
+      ...{ sndGot: offset, sndUna: offset, sndLimit: offset, rcvNxt: offset, urgAt: offset, sndNxt: offset },
+      ...{ finRcvd: fc.boolean(), finAcked: fc.boolean() },
+      ...{ sndbuf: u(31), urgByte: u(8), sndGoal: u(31), sndBurst: u(16) },
+    }),
+  ),
+  data: maybe(fc.record({ offset, data: bytes })),
+});
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+test('commands and events are the bytes that the generated code writes, and both read the same', () => {
+  fc.assert(
+    fc.property(fc.array(anyCmd, { maxLength: 4 }), fc.array(anyEvt, { maxLength: 4 }), u(32), (cmds, evts, n) => {
+      const c = encodeCmds(n, cmds);
+      expect(same(c, pb.SkCmdList.encode({ publisher: n, cmds } as never).finish())).toBe(true);
+      for (const list of [decodeCmds(c)!, decodeCmds(odd(c))!]) {
+        expect(list.cmds.length).toBe(cmds.length);
+        expect(same(encodeCmds(list.publisher, list.cmds), c)).toBe(true);
+      }
+      const e = encodeEvts(n, evts, n);
+      expect(same(e, pb.SkEvtList.encode({ publisher: n, evts, to: n } as never).finish())).toBe(true);
+      for (const list of [decodeEvts(e)!, decodeEvts(odd(e))!]) {
+        expect(list.evts.length).toBe(evts.length);
+        expect(same(encodeEvts(list.publisher, list.evts, list.to), e)).toBe(true);
+      }
+    }),
   );
 });
 

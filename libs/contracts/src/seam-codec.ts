@@ -1,5 +1,7 @@
 import type { SkCmd, SkEvt, SkOptions } from '@skbus/skb';
 import { skbus } from '../gen/skbus.js';
+import { ProtoIn, ProtoOut } from './proto-wire.ts';
+import { readCmd, readEvt, SEAM_FIELDS_MAX, writeCmd, writeEvt } from './seam-wire.ts';
 import { plainBytes } from './skb-codec.ts';
 
 // The generated messages have seam.ts's field names, so a decoded message is used as it is; only numbers that a double
@@ -27,59 +29,152 @@ const OPTION_RANGES: Readonly<Partial<Record<keyof SkOptions, readonly [min: num
   saveSyn: [0, 2],
 };
 
+const out = new ProtoOut();
+const input = new ProtoIn();
+
 /** Commands for one transport shard in one message. */
 export function encodeCmds(publisher: number, cmds: readonly SkCmd[]): Uint8Array {
-  return skbus.v1.SkCmdList.encode({ publisher, cmds } as unknown as skbus.v1.SkCmdList).finish();
+  const rare = cmds.map((c) => (isPlainCmd(c) ? undefined : skbus.v1.SkCmd.encode(c as skbus.v1.SkCmd).finish()));
+  let max = SEAM_FIELDS_MAX;
+  cmds.forEach((c, i) => (max += SEAM_FIELDS_MAX + (rare[i]?.length ?? c.data?.data.length ?? 0)));
+  out.begin(max);
+  out.uint32(8, publisher);
+  cmds.forEach((c, i) => {
+    if (rare[i]) out.message(18, rare[i]);
+    else writeCmd(out, c);
+  });
+  return out.finish();
 }
 
-/** `to`: the publisher of the socket layer that is meant; 0: any. */
+/** All that it has is in the fields that seam-wire.ts knows. */
+const isPlainCmd = (c: SkCmd): boolean =>
+  !c.opSeq &&
+  !c.options &&
+  !c.bind &&
+  !c.listen &&
+  !c.connect &&
+  !c.query &&
+  !c.restore &&
+  !c.unread &&
+  !c.adopt &&
+  !c.owner &&
+  !c.restoreEnd &&
+  !c.sendto &&
+  !c.close &&
+  !c.shutdown;
+
+/** Events; `to`: the publisher of the socket layer that is meant, 0: any. */
 export function encodeEvts(publisher: number, evts: readonly SkEvt[], to = 0): Uint8Array {
-  return skbus.v1.SkEvtList.encode({ publisher, evts, to } as unknown as skbus.v1.SkEvtList).finish();
+  const rare = evts.map((e) => (isPlainEvt(e) ? undefined : skbus.v1.SkEvt.encode(e as skbus.v1.SkEvt).finish()));
+  let max = SEAM_FIELDS_MAX;
+  evts.forEach((e, i) => (max += SEAM_FIELDS_MAX + (rare[i]?.length ?? e.data?.data.length ?? 0)));
+  out.begin(max);
+  out.uint32(8, publisher);
+  evts.forEach((e, i) => {
+    if (rare[i]) out.message(18, rare[i]);
+    else writeEvt(out, e);
+  });
+  out.uint32(24, to);
+  return out.finish();
+}
+
+const isPlainEvt = (e: SkEvt): boolean =>
+  !e.unknown && !e.dgram && !e.child && !e.answer && !e.record && !e.restored && !e.adopted && !e.sent && !e.hello;
+
+interface CmdList {
+  publisher: number;
+  cmds: SkCmd[];
+}
+
+interface EvtList {
+  publisher: number;
+  evts: SkEvt[];
+  to: number;
 }
 
 /** `undefined`: no command list, or one with impossible offsets or options. */
-export function decodeCmds(message: Uint8Array): { publisher: number; cmds: SkCmd[] } | undefined {
+export function decodeCmds(message: Uint8Array): CmdList | undefined {
+  const bytes = plainBytes(message);
+  const list = readCmds(bytes) ?? decodeAnyCmds(bytes);
+  return list?.cmds.every(isPossibleCmd) ? list : undefined;
+}
+
+/** `undefined`: there are other things than levels and bytes. */
+function readCmds(message: Uint8Array): CmdList | undefined {
+  const list: CmdList = { publisher: 0, cmds: [] };
+  input.begin(message);
+  for (let tag = input.next(); tag !== 0; tag = input.next()) {
+    if (tag === 8) list.publisher = input.uint32();
+    else if (tag === 18) {
+      const outer = input.enter();
+      list.cmds.push(readCmd(input));
+      input.leave(outer);
+    } else input.isOdd();
+  }
+  return input.odd ? undefined : list;
+}
+
+function decodeAnyCmds(message: Uint8Array): CmdList | undefined {
   try {
-    const list = skbus.v1.SkCmdList.decode(plainBytes(message));
-    for (const c of list.cmds as skbus.v1.SkCmd[]) {
-      const v = c.view;
-      if (v && ![v.sndTo, v.rcvGot, v.rcvRead, v.urgTo, v.rcvGapTo].every((n) => isOffset(n ?? 0))) return undefined;
-      const r = c.restore;
-      if (r && ![r.sndUna, r.sndMax, r.urgAt].every((n) => isOffset(n ?? 0))) return undefined;
-      if (r && !isTime(r.ageMs ?? 0)) return undefined;
-      if (c.data && !isOffset(c.data.offset ?? 0)) return undefined;
-      if (c.unread && !isOffset(c.unread.offset ?? 0)) return undefined;
-      if (c.adopt && !isOffset(c.adopt.rcvRead ?? 0)) return undefined;
-      if (c.options) {
-        const options = present(c.options);
-        if (!arePossible(options)) return undefined;
-        (c as { options: unknown }).options = options;
-      }
-    }
-    return { publisher: list.publisher, cmds: list.cmds as unknown as SkCmd[] };
+    const { publisher, cmds } = skbus.v1.SkCmdList.decode(message);
+    for (const c of cmds as skbus.v1.SkCmd[]) if (c.options) (c as { options: unknown }).options = present(c.options);
+    return { publisher, cmds: cmds as unknown as SkCmd[] };
   } catch {
     return undefined;
   }
 }
 
+function isPossibleCmd(c: SkCmd): boolean {
+  const { view: v, restore: r } = c;
+  if (v && !(isOffset(v.sndTo) && isOffset(v.rcvGot) && isOffset(v.rcvRead))) return false;
+  if (v && !(isOffset(v.urgTo ?? 0) && isOffset(v.rcvGapTo ?? 0))) return false;
+  if (r && !(isOffset(r.sndUna) && isOffset(r.sndMax) && isOffset(r.urgAt ?? 0) && isTime(r.ageMs ?? 0))) return false;
+  if (c.data && !isOffset(c.data.offset)) return false;
+  if (c.unread && !isOffset(c.unread.offset)) return false;
+  if (c.adopt && !isOffset(c.adopt.rcvRead)) return false;
+  return !c.options || arePossible(c.options);
+}
+
 /** `undefined`: no event list, or one with impossible offsets. */
-export function decodeEvts(message: Uint8Array): { publisher: number; evts: SkEvt[]; to: number } | undefined {
+export function decodeEvts(message: Uint8Array): EvtList | undefined {
+  const bytes = plainBytes(message);
+  const list = readEvts(bytes) ?? decodeAnyEvts(bytes);
+  return list?.evts.every(isPossibleEvt) ? list : undefined;
+}
+
+function readEvts(message: Uint8Array): EvtList | undefined {
+  const list: EvtList = { publisher: 0, evts: [], to: 0 };
+  input.begin(message);
+  for (let tag = input.next(); tag !== 0; tag = input.next()) {
+    if (tag === 8) list.publisher = input.uint32();
+    else if (tag === 24) list.to = input.uint32();
+    else if (tag === 18) {
+      const outer = input.enter();
+      list.evts.push(readEvt(input));
+      input.leave(outer);
+    } else input.isOdd();
+  }
+  return input.odd ? undefined : list;
+}
+
+function decodeAnyEvts(message: Uint8Array): EvtList | undefined {
   try {
-    const list = skbus.v1.SkEvtList.decode(plainBytes(message));
-    for (const e of list.evts as skbus.v1.SkEvt[]) {
-      const v = e.view;
-      if (v && ![v.sndGot, v.sndUna, v.sndLimit, v.rcvNxt, v.urgAt, v.sndNxt].every((n) => isOffset(n ?? 0)))
-        return undefined;
-      if (e.data && !isOffset(e.data.offset ?? 0)) return undefined;
-      if (e.dgram && !isOffset(e.dgram.offset ?? 0)) return undefined;
-      if (e.record && !isTime(e.record.keepMs ?? 0)) return undefined;
-      if (e.sent && !isOffset(e.sent.offset ?? 0)) return undefined;
-      if (e.adopted && !isOffset(e.adopted.rcvFrom ?? 0)) return undefined;
-    }
-    return { publisher: list.publisher, evts: list.evts as unknown as SkEvt[], to: list.to };
+    const { publisher, evts, to } = skbus.v1.SkEvtList.decode(message);
+    return { publisher, evts: evts as unknown as SkEvt[], to };
   } catch {
     return undefined;
   }
+}
+
+function isPossibleEvt(e: SkEvt): boolean {
+  const v = e.view;
+  if (v && !(isOffset(v.sndGot) && isOffset(v.sndUna) && isOffset(v.sndLimit) && isOffset(v.rcvNxt))) return false;
+  if (v && !(isOffset(v.urgAt ?? 0) && isOffset(v.sndNxt ?? 0))) return false;
+  if (e.data && !isOffset(e.data.offset)) return false;
+  if (e.dgram && !isOffset(e.dgram.offset)) return false;
+  if (e.record && !isTime(e.record.keepMs ?? 0)) return false;
+  if (e.sent && !isOffset(e.sent.offset)) return false;
+  return !e.adopted || isOffset(e.adopted.rcvFrom);
 }
 
 const isOffset = (n: number): boolean => n >= 0 && n <= Number.MAX_SAFE_INTEGER && Number.isInteger(n);
