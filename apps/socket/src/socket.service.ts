@@ -40,10 +40,7 @@ export interface DoorHooks {
 @Injectable()
 export class SocketService implements OnModuleInit, Gateway {
   readonly layer: SocketLayer;
-  private readonly out: Record<Transport, { cmds: SkCmd[]; bytes: number }> = {
-    tcp: { cmds: [], bytes: 0 },
-    udp: { cmds: [], bytes: 0 },
-  };
+  private readonly out: Record<Transport, { subject: string; cmds: SkCmd[]; bytes: number }>;
   doors: DoorHooks | undefined = undefined;
   leaving = false;
   private readonly publishers = { tcp: new PublisherWatch(), udp: new PublisherWatch() };
@@ -53,6 +50,10 @@ export class SocketService implements OnModuleInit, Gateway {
 
   constructor(@Inject(LAYER_KIT) private readonly kit: LayerKit) {
     const { injector } = kit.faults;
+    this.out = {
+      tcp: { subject: subjects.skCmd(kit.netns, 'tcp'), cmds: [], bytes: 0 },
+      udp: { subject: subjects.skCmd(kit.netns, 'udp'), cmds: [], bytes: 0 },
+    };
     this.cmdPoint = injector.point('tx', 'sk_cmd');
     this.evtPoint = injector.point('rx', 'sk_evt');
     this.layer = new SocketLayer(kit.env, {
@@ -101,7 +102,7 @@ export class SocketService implements OnModuleInit, Gateway {
     this.layer.inetRegisterProtosw(SOCK_STREAM, IPPROTO_TCP);
     this.layer.inetRegisterProtosw(SOCK_DGRAM, IPPROTO_UDP);
     // A list without commands: by its publisher the transports see that the service before this one is gone.
-    for (const t of TRANSPORTS) kit.bus.publish(subjects.skCmd(kit.netns, t), encodeCmds(kit.epoch, []));
+    for (const t of TRANSPORTS) kit.bus.publish(this.out[t].subject, encodeCmds(kit.epoch, []));
     const opened = call.replay ? await this.doors?.open() : undefined;
     if (opened && opened.errno !== 0) return opened;
     await this.doors?.restore(call.replay);
@@ -187,7 +188,7 @@ export class SocketService implements OnModuleInit, Gateway {
   private publish(to: Transport): void {
     const o = this.out[to];
     if (o.cmds.length === 0) return;
-    this.kit.bus.publish(subjects.skCmd(this.kit.netns, to), encodeCmds(this.kit.epoch, o.cmds));
+    this.kit.bus.publish(o.subject, encodeCmds(this.kit.epoch, o.cmds));
     o.cmds = [];
     o.bytes = 0;
   }

@@ -113,11 +113,12 @@ export class NatsBus implements Bus {
   }
 
   publish(subject: string, data: Uint8Array): void {
-    const nc = this.of(subject);
+    const isData = isDataSubject(subject);
+    if (isData && this.lane.publish(subject, data)) return;
+    const nc = isData ? this.data : this.control;
     if (nc.isClosed()) return;
     try {
-      const short = nc === this.data && data.length <= (nc.info?.max_payload ?? 0);
-      if (!short || !this.lane.publish(subject, data)) nc.publish(subject, data);
+      nc.publish(subject, data);
     } catch (e) {
       this.onError(e);
     }

@@ -36,10 +36,14 @@ export class NatsLane {
     this.takers.delete(sid);
   }
 
-  /** False: there is no lane now. */
+  /** False: there is no lane now, or not for a message of that size; the client knows what to say to it. */
   publish(subject: string, data: Uint8Array): boolean {
     const { writer } = this;
     if (writer === undefined || this.socket!.destroyed) return false;
+    if (data.length > BYTES_MAX) {
+      this.flush();
+      return false;
+    }
     writer.publish(subject, data);
     if (!this.due) {
       this.due = true;
@@ -61,6 +65,9 @@ export class NatsLane {
 }
 
 const RESOLVED = Promise.resolve();
+
+/** What every NATS server takes (max_payload), unless it is told otherwise. */
+const BYTES_MAX = 1_048_576;
 
 /** `connect()` of the client. The factory is the client's only one, for each connection and each time that it reconnects. */
 export function connectNats(options: ConnectionOptions & { lane?: NatsLane }): Promise<NatsConnection> {

@@ -3,10 +3,14 @@ import { SkBuff, type SkCmd, type SkEvt } from '@skbus/skb';
 import fc from 'fast-check';
 import {
   decodeCmds,
+  decodeDoorReply,
+  decodeDoorRequest,
   decodeEvts,
   decodeSkbList,
   decodeWfree,
   encodeCmds,
+  encodeDoorReply,
+  encodeDoorRequest,
   encodeEvts,
   encodeSkbList,
   encodeWfree,
@@ -302,5 +306,37 @@ test('random bytes, and messages with bytes flipped, never throw', () => {
       for (const s of decodeSkbList(b)?.skbs ?? []) void s.bytes();
     }),
     { numRuns: 1000 },
+  );
+});
+
+const s32 = fc.oneof(fc.integer(), fc.constantFrom(0, 1, -1, 4, 65_536));
+const anyAddr = fc.record({ family: u(8), addr: u(32), port: u(16) });
+
+test('the door’s messages are the bytes that the generated code writes, and both read the same', () => {
+  const call = fc.oneof(
+    fc.record({ recvfrom: fc.record({ fd: s32, len: s32, flags: s32 }), later: fc.boolean() }),
+    fc.record({ sendto: fc.record({ fd: s32, flags: s32, to: maybe(anyAddr) }), later: fc.boolean() }),
+    fc.record({ close: fc.record({ fd: s32 }), later: fc.boolean() }),
+    fc.constant({}),
+  );
+  const reply = fc.record({
+    ...{ id: u(32), errno: u(8), result: s32, msgFlags: u(8), sk: u(32), rcvTo: offset },
+    addr: maybe(anyAddr),
+    revents: fc.constantFrom<number[]>([], [], [], [1, 4]),
+    inq: fc.constantFrom(null, null, 0, 5),
+  });
+  fc.assert(
+    fc.property(call, reply, u(32), u(32), (c, r, id, seen) => {
+      const asked = encodeDoorRequest(c, id, seen);
+      expect(same(asked, pb.DoorRequest.encode({ ...c, id, seen }).finish())).toBe(true);
+      for (const m of [decodeDoorRequest(asked), decodeDoorRequest(odd(asked))])
+        expect(same(encodeDoorRequest(m, m.id ?? 0, m.seen ?? 0), asked)).toBe(true);
+      const answer = encodeDoorReply(r);
+      expect(same(answer, pb.DoorReply.encode(r).finish())).toBe(true);
+      for (const m of [decodeDoorReply(answer), decodeDoorReply(odd(answer))]) {
+        expect(same(encodeDoorReply(m), answer)).toBe(true);
+        expect([m.id, m.errno, m.result, m.sk, m.rcvTo]).toEqual([r.id, r.errno, r.result, r.sk, r.rcvTo]);
+      }
+    }),
   );
 });

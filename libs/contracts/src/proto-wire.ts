@@ -59,6 +59,10 @@ export class ProtoOut {
     this.varint(n >>> 0);
   }
 
+  sint32(tag: Tag, n: number): void {
+    this.uint32(tag, (n << 1) ^ (n >> 31));
+  }
+
   bool(tag: Tag, is: boolean | undefined | null): void {
     if (!is) return;
     this.tag(tag);
@@ -187,6 +191,11 @@ export class ProtoIn {
     }
     if (this.at >= this.end || this.buf[this.at]! > 0x0f) return this.isOdd();
     return (n | (this.buf[this.at++]! << 28)) >>> 0;
+  }
+
+  sint32(): number {
+    const n = this.uint32();
+    return (n >>> 1) ^ -(n & 1);
   }
 
   bool(): boolean {

@@ -29,7 +29,8 @@ interface Inbound {
 export class SkbPump implements SkbOut {
   /** Layers that have died, and what waits for those in their place. */
   readonly absent = new Absent((subject, message) => this.bus.publish(subject, message));
-  private readonly out = new Map<string, Outbound>();
+  /** By hand-over and instance: a subject is put together once, not per skb. */
+  private readonly out = new Map<HandOver, Map<number, Outbound>>();
   private dirty: Outbound[] = [];
   private readonly inbound = new Map<string, Inbound>();
   private readonly bus: Bus;
@@ -43,16 +44,22 @@ export class SkbPump implements SkbOut {
   }
 
   pass(to: HandOver, skb: SkBuff, instance: number): void {
-    const subject = subjects.skb(this.netns, to, instance);
-    let o = this.out.get(subject);
-    if (!o) {
-      o = { subject, owner: HAND_OVER_OWNER[to], skbs: [], bytes: 0, seq: 0, sent: 0 };
-      this.out.set(subject, o);
-    }
+    const o = this.out.get(to)?.get(instance) ?? this.open(to, instance);
     if (o.skbs.length === 0) this.dirty.push(o);
     o.skbs.push(skb);
     o.bytes += skb.tail - skb.data + skb.dataLen;
     if (o.bytes >= MESSAGE_BYTES_MAX) this.publish(o);
+  }
+
+  private open(to: HandOver, instance: number): Outbound {
+    // Hand-overs that know no instances have one subject.
+    const subject = subjects.skb(this.netns, to, instance);
+    let all = this.out.get(to);
+    if (!all) this.out.set(to, (all = new Map<number, Outbound>()));
+    const same = [...all.values()].find((o) => o.subject === subject);
+    const o = same ?? { subject, owner: HAND_OVER_OWNER[to], skbs: [], bytes: 0, seq: 0, sent: 0 };
+    all.set(instance, o);
+    return o;
   }
 
   /** Publishes every list once. */
@@ -85,7 +92,7 @@ export class SkbPump implements SkbOut {
     const sent: Record<string, number> = {};
     const got: Record<string, number> = {};
     const lost: Record<string, number> = {};
-    for (const o of this.out.values()) sent[o.subject] = o.sent;
+    for (const all of this.out.values()) for (const o of all.values()) sent[o.subject] = o.sent;
     for (const [s, i] of this.inbound) {
       got[s] = i.got;
       if (i.lost > 0) lost[s] = i.lost;

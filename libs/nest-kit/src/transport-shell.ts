@@ -36,10 +36,12 @@ export class TransportShell {
   private readonly gateway = new PublisherWatch();
   private readonly cmdPoint: FaultPoint;
   private readonly evtPoint: FaultPoint;
+  private readonly evtSubject: string;
 
   constructor(kit: LayerKit, transport: 'tcp' | 'udp') {
     this.kit = kit;
     this.transport = transport;
+    this.evtSubject = subjects.skEvt(kit.netns, transport);
     this.cmdPoint = kit.faults.injector.point('tx', 'sk_cmd');
     this.evtPoint = kit.faults.injector.point('rx', 'sk_evt');
     kit.onBatchEnd(() => this.publish());
@@ -90,7 +92,7 @@ export class TransportShell {
   /** An event list without events: tells the socket layer by its publisher that this transport was (re)started. */
   hello(): void {
     const { kit } = this;
-    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), encodeEvts(kit.epoch, []));
+    kit.bus.publish(this.evtSubject, encodeEvts(kit.epoch, []));
   }
 
   /** inet_add_protocol(): puts this transport into IP's table. */
@@ -136,6 +138,6 @@ export class TransportShell {
     this.events = [];
     this.eventBytes = 0;
     const list = encodeEvts(kit.epoch, events, this.gateway.publisher);
-    kit.bus.publish(subjects.skEvt(kit.netns, this.transport), list);
+    kit.bus.publish(this.evtSubject, list);
   }
 }

@@ -1,4 +1,4 @@
-import { pb as messages, type skbus } from '@skbus/contracts';
+import { decodeDoorReply, encodeDoorRequest, pb as messages, type skbus } from '@skbus/contracts';
 import { ERRNO } from '@skbus/skb';
 import { type Door, type DoorCall, type DoorReply, type OnReply, defaultDoorPath } from './door.ts';
 import { FRAME_DATA_MAX, FrameReader, frameHead } from './frame.ts';
@@ -14,7 +14,6 @@ const REDIAL_MS = 10;
 /** Claims in one message. */
 const CLAIMS_MAX = 128;
 
-type Request = skbus.v1.DoorRequest.$Properties;
 type Claimed = ReturnType<Session['claims']>;
 
 /**
@@ -97,7 +96,7 @@ export class UnixDoor implements Door {
     this.pending.set(id, p);
     if (holds) this.hold();
     p.held = !this.session.begin(p);
-    if (!p.held && (this.state === 'open' || this.state === 'new')) this.send({ ...call, id }, p.data);
+    if (!p.held && (this.state === 'open' || this.state === 'new')) this.send(call, id, p.data);
     return id;
   }
 
@@ -105,7 +104,7 @@ export class UnixDoor implements Door {
     const p = this.pending.get(id);
     if (p === undefined) return;
     p.cancelled = true;
-    if (!p.held && (this.state === 'open' || this.state === 'new')) this.send({ id, cancel: { id } }, undefined);
+    if (!p.held && (this.state === 'open' || this.state === 'new')) this.send({ cancel: { id } }, id);
   }
 
   onClose(fn: (why: string) => void): () => void {
@@ -186,16 +185,13 @@ export class UnixDoor implements Door {
 
   // --- frames --------------------------------------------------------------------------------------------------------
 
-  private send(request: Request, data: readonly Uint8Array[] | undefined): void {
+  private send(call: DoorCall, id: number, data?: readonly Uint8Array[]): void {
     const { link } = this;
     if (link === undefined) return;
-    if (this.owesSeen) {
-      request.seen = this.frames;
-      this.owesSeen = false;
-    }
     let length = 0;
     if (data !== undefined) for (const d of data) length += d.length;
-    const pb = messages.DoorRequest.encode(request).finish();
+    const pb = encodeDoorRequest(call, id, this.owesSeen ? this.frames : 0);
+    this.owesSeen = false;
     if (data === undefined || length === 0) link.write(frameHead(pb, 0));
     else if (length <= SMALL) link.write(Buffer.concat([frameHead(pb, length), ...data]));
     else {
@@ -208,7 +204,7 @@ export class UnixDoor implements Door {
   private ask(call: DoorCall, data: readonly Uint8Array[] | undefined, reply: (r: DoorReply) => void): void {
     const id = this.nextId();
     this.own.set(id, reply);
-    this.send({ ...call, id }, data);
+    this.send(call, id, data);
   }
 
   private nextId(): number {
@@ -222,7 +218,7 @@ export class UnixDoor implements Door {
     if (this.closed) return;
     let r: DoorReply;
     try {
-      r = messages.DoorReply.decode(pb);
+      r = decodeDoorReply(pb);
     } catch {
       this.fail(`no door of a stack answers at ${this.path}: no DoorReply`);
       return;
@@ -252,7 +248,7 @@ export class UnixDoor implements Door {
     this.willSay = true;
     this.world.idle(() => {
       this.willSay = false;
-      if (this.owesSeen) this.send({ id: 0 }, undefined);
+      if (this.owesSeen) this.send({}, 0);
     });
   }
 
@@ -270,8 +266,8 @@ export class UnixDoor implements Door {
 
   private dispatch(p: PendingCall): void {
     p.held = false;
-    this.send({ ...p.call, id: p.id }, p.data);
-    if (p.cancelled) this.send({ id: p.id, cancel: { id: p.id } }, undefined);
+    this.send(p.call, p.id, p.data);
+    if (p.cancelled) this.send({ cancel: { id: p.id } }, p.id);
   }
 
   // --- another service -----------------------------------------------------------------------------------------------

@@ -99,8 +99,11 @@ export class WaitQueue {
   }
 
   wake(now: Millis, key = 0): void {
-    if (this.waits.size === 0) return;
-    for (const w of Array.from(this.waits)) w.wake(now, key);
+    const { waits } = this;
+    if (waits.size === 0) return;
+    // Mostly one, and a list of one is not needed.
+    if (waits.size === 1) for (const only of waits) return only.wake(now, key);
+    for (const w of Array.from(waits)) w.wake(now, key);
   }
 
   stopAll(errno: number): void {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Socket as UnixSocket } from 'node:net';
-import { pb as messages, type skbus } from '@skbus/contracts';
+import { decodeDoorRequest, encodeDoorReply, type skbus } from '@skbus/contracts';
 import { FrameReader, frameHead, writeAll } from '@skbus/net';
 import type { Millis } from '@skbus/skb';
 import type { CallHandle, ProcId, SysReply } from '@skbus/socket';
@@ -91,9 +91,9 @@ export class DoorConnection {
 
   private onFrame(pb: Uint8Array, data: Uint8Array[]): void {
     if (this.over) return;
-    let m: skbus.v1.DoorRequest;
+    let m: skbus.v1.DoorRequest.$Properties;
     try {
-      m = messages.DoorRequest.decode(pb);
+      m = decodeDoorRequest(pb);
     } catch {
       return this.hangUp('the message is no DoorRequest');
     }
@@ -102,7 +102,7 @@ export class DoorConnection {
       return;
     }
     if (m.seen) this.onSeen(m.seen);
-    const { id } = m;
+    const id = m.id ?? 0;
     if (id === 0 && m.seen) return;
     if (id === 0 || this.calls.has(id)) return this.hangUp(`request id ${id} is ${id === 0 ? 'reserved' : 'in use'}`);
     if (this.calls.size >= CALLS_MAX) return this.hangUp(`more than ${CALLS_MAX} calls are open`);
@@ -113,7 +113,7 @@ export class DoorConnection {
     const handle = this.gateway.call(this.proc, request, this.now, (reply) => {
       answered = true;
       this.calls.delete(id);
-      this.reply(id, reply, m.later && reply.errno === 0);
+      this.reply(id, reply, m.later === true && reply.errno === 0);
     });
     if (!answered) this.calls.set(id, handle);
   }
@@ -153,7 +153,7 @@ export class DoorConnection {
     }
     let length = 0;
     for (const d of data) length += d.length;
-    const head = frameHead(messages.DoorReply.encode(m).finish(), length);
+    const head = frameHead(encodeDoorReply(m), length);
     if (length === 0) this.out.push(head);
     else if (length <= SMALL) this.out.push(Buffer.concat([head, ...data]));
     else this.out.push(head, ...data);
