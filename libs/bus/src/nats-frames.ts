@@ -83,6 +83,7 @@ export class FrameReader {
     }
     const taker = this.size < 0 ? undefined : this.takers.get(this.sid);
     this.from = end;
+    this.wanted = 0;
     if (taker === undefined) this.others(slab.subarray(from, end));
     else
       taker.take(new Uint8Array(slab.buffer, slab.byteOffset + line, this.size), taker.subject ?? this.subjectAt(from));
