@@ -153,7 +153,8 @@ export class FrameWriter {
     // 10 digits and two line ends
     if (this.slab.length - this.to < prefix.length + inline + 14) this.turnOver(true);
     const { slab } = this;
-    slab.set(prefix, this.to);
+    // set() is a call out of the compiled code
+    for (let i = 0; i < prefix.length; i++) slab[this.to + i] = prefix[i]!;
     let at = this.number(this.to + prefix.length, data.length);
     slab[at++] = CR;
     slab[at++] = LF;

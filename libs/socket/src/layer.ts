@@ -67,7 +67,8 @@ export class SocketLayer {
   private readonly procs = new Map<ProcId, Process>();
   private readonly socks = new Map<SkId, Sock>();
   private readonly timers = new TimerHeap();
-  private readonly dirty = new Set<Sock>();
+  /** Each once (Sock.isDirty). */
+  private readonly dirty: Sock[] = [];
   /** Listeners with new connections since the last flush. */
   private readonly offering = new Set<StreamSock>();
   private readonly strays = new StrayIds();
@@ -88,7 +89,10 @@ export class SocketLayer {
     this.host = {
       env,
       send: (sock, cmd) => (sock.proto === 'tcp' ? opts.toTcp(cmd) : opts.toUdp(cmd)),
-      markDirty: (sock) => this.dirty.add(sock),
+      markDirty: (sock) => {
+        if (!sock.isDirty) this.dirty.push(sock);
+        sock.isDirty = true;
+      },
       arm: (sock, at) => this.timers.arm(sock, at),
       rekey: (sock) => this.rekey(sock),
       insert: (sock) => this.socks.set(sock.id, sock),
@@ -221,12 +225,14 @@ export class SocketLayer {
   /** Hands what the last batch of calls and events made to the transports. */
   flush(now: Millis): void {
     if (this.offering.size > 0) this.wakeAccepting(now);
-    if (this.dirty.size === 0) return;
-    for (const s of this.dirty) {
-      // it may have more to say right afterwards
-      this.dirty.delete(s);
+    const { dirty } = this;
+    // The list grows meanwhile: one may have more to say right after it was asked.
+    for (let i = 0; i < dirty.length; i++) {
+      const s = dirty[i]!;
+      s.isDirty = false;
       if (!s.freed) s.flush(now);
     }
+    dirty.length = 0;
   }
 
   sockets(): SocketInfo[] {

@@ -108,6 +108,8 @@ export abstract class Sock implements Timed {
   /** The transport made it (a child): it knows the socket without an operation of ours. */
   protected isChild: boolean;
   protected viewDirty = false;
+  /** The layer asks it at the end of the batch what it has to tell. */
+  isDirty = false;
   /** Until then a dirty view may wait for something to travel with. */
   private viewDueAt: Millis = 0;
   /** Sends left of a view that nobody confirms. */

@@ -8,6 +8,8 @@ import type { Gateway } from './gateway.ts';
 const PATH_MAX_BYTES = 107;
 const PROGRAMS_MAX = 4096;
 
+const SOON = Promise.resolve();
+
 /** The Unix socket that programs come in by (docs/DOOR.md). */
 export class DoorServer {
   private readonly server: Server;
@@ -28,7 +30,9 @@ export class DoorServer {
     });
     this.server.maxConnections = PROGRAMS_MAX;
     // Behind what the batch has for the bus: a reply wakes a program that has time, a segment a peer that waits.
-    gateway.onBatchEnd(() => this.dirty.length > 0 && queueMicrotask(() => this.flush()));
+    gateway.onBatchEnd(() => {
+      if (this.dirty.length > 0) void SOON.then(this.flush);
+    });
   }
 
   get programs(): number {
@@ -59,11 +63,11 @@ export class DoorServer {
     rmSync(this.path, { force: true });
   }
 
-  private flush(): void {
+  private readonly flush = (): void => {
     const { dirty } = this;
     this.dirty = [];
     for (const c of dirty) c.flush();
-  }
+  };
 }
 
 function answers(path: string): Promise<boolean> {
