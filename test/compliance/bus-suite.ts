@@ -48,6 +48,21 @@ export function testBus(open: () => Promise<Bus>, unique: string): void {
     await Promise.all([a.close(), b.close()]);
   });
 
+  test('messages of all sizes come whole and in order, and stay as they were', async () => {
+    const [a, b] = await Promise.all([open(), open()]);
+    const got: Uint8Array[] = [];
+    b.subscribe(s('sizes'), (d) => got.push(d));
+    await b.flush();
+    const sizes = [0, 1, 100, 8_192, 8_193, 65_536, 3, 500_000, 2, 200_000, 5, 1_000_000, 1];
+    sizes.forEach((n, i) => a.publish(s('sizes'), new Uint8Array(n).fill(i)));
+    await until(() => got.length === sizes.length, 'all of them');
+    for (let i = 0; i < 500; i++) a.publish(s('sizes'), bytes(0xff));
+    await until(() => got.length === sizes.length + 500, 'what follows');
+    expect(got.slice(0, sizes.length).map((d) => d.length)).toEqual(sizes);
+    expect(sizes.every((n, i) => got[i]!.every((byte) => byte === i) && got[i]!.length === n)).toBe(true);
+    await Promise.all([a.close(), b.close()]);
+  });
+
   test('an unsubscribed handler is not called any more', async () => {
     const a = await open();
     const b = await open();

@@ -7,6 +7,7 @@ export { BusOver } from './bus-over.ts';
 export { GatedBus } from './gated-bus.ts';
 export * from './credentials.ts';
 export * from './nats-config.ts';
+export { connectNats, NatsLane } from './nats-lane.ts';
 export * from './nats-tuning.ts';
 export * from './certificate.ts';
 export * from './token.ts';
