@@ -292,6 +292,33 @@ test('what is decoded is no Buffer: slice() copies', () => {
   for (const b of [got.buf, got.frags[0]!, cmd.data!.data]) expect(b.constructor).toBe(Uint8Array);
 });
 
+test('what the generated code refuses is refused, whatever was read of it before', () => {
+  const skb = new SkBuff(new Uint8Array(40), 0, 40, []);
+  skb.flow = { saddr: 1, daddr: 2, proto: 6, tos: 0, ttl: 64, df: true, oif: 0, connected: true };
+  const cmd: SkCmd = { sk: 2, opSeq: 0, data: { offset: 0, data: Uint8Array.of(1, 2, 3) } };
+  const evt: SkEvt = { sk: 2, opAck: 1, opErrno: 0, data: { offset: 0, data: Uint8Array.of(1, 2, 3) } };
+  const kinds = [
+    { valid: encodeSkbList(1, 2, 3, [skb]), ours: decodeSkbList, generated: pb.SkbList },
+    { valid: encodeCmds(1, [cmd]), ours: decodeCmds, generated: pb.SkCmdList },
+    { valid: encodeEvts(1, [evt]), ours: decodeEvts, generated: pb.SkEvtList },
+  ];
+  for (const { valid, ours, generated } of kinds) {
+    const refused = (m: Uint8Array): boolean => {
+      try {
+        generated.decode(m);
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    const bent = [Uint8Array.of(...valid, 0), valid.subarray(0, -1)];
+    for (let at = 0; at < valid.length; at++) for (const v of [0, 1, 0x7f, 0xff]) bent.push(valid.with(at, v));
+    const wrong = bent.filter(refused);
+    expect(wrong.length).toBeGreaterThan(20);
+    expect(wrong.filter((m) => ours(m) !== undefined)).toEqual([]);
+  }
+});
+
 test('random bytes, and messages with bytes flipped, never throw', () => {
   const skb = new SkBuff(new Uint8Array(80), 34, 80, [new Uint8Array(100)]);
   const valid = encodeSkbList(1, 2, 3, [skb, skb]);

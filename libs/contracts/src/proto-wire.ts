@@ -168,6 +168,7 @@ export class ProtoIn {
   }
 
   leave(outer: number): void {
+    if (this.at !== this.end) this.odd = true;
     this.end = outer;
   }
 
@@ -175,6 +176,7 @@ export class ProtoIn {
   next(): Tag {
     if (this.odd || this.at >= this.end) return 0;
     const first = this.buf[this.at++]!;
+    if (first === 0) return this.isOdd();
     if (first < 0x80) return first;
     const second = this.at < this.end ? this.buf[this.at++]! : 0;
     if (second === 0 || second >= 0x80) return this.isOdd();

@@ -4,7 +4,7 @@ import type { Millis } from '@skbus/skb';
  * Longer than any message of a dead service can still be on its way. One that goes on speaking after that is alive, and
  * the other was an impostor: it counts again.
  */
-const RETIRED_MS: Millis = 2000;
+export const RETIRED_MS: Millis = 2000;
 
 /** Whose message it is: one of a service already known, of the first, of one that took its place, or of the one before. */
 export type Heard = 'known' | 'first' | 'new' | 'retired';
