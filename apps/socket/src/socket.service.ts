@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import type { FaultPoint } from '@skbus/fault';
-import { decodeEvts, encodeCmds, PublisherWatch, subjects } from '@skbus/contracts';
+import { decodeEvts, encodeCmds, PublisherWatch, RETIRED_MS, subjects } from '@skbus/contracts';
 import { Initcall, LAYER_KIT, type InitcallContext, type InitcallResult, type LayerKit } from '@skbus/nest-kit';
 import {
   AF_INET,
@@ -36,6 +36,9 @@ export interface DoorHooks {
   restore(keep: boolean): Promise<void>;
 }
 
+/** Clocks and messages in flight differ by less. */
+const REMIND_AFTER_MS = 200;
+
 /** The socket layer's shell: SocketLayer between the transports' subjects and the doors. */
 @Injectable()
 export class SocketService implements OnModuleInit, Gateway {
@@ -45,6 +48,7 @@ export class SocketService implements OnModuleInit, Gateway {
   leaving = false;
   private readonly publishers = { tcp: new PublisherWatch(), udp: new PublisherWatch() };
   private malformed = 0;
+  private readonly reminders: Record<Transport, NodeJS.Timeout | undefined> = { tcp: undefined, udp: undefined };
   private readonly cmdPoint: FaultPoint;
   private readonly evtPoint: FaultPoint;
 
@@ -159,12 +163,28 @@ export class SocketService implements OnModuleInit, Gateway {
       if (who === 'retired') return;
       if (who === 'new') this.layer.resync(from);
       // Meant for the service that was here before: what it says of sockets is for who adopts them to ask.
-      if (list.to !== 0 && list.to !== this.kit.epoch) return;
+      if (list.to !== 0 && list.to !== this.kit.epoch) {
+        this.displaced(from);
+        return;
+      }
       for (const evt of list.evts) {
         if (this.evtPoint.rules === undefined) this.onEvent(from, evt, now);
         else this.kit.faults.message(this.evtPoint, evt.sk, message.length, (at) => this.onEvent(from, evt, at));
       }
     });
+  }
+
+  /**
+   * A transport takes somebody else for the socket layer. When it is a successor, this process is about to end; when it still
+   * runs after the time that a transport ignores late messages, it was nobody, and the sockets are ours.
+   */
+  private displaced(by: Transport): void {
+    this.reminders[by] ??= setTimeout(() => {
+      this.reminders[by] = undefined;
+      if (this.leaving) return;
+      this.kit.bus.publish(this.out[by].subject, encodeCmds(this.kit.epoch, []));
+      this.kit.run(() => this.layer.insist(by));
+    }, RETIRED_MS + REMIND_AFTER_MS).unref();
   }
 
   private onEvent(from: Transport, evt: SkEvt, now: Millis): void {

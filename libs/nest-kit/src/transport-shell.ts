@@ -95,6 +95,11 @@ export class TransportShell {
     kit.bus.publish(this.evtSubject, encodeEvts(kit.epoch, []));
   }
 
+  /** To the socket layer that counts. */
+  private say(events: readonly SkEvt[]): void {
+    this.kit.bus.publish(this.evtSubject, encodeEvts(this.kit.epoch, events, this.gateway.publisher));
+  }
+
   /** inet_add_protocol(): puts this transport into IP's table. */
   async addProtocol(proto: number, handler: string, errHandler: string): Promise<InitcallResult> {
     const { kit } = this;
@@ -125,6 +130,8 @@ export class TransportShell {
       const from = this.gateway.hear(list.publisher, now);
       if (from === 'retired') return;
       if (from === 'new') machine.onGatewayRestart?.(now);
+      // One that is displaced by it and still alive hears of that, and says so (SocketService.displaced).
+      if (from === 'new') this.say([]);
       for (const cmd of list.cmds) {
         if (this.cmdPoint.rules === undefined) machine.onCommand(cmd, now);
         else this.kit.faults.message(this.cmdPoint, cmd.sk, message.length, (at) => machine.onCommand(cmd, at));
@@ -134,10 +141,9 @@ export class TransportShell {
 
   private publish(): void {
     if (this.events.length === 0) return;
-    const { kit, events } = this;
+    const { events } = this;
     this.events = [];
     this.eventBytes = 0;
-    const list = encodeEvts(kit.epoch, events, this.gateway.publisher);
-    kit.bus.publish(this.evtSubject, list);
+    this.say(events);
   }
 }

@@ -204,7 +204,12 @@ export class SocketLayer {
 
   /** A transport was started anew. Of UDP every socket asks whether it is still known; a TCP asks for its own (SkEvt.hello). */
   resync(proto: 'tcp' | 'udp'): void {
-    if (proto === 'udp') for (const s of this.socks.values()) if (s.proto === proto) s.touchView(true);
+    if (proto === 'udp') this.insist(proto);
+  }
+
+  /** Every socket says where it is until it is answered: the transport has listened to somebody else. */
+  insist(proto: 'tcp' | 'udp'): void {
+    for (const s of this.socks.values()) if (s.proto === proto) s.touchView(true);
   }
 
   handleTimeout(now: Millis): void {

@@ -56,6 +56,25 @@ test('a socket is silent until it is adopted, then tells all that is unread and 
   expect(t.env.ledger.imbalance).toBe(0);
 });
 
+test('one that speaks of a socket as before was never gone, and hears what it missed', () => {
+  const { t, child } = accepted();
+  restart(t);
+  t.inject('P.', 7, 1, { data: text('gh') });
+  t.wait(3_000);
+  expect(t.events).toEqual([]);
+  t.view(child, { rcvGot: 6, rcvRead: 6, haveChild: true, accepted: true });
+  t.tcp.flush(t.now);
+  expect(stream(t.events, child)[6]).toBe('gh');
+  t.view(SK, {});
+  t.view(child, { rcvGot: 8, rcvRead: 8, haveChild: true, accepted: true });
+  // what was not spoken of goes with the time that a new one has; this one stays
+  t.wait(11_000);
+  t.events.length = 0;
+  t.inject('P.', 9, 1, { data: text('ij') });
+  expect(stream(t.events, child)).toEqual({ 8: 'ij' });
+  expect(t.env.ledger.imbalance).toBe(0);
+});
+
 test('to another owner there is no such socket', () => {
   const { t, child } = accepted();
   restart(t);

@@ -70,6 +70,16 @@ function unreadFrom(sk: TcpSock): number {
   return Math.max(0, sk.unread?.start ?? confirmed - 1);
 }
 
+/**
+ * A socket layer says where it is with this socket, and has not asked for it: it has it. It was not dead, somebody else only
+ * spoke in its name. It hears again what it may have missed.
+ */
+export function reattach(cx: TcpContext, sk: TcpSock): void {
+  sk.detached = false;
+  if (sk.state === TCP_LISTEN) announceChildren(cx, sk);
+  regain(cx, sk);
+}
+
 /** The answer: all that a socket layer knows of a socket. */
 export function tellAdopter(cx: TcpContext, sk: TcpSock): void {
   const base = { sk: sk.id, opAck: opAck(sk), opErrno: opErrno(sk) };

@@ -1,6 +1,6 @@
 import { TCP_ESTABLISHED, TCP_LISTEN, type SkCmd, type SkData, type SkView } from '@skbus/skb';
 import { ackSndCheck, cleanupRbuf } from './ack-output.ts';
-import { adopt, tellAdopter } from './adopt.ts';
+import { adopt, reattach, tellAdopter } from './adopt.ts';
 import { close, shutdown } from './close.ts';
 import { bind, connect, listen } from './connect.ts';
 import { dropRead, takeUnread } from './unread.ts';
@@ -52,6 +52,7 @@ export function tcpCommand(cx: TcpContext, cmd: SkCmd): void {
     takeUnread(sk, cmd.unread);
     return;
   }
+  if (sk.detached && cmd.view) reattach(cx, sk);
   let news = false;
   if (cmd.view) news = applyView(cx, sk, cmd.view);
   if (cmd.data) news = takeData(cx, sk, cmd.data) || news;

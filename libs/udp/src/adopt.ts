@@ -19,6 +19,13 @@ export function detachAll(cx: UdpContext): void {
   }
 }
 
+/** A socket layer says where it is with this socket, and has not asked for it: it was not dead, somebody spoke in its name. */
+export function reattach(cx: UdpContext, sk: UdpSock): void {
+  for (const dgram of sk.held ?? []) cx.emit({ sk: sk.id, ...opAnswer(sk), dgram });
+  sk.held = undefined;
+  cx.touch(sk);
+}
+
 /** Nobody came for these. */
 export function abandonDetached(cx: UdpContext): void {
   cx.adoptUntilMs = NEVER;

@@ -122,3 +122,16 @@ test('the same error twice falls in between, so that the other side sees two', (
   const errs = [...h.icmp(3, 3, at), ...h.icmp(3, 3, at)].map((e) => e.view!.err);
   expect(errs).toEqual([ERRNO.ECONNREFUSED, 0, ERRNO.ECONNREFUSED]);
 });
+
+test('a socket layer that speaks of a socket as before was never gone: it keeps it, and has what came meanwhile', () => {
+  const h = new Host();
+  h.cmd({ sk: 2, opSeq: 1, owner: 4711, bind: { addr: 0, port: 53 } });
+  h.cmd({ sk: 4, opSeq: 1, owner: 4711, bind: { addr: 0, port: 54 } });
+  h.udp.onGatewayRestart(0);
+  expect(h.receive({ dport: 53, data: text('x') })).toEqual([]);
+  const view = { sndTo: 0, rcvGot: 0, rcvRead: 0, finGot: false, haveChild: false, accepted: false };
+  const events = h.cmd({ sk: 2, opSeq: 0, view });
+  expect(events.find((e) => e.dgram)?.dgram?.data).toEqual(text('x'));
+  h.udp.handleTimeout(11_000);
+  expect(h.udp.sockets().map((s) => s.lport)).toEqual([53]);
+});

@@ -7,7 +7,7 @@ import {
   type SkCmd,
   type SockOf,
 } from '@skbus/skb';
-import { abandonDetached, adopt, detachAll } from './adopt.ts';
+import { abandonDetached, adopt, detachAll, reattach } from './adopt.ts';
 import { UdpContext, type UdpOptions } from './context.ts';
 import { EndedSocks } from './ended.ts';
 import { udpErr } from './icmp-err.ts';
@@ -50,6 +50,7 @@ export class UdpStack {
     const sk = cx.socks.get(cmd.sk) ?? this.create(cmd);
     if (sk === undefined) return;
     if (cmd.adopt) return adopt(cx, sk, cmd.adopt);
+    if (cmd.view && sk.held !== undefined) reattach(cx, sk);
     if (cmd.view) sk.applyView(cmd.view, now);
     if (cmd.opSeq > sk.opSeq) {
       // One operation is outstanding at a time; a newer one before the old is done is repeated by the other side.
