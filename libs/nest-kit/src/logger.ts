@@ -7,7 +7,9 @@ export function serviceLogger(layer: string, level: string): LoggerService & { p
     { level, base: { layer }, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ fd: 2, sync: true }),
   );
-  const text = (m: unknown): string => (typeof m === 'string' ? m : JSON.stringify(m));
+  // An Error has nothing that JSON would show.
+  const text = (m: unknown): string =>
+    typeof m === 'string' ? m : m instanceof Error ? (m.stack ?? m.message) : JSON.stringify(m);
   return {
     pino: log,
     log: (m: unknown) => log.debug(text(m)),
