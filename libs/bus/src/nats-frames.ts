@@ -22,8 +22,8 @@ export interface Taker {
  * Picks the messages of known subscriptions out of the bytes that a NATS server sends; all else (INFO, PING, -ERR, answers
  * to requests) goes on as it came. https://docs.nats.io/reference/reference-protocols/nats-protocol
  *
- * It owns the memory that is read into: what was read is never copied, and a message that is kept keeps no more than the
- * slab it lies in.
+ * It owns the memory that is read into: a message is a view of it, copied only where it did not fit behind what came before, and
+ * one that is kept keeps no more than the slab it lies in.
  */
 export class FrameReader {
   private readonly takers: ReadonlyMap<number, Taker>;

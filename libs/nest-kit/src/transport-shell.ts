@@ -129,9 +129,11 @@ export class TransportShell {
     this.kit.run((now) => {
       const from = this.gateway.hear(list.publisher, now);
       if (from === 'retired') return;
-      if (from === 'new') machine.onGatewayRestart?.(now);
-      // One that is displaced by it and still alive hears of that, and says so (SocketService.displaced).
-      if (from === 'new') this.say([]);
+      if (from === 'new') {
+        machine.onGatewayRestart?.(now);
+        // One that is displaced by it and still alive hears of that, and says so (SocketService.displaced).
+        this.say([]);
+      }
       for (const cmd of list.cmds) {
         if (this.cmdPoint.rules === undefined) machine.onCommand(cmd, now);
         else this.kit.faults.message(this.cmdPoint, cmd.sk, message.length, (at) => machine.onCommand(cmd, at));
