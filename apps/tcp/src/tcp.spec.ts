@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { MemoryBus, MemoryHub } from '@skbus/bus';
 import {
   buckets,
@@ -27,6 +27,8 @@ let lists: { publisher: number; evts: SkEvt[] }[];
 let out: SkBuff[];
 
 beforeEach(async () => {
+  // On a busy machine a pause must not look like time in which a timer of the protocol ran out.
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
   hub = new MemoryHub();
   other = hub.bus();
   lists = [];
@@ -54,6 +56,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await running.close();
   await other.close();
+  jest.useRealTimers();
 });
 
 const start = (): Promise<RunningLayer> =>

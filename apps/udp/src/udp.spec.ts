@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { MemoryBus, MemoryHub } from '@skbus/bus';
 import { decodeEvts, decodeSkbList, encodeCmds, encodeSkbList, pb, subjects } from '@skbus/contracts';
 import { readConfig, startLayer, type RunningLayer } from '@skbus/nest-kit';
@@ -21,6 +21,8 @@ let routeQueries: number;
 let registerErrno: number;
 
 beforeEach(async () => {
+  // On a busy machine a pause must not look like time in which a timer of the protocol ran out.
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
   hub = new MemoryHub();
   other = hub.bus();
   lists = [];
@@ -47,6 +49,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await running.close();
   await other.close();
+  jest.useRealTimers();
 });
 
 /** Until nothing is queued on the bus any more. */
