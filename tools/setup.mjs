@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a fresh machine ready: node modules, nats-server, generated code, build. What is there already is left alone, so
 // that it may run before every start. Needs nothing but Node.
-//   --test       also what the tests use: ping, iperf3, tshark, curl, nmap, hping3
+//   --test       also what the tests use: ping, iperf3, tshark, tcpdump, curl, nmap, hping3
 //   --no-system  no system packages
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -60,6 +60,7 @@ function installPackages() {
       ['ping', 'iputils-ping'],
       ['iperf3', 'iperf3'],
       ['tshark', 'tshark'],
+      ['tcpdump', 'tcpdump'],
       ['curl', 'curl'],
       ['nmap', 'nmap'],
       ['hping3', 'hping3'],

@@ -13,9 +13,9 @@ import {
 } from '@skbus/wire';
 import { expectConserved } from '../support/conservation.ts';
 import { freePort } from '../support/nats-server.ts';
-import { run, Stack, which } from '../support/stack.ts';
+import { run, Stack, installed } from '../support/stack.ts';
 
-const suite = which('nats-server') ? describe : describe.skip;
+const suite = installed('nats-server') ? describe : describe.skip;
 const ME = 0x0a4d0001;
 const MY_MAC = 0x02_00_00_00_00_01;
 const STACK = 0x0a4d0002;

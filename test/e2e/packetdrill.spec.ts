@@ -5,12 +5,12 @@ import { findScripts, runFile, ServicesTarget } from '@skbus/packetdrill';
 
 import { givenScripts, sample } from '../packetdrill/corpus.ts';
 import { root } from '../support/projects.ts';
-import { which } from '../support/stack.ts';
+import { installed } from '../support/stack.ts';
 
 // Scripts against the running services: what virtual time cannot show. A sample; all of them with SKBUS_PACKETDRILL_ALL=1.
 
 const SAMPLE = 25;
-const suite = which('nats-server') ? describe : describe.skip;
+const suite = installed('nats-server') ? describe : describe.skip;
 const own = join(root, 'test/packetdrill/scripts');
 const given = givenScripts();
 

@@ -7,12 +7,12 @@ import { BOOT_TABLE, replayFor } from '@skbus/boot';
 import { LAYERS } from '@skbus/contracts';
 import { freePort } from '../support/nats-server.ts';
 import { root } from '../support/projects.ts';
-import { eventually, run, which, type Result, type ServiceStatus } from '../support/stack.ts';
+import { eventually, run, installed, type Result, type ServiceStatus } from '../support/stack.ts';
 
 // The orchestrator and its CLI alone: processes that do nothing but answer their initcalls stand in for the layers.
 
 const CLI = join(root, 'tools/skbus.mjs');
-const suite = which('nats-server') ? describe : describe.skip;
+const suite = installed('nats-server') ? describe : describe.skip;
 let dir: string;
 let ports: string[];
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { freePort } from '../support/nats-server.ts';
 import { root } from '../support/projects.ts';
-import { run, which, type Result } from '../support/stack.ts';
+import { run, installed, type Result } from '../support/stack.ts';
 
 // Two machines on one wire: each with a run root of its own, and between them the broker of the first, by TLS.
 
@@ -22,7 +22,7 @@ const up = async (name: string, ...args: string[]): Promise<Result> => {
   return skbus(name, 'up', '-d', '--nic', 'wire', '--stack', name, '--no-spare', ...ports, ...args);
 };
 
-const suite = which('nats-server') ? describe : describe.skip;
+const suite = installed('nats-server') ? describe : describe.skip;
 
 suite('two machines on one wire', () => {
   afterAll(async () => {
