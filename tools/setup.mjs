@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a fresh machine ready: node modules, nats-server, generated code, build. What is there already is left alone, so
 // that it may run before every start. Needs nothing but Node.
-//   --test       also what the tests use: ping, iperf3, tshark, tcpdump, curl, nmap, hping3
+//   --test       also what the tests and benchmarks use: ping, tshark, nmap and the like
 //   --no-system  no system packages
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -64,6 +64,9 @@ function installPackages() {
       ['curl', 'curl'],
       ['nmap', 'nmap'],
       ['hping3', 'hping3'],
+      ['ethtool', 'ethtool'],
+      ['iptables', 'iptables'],
+      ['python3', 'python3'],
     );
   const missing = wanted.filter(([program]) => !find(program)).map(([, pkg]) => pkg);
   if (missing.length === 0) return;

@@ -134,7 +134,7 @@ export function asText(samples, sections = SECTIONS) {
       if (ratio !== undefined) line += ` ${ratio.toFixed(3)} × ${row.overLabel}`;
       if (row.target) {
         const goal = row.target.of === 'ratio' ? row.target.value : row.target.value * scale;
-        line += `  (wanted ${row.target.op} ${goal}: ${met ? 'met' : 'missed'})`;
+        line += `  (wanted ${row.target.op} ${goal}: ${met === undefined ? 'not measured' : met ? 'met' : 'missed'})`;
       }
       lines.push(line.trimEnd());
     }
