@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { createServer, type Server as HttpServer } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
 import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
@@ -142,6 +143,13 @@ function microService(kit: LayerKit, { endpoints }: BusTransport): MicroService 
   };
 }
 
+/**
+ * How much TurboFan may inline into one function, in bytes of bytecode (920 unless told). A packet goes through some hundred
+ * small functions in a layer, and each call that stays one costs more than its body while other processes have the CPU in between:
+ * ADR 12 has the figures. More than this and the first seconds go to the compiler.
+ */
+const INLINED_BYTECODE_MAX = 2_500;
+
 /** main() of every layer: environment → bus → service, until SIGTERM. */
 export async function runLayer(
   def: LayerDefinition,
@@ -149,6 +157,7 @@ export async function runLayer(
   standby?: Standby,
 ): Promise<void> {
   process.title = `skbus-${def.layer}`;
+  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTECODE_MAX}`);
   try {
     const config = readConfig(env);
     process.title = `skbus-${def.layer}[${config.netns}]`;

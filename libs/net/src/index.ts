@@ -7,6 +7,7 @@ export { defaultDoorPath, type Door, type DoorCall, type DoorReply, type OnReply
 export type { DoorWorld, Link, LinkEvents } from './link.ts';
 export { UnixDoor } from './unix-door.ts';
 export { FRAME_DATA_MAX, FRAME_MAX, FrameReader, frameHead, writeAll, type OnFrame } from './frame.ts';
+export { rereadInto } from './read-room.ts';
 export { sysError, type SysError } from './errors.ts';
 export { Sys, sys, type SysAddr, type SysCallOptions, type SysOptValue, type SysPollFd } from './sys.ts';
 export type { AddressInfo, Lookup } from './address.ts';

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { writeAll } from './frame.ts';
+import { readInto } from './read-room.ts';
 
 /** A connection to a socket service, as a door needs it. */
 export interface Link {
@@ -45,41 +46,8 @@ export function unixWorld(path: string): DoorWorld {
   };
 }
 
-/** Node's own way is to set aside 64 KiB for each read and to give most of it back. */
-const SLAB_BYTES = 16 * 1024;
-const BUSY_SLAB_BYTES = 64 * 1024;
-const ROOM_BYTES_MIN = 4 * 1024;
-
-/** Memory for what is read, each byte of it used once: what is kept of it stays as it is. */
-class ReadRoom {
-  private slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  private at = 0;
-  private busy = false;
-
-  readonly get = (): Uint8Array => {
-    if (this.slab.length - this.at < ROOM_BYTES_MIN) {
-      this.slab = Buffer.allocUnsafeSlow(this.busy ? BUSY_SLAB_BYTES : SLAB_BYTES);
-      this.at = 0;
-      this.busy = false;
-    }
-    return this.slab.subarray(this.at);
-  };
-
-  take(n: number): Buffer {
-    const from = this.at;
-    this.at += n;
-    if (this.at === this.slab.length) this.busy = true;
-    return this.slab.subarray(from, this.at);
-  }
-}
-
 function dial(path: string, on: LinkEvents): Link {
-  const room = new ReadRoom();
-  const heard = (n: number): boolean => {
-    on.data(room.take(n));
-    return true;
-  };
-  const unix = connect({ path, onread: { buffer: room.get, callback: heard } });
+  const unix = connect({ path, onread: readInto((chunk) => on.data(chunk)) });
   let waiting: Uint8Array[] = [];
   let why = 'the connection to the stack is closed';
   let code: string | undefined;

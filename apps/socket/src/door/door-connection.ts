@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Socket as UnixSocket } from 'node:net';
 import { decodeDoorRequest, encodeDoorReply, type skbus } from '@skbus/contracts';
-import { FrameReader, frameHead, writeAll } from '@skbus/net';
+import { FrameReader, frameHead, rereadInto, writeAll } from '@skbus/net';
 import type { Millis } from '@skbus/skb';
 import type { CallHandle, ProcId, SysReply } from '@skbus/socket';
 import { toDoorReply, toFileNews, toSysRequest } from './door-codec.ts';
@@ -44,17 +44,17 @@ export class DoorConnection {
   private now: Millis = 0;
 
   constructor(
-    unix: UnixSocket,
+    accepted: UnixSocket,
     gateway: Gateway,
     markDirty: (c: DoorConnection) => void,
     onEnd: (c: DoorConnection) => void,
   ) {
-    this.unix = unix;
     this.gateway = gateway;
     this.markDirty = markDirty;
     this.proc = gateway.openProcess();
     this.reader = new FrameReader((pb, data) => this.onFrame(pb, data));
-    unix.on('data', (chunk: Buffer) => this.onChunk(chunk));
+    const unix = rereadInto(accepted, (chunk) => this.onChunk(chunk));
+    this.unix = unix;
     unix.on('drain', () => unix.resume());
     unix.on('error', () => {});
     unix.on('close', () => {

@@ -17,9 +17,9 @@ export class DoorServer {
   private dirty: DoorConnection[] = [];
   readonly path: string;
 
-  constructor(gateway: Gateway, path: string) {
+  constructor(gateway: Gateway, path: string, programsMax = PROGRAMS_MAX) {
     this.path = path;
-    this.server = createServer((unix) => {
+    this.server = createServer({ pauseOnConnect: true }, (unix) => {
       const c = new DoorConnection(
         unix,
         gateway,
@@ -28,7 +28,7 @@ export class DoorServer {
       );
       this.open.add(c);
     });
-    this.server.maxConnections = PROGRAMS_MAX;
+    this.server.maxConnections = programsMax;
     // Behind what the batch has for the bus: a reply wakes a program that has time, a segment a peer that waits.
     gateway.onBatchEnd(() => {
       if (this.dirty.length > 0) void SOON.then(this.flush);

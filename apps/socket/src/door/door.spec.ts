@@ -59,6 +59,24 @@ test('news of ten thousand sockets at once are understood', async () => {
   busy.close();
 });
 
+test('a program that is gone makes room for another', async () => {
+  const small = new DoorServer(stack, join(dir, 'small.sock'), 1);
+  await small.listen();
+  const come = (): Promise<UnixDoor> => new UnixDoor(small.path, { reconnectMs: 0 }).opened();
+  for (let i = 0; i < 3; i++) {
+    const program = await come();
+    await new Sys(program).socket(2, SOCK_STREAM);
+    expect(small.programs).toBe(1);
+    // a connection too many is closed before a word
+    const another = await come();
+    await expect(new Sys(another).socket(2, SOCK_STREAM)).rejects.toMatchObject({ code: 'ENETDOWN' });
+    program.close();
+    for (let turns = 0; small.programs > 0 && turns < 1_000; turns++) await new Promise((go) => setImmediate(go));
+    expect(small.programs).toBe(0);
+  }
+  small.close();
+});
+
 describe('sys', () => {
   test('connect, send, recv, close', async () => {
     const sys = new Sys(door);
