@@ -3,10 +3,15 @@ import { createServer as createHttp, get, request, type IncomingMessage } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
+import { connect as connectUnix } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { decodeDoorReply, encodeDoorRequest } from '@skbus/contracts';
 import {
   type DoorCall,
+  FrameReader,
+  frameHead,
   MSG_PEEK,
+  POLLIN,
   SOCK_DGRAM,
   SOCK_STREAM,
   Sys,
@@ -75,6 +80,44 @@ test('a program that is gone makes room for another', async () => {
     expect(small.programs).toBe(0);
   }
   small.close();
+});
+
+test('a program that takes no answers for a while gets them all, and those to what it asks meanwhile', async () => {
+  const unix = connectUnix(server.path);
+  const reader = new FrameReader((pb, data, length) => {
+    const r = decodeDoorReply(pb);
+    expect([r.error, r.errno, data.reduce((n, d) => n + d.length, 0)]).toEqual(['', 0, length]);
+    answers.set(r.id, { result: r.value?.num ?? r.result, length });
+  });
+  const answers = new Map<number, { result: number; length: number }>();
+  unix.on('data', (chunk) => reader.push(chunk));
+  const asked = async (n: number): Promise<void> => {
+    while (answers.size < n) await new Promise((go) => setImmediate(go));
+  };
+  let id = 0;
+  const ask = (call: DoorCall, data?: Uint8Array): void => {
+    unix.write(frameHead(encodeDoorRequest(call, ++id, 0), data?.length ?? 0));
+    if (data !== undefined) unix.write(data);
+  };
+  for (let i = 0; i < 2; i++) ask({ socket: { domain: 2, type: SOCK_DGRAM } });
+  await asked(2);
+  const [to, from] = [answers.get(1)!.result, answers.get(2)!.result];
+  const addr = { family: 2, addr: 0x0a4d0002, port: 7 };
+  ask({ bind: { fd: to, addr } });
+  ask({ sendto: { fd: from, to: addr } }, new Uint8Array(60_000).fill(7));
+  ask({ poll: { fds: [{ fd: to, events: POLLIN }], timeoutMs: -1 } });
+  await asked(5);
+  // 18 MB of answers, twice what the door keeps for a program
+  unix.pause();
+  const peek = { recvfrom: { fd: to, len: 60_000, flags: MSG_PEEK } };
+  for (let i = 0; i < 300; i++) ask(peek);
+  for (let turns = 0; turns < 100; turns++) await new Promise((go) => setImmediate(go));
+  ask({ getsockopt: { fd: to, level: 1, name: 3 } });
+  unix.resume();
+  await asked(306);
+  expect(answers.get(200)).toEqual({ result: 60_000, length: 60_000 });
+  expect(answers.get(306)).toEqual({ result: SOCK_DGRAM, length: 0 });
+  unix.destroy();
 });
 
 describe('sys', () => {
