@@ -1,8 +1,9 @@
-import { AF_INET, parseIpv4, SOL_TCP, TCP_INQ } from '@skbus/skb';
+import { AF_INET, parseIpv4 } from '@skbus/skb';
 import type { Host } from '@skbus/sim';
 import type { OptValue, SockAddr, SysReply, SysRequest } from '@skbus/socket';
 import type { SysEpollEvent, SysOpt, SysPollFd } from '../sys.ts';
 import type { SysAddr, SysCalls, SysResult, SysTicket } from '../target.ts';
+import { inqControl } from './control.ts';
 
 /** System calls of one program on a simulated host. */
 export class EngineSys implements SysCalls {
@@ -45,7 +46,7 @@ export class EngineSys implements SysCalls {
   }
 
   recvmsg(fd: number, count: number, flags: number): SysTicket {
-    return this.call({ call: 'recvfrom', fd, len: count, flags }, controlOf);
+    return this.call({ call: 'recvfrom', fd, len: count, flags }, ({ inq }) => inqControl(inq));
   }
 
   shutdown(fd: number, how: number): SysTicket {
@@ -131,10 +132,6 @@ function resultOf(r: SysReply): SysResult {
   if (r.msgFlags !== undefined) out.msgFlags = r.msgFlags;
   return out;
 }
-
-/** Control messages of recvmsg(): what TCP_INQ asked for (TCP_CM_INQ is the same number). */
-const controlOf = (r: SysReply): Partial<SysResult> =>
-  r.inq === undefined ? {} : { control: [{ level: SOL_TCP, type: TCP_INQ, data: ints([r.inq]) }] };
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));

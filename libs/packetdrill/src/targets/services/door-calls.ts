@@ -1,6 +1,7 @@
 import { SO_LINGER, SOL_SOCKET, Sys, type SysError, type SysOptValue, type UnixDoor } from '@skbus/net';
 import type { SysOpt } from '../../sys.ts';
 import type { SysCalls, SysResult, SysTicket } from '../../target.ts';
+import { inqControl } from '../control.ts';
 import { Ticket } from '../ticket.ts';
 import type { WallClock } from '../wall-clock.ts';
 
@@ -41,11 +42,10 @@ export function doorCalls(door: () => UnixDoor, clock: WallClock, ready: () => P
     accept: (fd, flags) => call(() => sys.accept(fd, flags).then((r) => ({ ret: opened(r.fd), ...named(r.addr) }))),
     connect: (fd, addr) => call(() => sys.connect(fd, door4(addr)).then(nothing)),
     send: (fd, data, flags, to) => call(() => sys.sendto(fd, data, flags, to && door4(to)).then((ret) => ({ ret }))),
-    recv: (fd, count, flags) =>
+    recv: (fd, count, flags) => call(() => sys.recvfrom(fd, count, flags).then(received)),
+    recvmsg: (fd, count, flags) =>
       call(() =>
-        sys
-          .recvfrom(fd, count, flags)
-          .then((r) => ({ ret: r.result, data: Uint8Array.from(r.data), ...named(r.addr) })),
+        sys.recvfrom(fd, count, flags).then((r) => ({ ...received(r), msgFlags: r.flags, ...inqControl(r.inq) })),
       ),
     shutdown: (fd, how) => call(() => sys.shutdown(fd, how).then(nothing)),
     close: (fd) => {
@@ -78,6 +78,12 @@ const door4 = ({ ip, port }: { ip: string; port: number }): { address: string; p
   port,
 });
 const named = (a: Addr): Partial<SysResult> => (a === undefined ? {} : { addr: { ip: a.address, port: a.port } });
+
+const received = (r: { result: number; data: Uint8Array; addr: Addr }): Partial<SysResult> => ({
+  ret: r.result,
+  data: Uint8Array.from(r.data),
+  ...named(r.addr),
+});
 
 function optValue(o: SysOpt): SysOptValue {
   switch (o.kind) {
