@@ -67,6 +67,7 @@ function installPackages() {
       ['ethtool', 'ethtool'],
       ['iptables', 'iptables'],
       ['python3', 'python3'],
+      ['ab', 'apache2-utils'],
     );
   const missing = wanted.filter(([program]) => !find(program)).map(([, pkg]) => pkg);
   if (missing.length === 0) return;

@@ -146,7 +146,7 @@ export class Stack {
 
   /** @param {number} count @param {(open: number) => Promise<void>} during */
   async #holding(count, during) {
-    const [file, ...args] = [...IN_PEER, process.execPath, program('client'), 'idle', HOST, '7', String(count)];
+    const [file, ...args] = [...IN_PEER, process.execPath, program('idle'), HOST, '7', String(count)];
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     const gone = new Promise((resolve) => void child.once('exit', resolve));
     const forget = this.#cleanup.add(() => child.kill('SIGKILL'));
