@@ -1,7 +1,10 @@
 import { createServer } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
 import { Demo } from './demo.ts';
 
 process.title = 'skbus-demo';
+// As the layers do (libs/nest-kit/src/v8.ts): what it receives and sends is not a reason to look through the whole heap.
+setFlagsFromString('--heap-growing-percent=300');
 const demo = new Demo({ log: (line) => process.stdout.write(`${line}\n`) });
 demo.start();
 // For container health checks: 200 while the page is served.

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus } from '@skbus/bus';
 import { LAYERS, type Layer } from '@skbus/contracts';
-import { monotonicMs, readConfig, startLayer, type LayerDefinition, type RunningLayer } from '@skbus/nest-kit';
+import { monotonicMs, readConfig, startLayer, tuneV8, type LayerDefinition, type RunningLayer } from '@skbus/nest-kit';
 import type { Broker } from './broker.ts';
 import { SupervisedChild } from './child.ts';
 import { loadLayer, mainOf, requireBuilt, SpawnError } from './load-layer.ts';
@@ -233,6 +233,7 @@ export class InprocSpawner implements Spawner {
   }
 
   async start(): Promise<void> {
+    tuneV8();
     for (const layer of LAYERS) {
       const definition = await (this.ctx.load ?? ((l) => loadLayer(this.ctx.appsDir, l)))(layer);
       const bus = await this.broker.connect({ service: layer, stack: this.netns, run: this.ctx.run }, (e) =>

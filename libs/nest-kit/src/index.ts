@@ -6,3 +6,4 @@ export { layerModule, startLayer, runLayer, type LayerDefinition, type RunningLa
 export { systemRng } from './rng.ts';
 export { sockDiagReply } from './sock-diag.ts';
 export { TransportShell, type TransportMachine } from './transport-shell.ts';
+export { tuneV8 } from './v8.ts';

@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 import { createServer, type Server as HttpServer } from 'node:http';
-import { setFlagsFromString } from 'node:v8';
 import { Module, type DynamicModule, type INestMicroservice, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
@@ -19,6 +18,7 @@ import { ConfigError, readConfig, type ServiceConfig } from './config.ts';
 import { ControlController } from './control.controller.ts';
 import { BUS, CONFIG, LAYER_KIT, LayerKit } from './layer-kit.ts';
 import { serviceLogger } from './logger.ts';
+import { tuneV8 } from './v8.ts';
 
 /** What an app exports: its name and what Nest builds for it. */
 export interface LayerDefinition {
@@ -143,13 +143,6 @@ function microService(kit: LayerKit, { endpoints }: BusTransport): MicroService 
   };
 }
 
-/**
- * How much TurboFan may inline into one function, in bytes of bytecode (920 unless told). A packet goes through some hundred
- * small functions in a layer, and each call that stays one costs more than its body while other processes have the CPU in between:
- * ADR 12 has the figures. More than this and the first seconds go to the compiler.
- */
-const INLINED_BYTECODE_MAX = 2_500;
-
 /** main() of every layer: environment → bus → service, until SIGTERM. */
 export async function runLayer(
   def: LayerDefinition,
@@ -157,7 +150,7 @@ export async function runLayer(
   standby?: Standby,
 ): Promise<void> {
   process.title = `skbus-${def.layer}`;
-  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTECODE_MAX}`);
+  tuneV8();
   try {
     const config = readConfig(env);
     process.title = `skbus-${def.layer}[${config.netns}]`;
