@@ -16,7 +16,7 @@ const NAME = 'bench';
 const PEER_NETNS = 'skbus-bench';
 const IN_PEER = ['ip', 'netns', 'exec', PEER_NETNS];
 const IDLE_CONNECTIONS = 1_000;
-/** Bytes of the first, unmeasured transfer: its speed decides how much the measured one moves. */
+/** Bytes of the first, unmeasured transfer: its speed decides how much the next one moves. */
 const TRIAL_BYTES = 4 << 20;
 
 /** The running stack, from `skbus up -d` to `skbus down`, on a TAP with the Linux peer in its namespace. */
@@ -76,17 +76,17 @@ export class Stack {
 
   /** @param {string} kind @param {import('./stats.mjs').Samples} samples @param {number} ms */
   async #measureBulk(kind, samples, ms) {
-    const trial = await this.#download(TRIAL_BYTES);
-    samples.add(`stack.${kind}.down`, await this.#download(sizeFor(trial, ms)));
+    samples.add(`stack.${kind}.down`, await steady((bytes) => this.#download(bytes), ms));
     const dir = await mkdtemp(join(tmpdir(), 'skbus-bench-'));
     const forget = this.#cleanup.add(() => rm(dir, { recursive: true, force: true }));
     try {
       const file = join(dir, 'upload');
       await writeFile(file, '');
-      await truncate(file, TRIAL_BYTES);
-      const speed = await this.#upload(file);
-      await truncate(file, sizeFor(speed, ms));
-      samples.add(`stack.${kind}.up`, await this.#upload(file));
+      const upload = async (/** @type {number} */ bytes) => {
+        await truncate(file, bytes);
+        return this.#upload(file);
+      };
+      samples.add(`stack.${kind}.up`, await steady(upload, ms));
     } finally {
       forget();
       await rm(dir, { recursive: true, force: true });
@@ -162,6 +162,16 @@ export class Stack {
       forget();
     }
   }
+}
+
+/**
+ * Bits per second of a transfer of about `ms`. The steady state is asked for: what moves bulk data gets compiled first.
+ * @param {(bytes: number) => Promise<number>} move bits per second @param {number} ms
+ */
+async function steady(move, ms) {
+  const trial = await move(TRIAL_BYTES);
+  const speed = await move(sizeFor(trial, ms));
+  return move(sizeFor(speed, ms));
 }
 
 /** What `bitsPerSecond` moves in `ms`, within bounds that keep every transfer below its five seconds. @param {number} bitsPerSecond @param {number} ms */
