@@ -67,6 +67,16 @@ const roundTrip = (how, placement) => ({
 const SECTIONS = [
   bulk('peer to stack', 'up'),
   bulk('stack to peer', 'down'),
+  {
+    title: '32 MiB each way, sent again by either side',
+    unit: 'segments',
+    scale: 1,
+    digits: 0,
+    rows: [
+      { label: 'skbus, offload', name: 'stack.offload.again', target: { op: '<=', value: 0, of: 'median' } },
+      { label: 'skbus, plain frames', name: 'stack.plain.again', target: { op: '<=', value: 0, of: 'median' } },
+    ],
+  },
   roundTrip('all on one CPU', 'oneCpu'),
   roundTrip('across CPUs', 'across'),
   {

@@ -87,10 +87,25 @@ export class Stack {
         return this.#upload(file);
       };
       samples.add(`stack.${kind}.up`, await steady(upload, ms));
+      const before = await this.#sentAgain();
+      await this.#download(TRIAL_BYTES * 8);
+      await upload(TRIAL_BYTES * 8);
+      samples.add(`stack.${kind}.again`, (await this.#sentAgain()) - before);
     } finally {
       forget();
       await rm(dir, { recursive: true, force: true });
     }
+  }
+
+  /** Segments that the peer or the stack has sent more than once: the cable loses nothing, so one of them was slow to answer. */
+  async #sentAgain() {
+    const [names, values] = (await run([...IN_PEER, 'cat', '/proc/net/snmp']))
+      .split('\n')
+      .filter((line) => line.startsWith('Tcp:'))
+      .map((line) => line.split(' '));
+    const peer = Number(values?.[names?.indexOf('RetransSegs') ?? -1]);
+    const { kernel } = JSON.parse(await skbus(['nstat', '--stack', NAME, '-a', '-j', 'TcpRetransSegs']));
+    return peer + (kernel.TcpRetransSegs ?? 0);
   }
 
   /** @param {number} bytes @returns {Promise<number>} bits per second */
