@@ -26,6 +26,7 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
   SO_LINGER,
+  SO_SNDBUF,
   SO_SNDTIMEO,
   TCP_ESTABLISHED,
   type SkCmd,
@@ -107,6 +108,22 @@ describe('recv() and send()', () => {
     b.tcp.stalled = true;
     expect(name(b.sys(big(0)))).toBe(8192);
     expect(name(b.sys(big(0)))).toBe('EAGAIN');
+  });
+
+  test.each([
+    ['whole', [51_000]],
+    ['in the pieces that the door read', [16_219, 20_000, 14_781]],
+    ['in small ones', Array.from({ length: 51 }, () => 1000)],
+  ])('a send takes no more than fills the skb that it began: %s', (_how, pieces) => {
+    const b = new Bench();
+    b.tcp.stalled = true;
+    b.tcp.sndGoal = 20_000;
+    b.tcp.sndBurst = 10_000;
+    const { c } = connected(b);
+    b.sys({ call: 'setsockopt', fd: c, level: SOL_SOCKET, name: SO_SNDBUF, value: 20_000 });
+    const data = pieces.map((n) => new Uint8Array(n));
+    // 10000 leave, and then skbs of 20000 while any of SO_SNDBUF's twice 20000 is free
+    expect(b.sys({ call: 'sendto', fd: c, data, flags: MSG_DONTWAIT, to: undefined }).result).toBe(50_000);
   });
 
   test('sends stay in order: a later one does not take the room that an earlier one waits for', () => {

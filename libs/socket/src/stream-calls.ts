@@ -191,7 +191,9 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
     if (s.opening && s.err === 0) return undefined;
     if (s.err !== 0 || s.shutdownMask & SEND_SHUTDOWN || !s.established)
       return sent > 0 ? ok(sent) : fail(s.takeErr() || E.EPIPE);
-    for (let room = s.snd.space(); part < data.length; room = s.snd.space()) {
+    // Once for all pieces: an skb that is begun is filled across them, whatever lengths the door read them in.
+    let room = s.snd.space();
+    while (part < data.length) {
       const d = data[part]!;
       const n = Math.min(room, d.length - offset);
       if (n <= 0 && d.length > offset) {
@@ -200,6 +202,7 @@ export function send(s: StreamSock, data: readonly Uint8Array[], flags: number, 
       }
       s.write(offset === 0 && n === d.length ? d : d.subarray(offset, offset + n), more, at);
       sent += n;
+      room -= n;
       offset += n;
       if (offset === d.length) {
         part++;

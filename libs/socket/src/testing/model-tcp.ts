@@ -79,6 +79,9 @@ export class ModelTcp {
   /** Takes nothing from senders. */
   stalled = false;
   connectErrno = 0;
+  /** Of the segments that a write makes, and what leaves at once: see ProtoView. */
+  sndGoal = 0;
+  sndBurst = 0;
 
   constructor(rng: Rng, emit: (evt: SkEvt) => void) {
     this.rng = rng;
@@ -297,6 +300,8 @@ export class ModelTcp {
       sndGot: s.sndGot,
       sndUna: una,
       sndLimit: una + SND_WINDOW,
+      sndGoal: this.sndGoal,
+      sndBurst: this.sndBurst,
       rcvNxt: s.rcvNxt,
       finRcvd: s.finRcvd,
       finAcked: s.finAt >= 0 && s.peer !== undefined && (s.peer.finGot || s.peer.closed) && s.peer.finRcvd,
