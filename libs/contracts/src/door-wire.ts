@@ -78,7 +78,16 @@ function readSendto(): skbus.v1.DoorSendto.$Properties {
 }
 
 export function encodeDoorReply(r: Reply): Uint8Array {
-  if (r.addr || r.local || r.value || r.revents?.length || r.error || r.files?.length || r.inq != null)
+  if (
+    r.addr ||
+    r.local ||
+    r.value ||
+    r.revents?.length ||
+    r.error ||
+    r.files?.length ||
+    r.ready?.length ||
+    r.inq != null
+  )
     return skbus.v1.DoorReply.encode(r).finish();
   out.begin(BYTES_MAX);
   out.uint32(8, r.id ?? 0);
@@ -121,4 +130,5 @@ const NO_REPLY = {
   sk: 0,
   rcvTo: 0,
   files: [] as readonly never[],
+  ready: [] as readonly never[],
 };

@@ -9,7 +9,15 @@ export { UnixDoor } from './unix-door.ts';
 export { FRAME_DATA_MAX, FRAME_MAX, FrameReader, frameHead, writeAll, type OnFrame } from './frame.ts';
 export { rereadInto } from './read-room.ts';
 export { sysError, type SysError } from './errors.ts';
-export { Sys, sys, type SysAddr, type SysCallOptions, type SysOptValue, type SysPollFd } from './sys.ts';
+export {
+  Sys,
+  sys,
+  type SysAddr,
+  type SysCallOptions,
+  type SysEpollEvent,
+  type SysOptValue,
+  type SysPollFd,
+} from './sys.ts';
 export type { AddressInfo, Lookup } from './address.ts';
 export { Socket, connect, createConnection, type ConnectOptions, type SocketOptions } from './socket.ts';
 export { Server, createServer, type ConnectionListener, type ListenOptions, type ServerOptions } from './server.ts';

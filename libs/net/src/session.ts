@@ -13,6 +13,7 @@ import {
 } from '@skbus/skb';
 import { pb, type skbus } from '@skbus/contracts';
 import type { DoorCall, DoorReply } from './door.ts';
+import { EpollWatches } from './epoll-watches.ts';
 import { Slabs } from './kept-bytes.ts';
 import type { PendingCall } from './pending-call.ts';
 import { SessionFile } from './session-file.ts';
@@ -53,6 +54,7 @@ export class Session {
   private readonly closing = new Map<number, SessionFile>();
   private readonly bySk = new Map<number, SessionFile>();
   private readonly slabs = new Slabs();
+  readonly epolls = new EpollWatches();
 
   /** How many sockets it would claim. */
   get size(): number {
@@ -83,7 +85,10 @@ export class Session {
       const type = call.socket.type ?? 0;
       this.add(r.result, r.sk, type & SOCK_TYPE_MASK, (type & SOCK_NONBLOCK) !== 0);
     }
-    if (file === undefined) return [];
+    if (file === undefined) {
+      this.epolls.end(call, r);
+      return [];
+    }
     if (call.recvfrom) {
       if (r.rcvTo > file.rcvTo && !((call.recvfrom.flags ?? 0) & MSG_PEEK)) file.rcvTo = r.rcvTo;
       return [];
@@ -180,6 +185,7 @@ export class Session {
 
   private beginClose(fd: number, file: SessionFile): void {
     this.files.delete(fd);
+    this.epolls.forget(fd);
     file.closed = true;
     this.closing.set(file.sk, file);
   }

@@ -14,6 +14,12 @@ export interface SysAddr {
   family?: number;
 }
 
+/** struct epoll_event: EPOLL* events (as poll()'s), and a whole number of the program's own that comes back with them. */
+export interface SysEpollEvent {
+  events: number;
+  data: number;
+}
+
 export interface SysPollFd {
   fd: number;
   events: number;
@@ -131,6 +137,24 @@ export class Sys {
   async poll(fds: readonly SysPollFd[], timeoutMs: number, opts?: SysCallOptions): Promise<number[]> {
     const { reply } = await this.call('poll', { poll: { fds: [...fds], timeoutMs } }, undefined, undefined, opts);
     return fds.map((_, i) => reply.revents[i] ?? POLLNVAL);
+  }
+
+  /** epoll_create1(): the instance's fd; close() ends it. */
+  async epollCreate(flags = 0): Promise<number> {
+    return (await this.call('epoll_create1', { epollCreate: { flags } })).reply.result;
+  }
+
+  /** `event` is not looked at by EPOLL_CTL_DEL. */
+  async epollCtl(epfd: number, op: number, fd: number, event: SysEpollEvent = { events: 0, data: 0 }): Promise<void> {
+    const { events, data } = event;
+    await this.call('epoll_ctl', { epollCtl: { epfd, op, fd, event: { events: events >>> 0, data } } });
+  }
+
+  /** Up to `maxEvents` of what is ready; none when the time is up. A negative timeout waits for ever. */
+  async epollWait(epfd: number, maxEvents: number, timeoutMs: number, opts?: SysCallOptions): Promise<SysEpollEvent[]> {
+    const call = { epollWait: { epfd, maxevents: maxEvents, timeoutMs } };
+    const { reply } = await this.call('epoll_wait', call, undefined, undefined, opts);
+    return reply.ready.map(({ events, data }) => ({ events: events ?? 0, data: data ?? 0 }));
   }
 
   /** FIONREAD, SIOCOUTQ and the like: the number asked for. */

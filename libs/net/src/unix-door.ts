@@ -85,7 +85,7 @@ export class UnixDoor implements Door {
       data,
       reply,
       holds,
-      atMs: call.poll ? this.world.nowMs() : 0,
+      atMs: call.poll || call.epollWait ? this.world.nowMs() : 0,
       file: undefined,
       copy: undefined,
       took: 0,
@@ -295,14 +295,17 @@ export class UnixDoor implements Door {
       const lacks = this.session.resumed(file, news[i] ?? { gone: true });
       if (lacks !== undefined) this.refill(file.sk, lacks.offset, lacks.parts);
     });
+    for (const call of this.session.epolls.calls()) this.ask(call, undefined, () => {});
     const now = this.world.nowMs();
     for (const p of Array.from(this.pending.values())) {
       const known = this.answerOf(p);
       if (known !== undefined) this.world.soon(() => this.pending.has(p.id) && this.answer(p, known, []));
       else if (!p.held) {
-        const { poll } = p.call;
-        if (poll && (poll.timeoutMs ?? 0) > 0)
-          p.call.poll = { ...poll, timeoutMs: Math.max(0, poll.timeoutMs! - (now - p.atMs)) };
+        const { poll, epollWait } = p.call;
+        const left = (timeoutMs: number): number => Math.max(0, timeoutMs - (now - p.atMs));
+        if (poll && (poll.timeoutMs ?? 0) > 0) p.call.poll = { ...poll, timeoutMs: left(poll.timeoutMs!) };
+        if (epollWait && (epollWait.timeoutMs ?? 0) > 0)
+          p.call.epollWait = { ...epollWait, timeoutMs: left(epollWait.timeoutMs!) };
         this.dispatch(p);
       }
     }

@@ -81,11 +81,10 @@ export interface SysCalls {
   fcntl(fd: number, cmd: number, arg: number): SysTicket;
   ioctl(fd: number, request: number, arg: number): SysTicket;
   poll(fds: readonly SysPollFd[], timeoutMs: number): SysTicket;
-  /** What a target may lack: a script that needs it fails with a sentence that says so. */
-  recvmsg?(fd: number, count: number, flags: number): SysTicket;
-  epollCreate?(flags: number): SysTicket;
-  epollCtl?(epfd: number, op: number, fd: number, event: SysEpollEvent): SysTicket;
-  epollWait?(epfd: number, max: number, timeoutMs: number): SysTicket;
+  epollCreate(flags: number): SysTicket;
+  epollCtl(epfd: number, op: number, fd: number, event: SysEpollEvent): SysTicket;
+  epollWait(epfd: number, max: number, timeoutMs: number): SysTicket;
+  recvmsg(fd: number, count: number, flags: number): SysTicket;
 }
 
 /** A packet that the stack under test sent. */

@@ -33,6 +33,17 @@ export const POLLRDNORM = 0x40;
 export const POLLWRNORM = 0x100;
 export const POLLWRBAND = 0x200;
 export const POLLRDHUP = 0x2000;
+// include/uapi/linux/eventpoll.h; the other events are poll()'s
+export const EPOLL_CLOEXEC = 0x80000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLLEXCLUSIVE = 0x1000_0000;
+export const EPOLLWAKEUP = 0x2000_0000;
+export const EPOLLONESHOT = 0x4000_0000;
+export const EPOLLET = 0x8000_0000;
+/** What says how to report, not what (EP_PRIVATE_BITS). */
+export const EPOLL_PRIVATE_BITS = 0xf000_0000;
 
 // include/uapi/asm-generic/ioctls.h, include/uapi/linux/sockios.h
 export const TIOCOUTQ = 0x5411;

@@ -1,5 +1,6 @@
 import {
   AF_INET,
+  EPOLL_CLOEXEC,
   ERRNO,
   INADDR_ANY,
   type Millis,
@@ -62,7 +63,7 @@ const E = ERRNO;
 export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Millis): SysReply | Park {
   if (req.call === 'socket') return host.socket(p, req.domain, req.type, req.protocol);
   if (req.call === 'poll') return poll(p, req.fds, req.timeoutMs);
-  if (req.call === 'epoll_create') return epollCreate(p);
+  if (req.call === 'epoll_create') return epollCreate(p, req.flags ?? 0, req.fd ?? 0);
   if (req.call === 'epoll_wait') return p.epoll(req.epfd)?.wait(req.max, req.timeoutMs) ?? noEpoll(p, req.epfd);
   if (req.call === 'resume') return host.resume(p, req.files, req.last);
   if (req.call === 'refill') return host.refill(p, req.sk, req.offset, req.data);
@@ -110,7 +111,10 @@ export function dispatch(host: CallHost, p: Process, req: SysRequest, now: Milli
   }
 }
 
-function epollCreate(p: Process): SysReply {
+/** epoll_create1(); `at`: the number that it had with a service before this one, 0: any. */
+function epollCreate(p: Process, flags: number, at: number): SysReply {
+  if (flags & ~EPOLL_CLOEXEC) return fail(E.EINVAL);
+  if (at !== 0) return p.addAt(at, new Epoll()) ? ok(at) : fail(E.EBADF);
   const fd = p.add(new Epoll());
   return fd < 0 ? fail(E.EMFILE) : ok(fd);
 }

@@ -36,11 +36,11 @@ test('a connection to accept, bytes to read; levels take turns', () => {
   expect(ctl(b, ep, ADD, l)).toBe(0);
   const { c, s } = connected(b);
   expect([ctl(b, ep, ADD, s), ctl(b, ep, ADD, c, POLLIN | POLLOUT | EPOLLET)]).toEqual([0, 0]);
-  expect(wait(b, ep).ready).toEqual([{ events: POLLOUT, data: c }]);
+  expect(wait(b, ep).ready).toEqual([{ events: POLLOUT, data: c, fd: c }]);
   const sleeping = b.start({ call: 'epoll_wait', epfd: ep, max: 8, timeoutMs: 1000 });
   b.sys(send(c, 'hello'));
   b.run(50);
-  expect(sleeping.reply?.ready).toEqual([{ events: POLLIN, data: s }]);
+  expect(sleeping.reply?.ready).toEqual([{ events: POLLIN, data: s, fd: s }]);
   expect([wait(b, ep).result, wait(b, ep).result]).toEqual([1, 1]);
   b.sys(recv(s));
   expect(wait(b, ep).result).toBe(0);

@@ -1,18 +1,20 @@
-import { ERRNO, type Millis, NEVER, POLLERR, POLLHUP } from '@skbus/skb';
+import {
+  EPOLLET,
+  EPOLLONESHOT,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLL_PRIVATE_BITS,
+  ERRNO,
+  type Millis,
+  NEVER,
+  POLLERR,
+  POLLHUP,
+} from '@skbus/skb';
 import type { Sock } from './sock.ts';
-import { fail, ok, type EpollEvent, type SysReply } from './types.ts';
+import { fail, ok, type EpollEvent, type EpollReady, type SysReply } from './types.ts';
 import { type Park, type Waiter, WaitQueue } from './wait.ts';
 
-// include/uapi/linux/eventpoll.h
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const EPOLL_CTL_MOD = 3;
-const EPOLLEXCLUSIVE = 1 << 28;
-const EPOLLWAKEUP = 1 << 29;
-const EPOLLONESHOT = 1 << 30;
-const EPOLLET = 1 << 31;
-/** What says how to report, not what (EP_PRIVATE_BITS). */
-const PRIVATE_BITS = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET;
 /** ep_poll_callback() of a wake-up that does not say what for takes it for everything. */
 const ANYTHING = 0;
 /** INT_MAX / sizeof(struct epoll_event) */
@@ -40,13 +42,13 @@ class EpollItem implements Waiter {
 
   /** ep_item_poll() */
   poll(): number {
-    return this.sock.pollMask() & this.events & ~PRIVATE_BITS;
+    return this.sock.pollMask() & this.events & ~EPOLL_PRIVATE_BITS;
   }
 
   /** ep_poll_callback(): something happened; epoll_wait() will look what. */
   wake(now: Millis, key: number): void {
     const { events } = this;
-    if ((events & ~PRIVATE_BITS) === 0 || (key !== ANYTHING && (key & events) === 0)) return;
+    if ((events & ~EPOLL_PRIVATE_BITS) === 0 || (key !== ANYTHING && (key & events) === 0)) return;
     this.epoll.queue(this, now);
   }
 
@@ -87,8 +89,9 @@ export class Epoll {
         return fail(ERRNO.EINVAL);
     }
     item.set(event);
-    if (item.poll() !== 0) this.queue(item, now);
-    return ok();
+    if (item.poll() === 0) return ok();
+    this.ready.add(item);
+    return { ...ok(), answered: () => this.waiters.wake(now) };
   }
 
   /** do_epoll_wait() */
@@ -124,14 +127,14 @@ export class Epoll {
 
   /** ep_send_events(): an edge is told once, a level as long as it lasts, a one-shot until it is armed again. */
   private collect(max: number): SysReply {
-    const events: EpollEvent[] = [];
+    const events: EpollReady[] = [];
     for (const item of Array.from(this.ready)) {
       if (events.length === max) break;
       this.ready.delete(item);
       const found = item.poll();
       if (found === 0) continue;
-      events.push({ events: found, data: item.data });
-      if ((item.events & EPOLLONESHOT) !== 0) item.events &= PRIVATE_BITS;
+      events.push({ events: found, data: item.data, fd: item.fd });
+      if ((item.events & EPOLLONESHOT) !== 0) item.events &= EPOLL_PRIVATE_BITS;
       else if ((item.events & EPOLLET) === 0) this.ready.add(item);
     }
     return { ...ok(events.length), ready: events };

@@ -170,6 +170,7 @@ export class SocketLayer {
     const outcome = dispatch(this.callHost, proc, req, now);
     if ('errno' in outcome) {
       done(outcome);
+      outcome.answered?.();
       return undefined;
     }
     return this.park(proc, outcome, now, done);

@@ -48,11 +48,7 @@ export class Process {
 
   /** Under the number it had with a service before this one; false: that is not free. */
   installAt(fd: number, sock: Sock): boolean {
-    const i = fd - FIRST_FD;
-    if (i < 0 || i >= this.max || this.fds[i] !== undefined) return false;
-    while (this.fds.length < i) this.fds.push(undefined);
-    this.fds[i] = sock;
-    this.open++;
+    if (!this.addAt(fd, sock)) return false;
     this.own(sock, fd);
     return true;
   }
@@ -72,6 +68,15 @@ export class Process {
     this.lowest = i + 1;
     this.open++;
     return i + FIRST_FD;
+  }
+
+  addAt(fd: number, file: Sock | Epoll): boolean {
+    const i = fd - FIRST_FD;
+    if (i < 0 || i >= this.max || this.fds[i] !== undefined) return false;
+    while (this.fds.length < i) this.fds.push(undefined);
+    this.fds[i] = file;
+    this.open++;
+    return true;
   }
 
   remove(sock: Sock): void {

@@ -30,6 +30,11 @@ export interface EpollEvent {
   data: number;
 }
 
+/** What epoll_wait() found, and of which descriptor: a program that has to watch it again elsewhere cannot tell by `data`. */
+export interface EpollReady extends EpollEvent {
+  fd: number;
+}
+
 /** What a socket option holds: an int, a name (TCP_CONGESTION), a struct, or the bytes of one (TCP_INFO). */
 export type OptValue = number | string | Linger | Timeval | Uint8Array;
 
@@ -50,7 +55,7 @@ export type SysRequest =
   | { call: 'getsockopt'; fd: number; level: number; name: number }
   | { call: 'setsockopt'; fd: number; level: number; name: number; value: OptValue }
   | { call: 'poll'; fds: readonly PollFd[]; timeoutMs: Millis }
-  | { call: 'epoll_create' }
+  | { call: 'epoll_create'; flags?: number; fd?: number }
   | { call: 'epoll_ctl'; epfd: number; op: number; fd: number; event: EpollEvent }
   | { call: 'epoll_wait'; epfd: number; max: number; timeoutMs: Millis }
   | { call: 'ioctl'; fd: number; request: number; arg: number }
@@ -105,13 +110,15 @@ export interface SysReply {
   /** poll: revents, in the order asked. */
   revents?: readonly number[];
   /** epoll_wait: what is ready. */
-  ready?: readonly EpollEvent[];
+  ready?: readonly EpollReady[];
   /** In a session. socket, accept: its number; recvfrom: the offset after what was received; resume. */
   sk?: SkId;
   rcvTo?: number;
   files?: readonly FileNews[];
   /** In a session, recvfrom: to be called when the bytes are surely with the program. */
   arrived?: (now: Millis) => void;
+  /** epoll_ctl: whom it wakes is answered after it, so that a program knows which watch an event is of. */
+  answered?: () => void;
 }
 
 /** One row for `ss`. */

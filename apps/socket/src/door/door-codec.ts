@@ -38,6 +38,7 @@ export function toDoorReply(id: number, r: SysReply): Reply {
   if (r.files !== undefined) m.files = r.files.map(toFileNews);
   if (r.value !== undefined) m.value = toValue(r.value);
   if (r.revents !== undefined) m.revents = [...r.revents];
+  if (r.ready !== undefined) m.ready = r.ready.map((e) => ({ ...e, events: e.events >>> 0 }));
   return m;
 }
 
@@ -100,10 +101,26 @@ function rareRequest(m: DoorCall): SysRequest | undefined {
   if (m.poll) {
     const timeoutMs = m.poll.timeoutMs ?? 0;
     const fds = (m.poll.fds ?? []).map((f) => ({ fd: f.fd ?? 0, events: f.events ?? 0 }));
-    return { call: 'poll', fds, timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : -1 };
+    return { call: 'poll', fds, timeoutMs: forEver(timeoutMs) };
+  }
+  return epollRequest(m);
+}
+
+function epollRequest({ epollCreate, epollCtl, epollWait }: DoorCall): SysRequest | undefined {
+  if (epollCreate) return { call: 'epoll_create', flags: epollCreate.flags ?? 0, fd: epollCreate.fd ?? 0 };
+  if (epollCtl) {
+    const { epfd, op, fd, event } = epollCtl;
+    const watch = { events: event?.events ?? 0, data: event?.data ?? 0 };
+    return { call: 'epoll_ctl', epfd: epfd ?? 0, op: op ?? 0, fd: fd ?? 0, event: watch };
+  }
+  if (epollWait) {
+    const { epfd, maxevents, timeoutMs } = epollWait;
+    return { call: 'epoll_wait', epfd: epfd ?? 0, max: maxevents ?? 0, timeoutMs: forEver(timeoutMs ?? 0) };
   }
   return undefined;
 }
+
+const forEver = (timeoutMs: number): number => (Number.isFinite(timeoutMs) ? timeoutMs : -1);
 
 function addr(a: skbus.v1.DoorAddr.$Properties | null | undefined): SockAddr {
   return { family: a?.family ?? 0, addr: a?.addr ?? 0, port: a?.port ?? 0 };

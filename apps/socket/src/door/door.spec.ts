@@ -8,6 +8,12 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { decodeDoorReply, encodeDoorRequest } from '@skbus/contracts';
 import {
   type DoorCall,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_MOD,
   FrameReader,
   frameHead,
   MSG_PEEK,
@@ -45,6 +51,35 @@ afterEach(() => {
   server.close();
   stack.close();
   rmSync(dir, { recursive: true });
+});
+
+test('epoll through the door: one descriptor for many sockets', async () => {
+  const sys = new Sys(door);
+  const listener = await sys.socket(2, SOCK_STREAM);
+  await sys.bind(listener, { address: HERE, port: 80 });
+  await sys.listen(listener);
+  const ep = await sys.epollCreate(EPOLL_CLOEXEC);
+  await expect(sys.epollCreate(1)).rejects.toMatchObject({ code: 'EINVAL' });
+  await sys.epollCtl(ep, EPOLL_CTL_ADD, listener, { events: EPOLLIN, data: 2 ** 53 - 1 });
+  await expect(sys.epollCtl(ep, EPOLL_CTL_ADD, listener)).rejects.toMatchObject({ code: 'EEXIST' });
+  expect(await sys.epollWait(ep, 4, 0)).toEqual([]);
+  const client = await sys.socket(2, SOCK_STREAM);
+  await sys.epollCtl(ep, EPOLL_CTL_ADD, client, { events: EPOLLOUT | EPOLLET, data: 7 });
+  const waiting = sys.epollWait(ep, 1, -1);
+  await sys.connect(client, { address: HERE, port: 80 });
+  await waiting;
+  const { fd } = await sys.accept(listener);
+  await sys.epollCtl(ep, EPOLL_CTL_MOD, client, { events: EPOLLIN | EPOLLOUT | EPOLLET, data: 8 });
+  await sys.send(fd, Buffer.from('hello'));
+  await sys.poll([{ fd: client, events: POLLIN }], -1);
+  const ready = await sys.epollWait(ep, 4, -1);
+  expect(ready).toEqual([{ events: EPOLLIN | EPOLLOUT, data: 8 }]);
+  const abort = new AbortController();
+  const cut = sys.epollWait(ep, 4, -1, { signal: abort.signal });
+  abort.abort();
+  await expect(cut).rejects.toMatchObject({ code: 'EINTR' });
+  await sys.close(ep);
+  await expect(sys.epollWait(ep, 4, -1)).rejects.toMatchObject({ code: 'EBADF' });
 });
 
 test('news of ten thousand sockets at once are understood', async () => {

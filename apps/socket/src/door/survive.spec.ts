@@ -1,6 +1,17 @@
 import { expect, test } from '@jest/globals';
 import { pb } from '@skbus/contracts';
-import { type Door, type DoorCall, type DoorReply, UnixDoor } from '@skbus/net';
+import {
+  type Door,
+  type DoorCall,
+  type DoorReply,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLONESHOT,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  UnixDoor,
+} from '@skbus/net';
 import { pattern, patternByte, Program, sockAddr, twoHosts, type ReadProgress, type Two } from '@skbus/sim';
 import {
   AF_INET,
@@ -193,6 +204,62 @@ test('non-blocking writes, each as much as fits, and poll between them', () => {
   net.runUntil(() => got.done || p.errors.length > 0, { withinMs: 30_000 });
   expect([p.errors, got]).toEqual([[], whole]);
   expect(gateway.deaths).toBeGreaterThan(1);
+});
+
+test('an epoll instance watches on: levels, edges, and what was told once is not told again', () => {
+  const { two, gateway, p } = one();
+  const { net, b, onA } = two;
+  const told: string[] = [];
+  let epfd = 0;
+  const watch = (op: number, fd: number, events: number, data: number): void =>
+    p.must({ epollCtl: { epfd, op, fd, event: { events, data } } }, () => {});
+  const wait = (): void =>
+    p.must({ epollWait: { epfd, maxevents: 8, timeoutMs: 60_000 } }, (r) => {
+      for (const e of r.ready) told.push(`${e.data}: ${e.events}`);
+      // Who only looks is told of a level again and again.
+      if (r.ready.length > 0) net.after(20, wait);
+      else told.push('time is up');
+    });
+  const fds: number[] = [];
+  p.must({ epollCreate: {} }, (r) => {
+    epfd = r.result;
+    wait();
+  });
+  p.serve(80, (fd) => {
+    fds.push(fd);
+    watch(EPOLL_CTL_ADD, fd, EPOLLIN | [EPOLLET, EPOLLONESHOT, 0, 0][fds.length - 1]!, fds.length);
+    if (fds.length === 4) watch(EPOLL_CTL_DEL, fd, 0, 0);
+  });
+  net.runFor(20);
+  const peers = [1, 2, 3, 4].map(() => {
+    const { fd } = onA.connect(b.addr, 80);
+    net.runFor(5);
+    return fd;
+  });
+  const say = (i: number): string[] => {
+    told.length = 0;
+    onA.must({ call: 'sendto', fd: peers[i - 1]!, data: [new Uint8Array(9)], flags: 0, to: undefined });
+    net.runFor(50);
+    return Array.from(new Set(told));
+  };
+  const IN = String(EPOLLIN);
+  expect([say(1), say(2)]).toEqual([[`1: ${IN}`], [`2: ${IN}`]]);
+  gateway.die(5);
+  net.runFor(500);
+  expect(gateway.deaths).toBe(1);
+  // the edge is told anew; the one-shot and the one that was taken out stay silent
+  expect(say(4).filter((t) => !t.startsWith('1:'))).toEqual([]);
+  expect([say(1), say(2), say(3)]).toEqual([[`1: ${IN}`], [], [`3: ${IN}`]]);
+  p.must({ recvfrom: { fd: fds[2]!, len: 100 } }, () => {});
+  net.runFor(50);
+  told.length = 0;
+  watch(EPOLL_CTL_MOD, fds[1]!, EPOLLIN | EPOLLONESHOT, 22);
+  net.runFor(50);
+  expect(told).toEqual([`22: ${IN}`]);
+  p.must({ close: { fd: fds[0]! } }, () => {});
+  gateway.die(5);
+  net.runFor(61_000);
+  expect([told, p.errors]).toEqual([[`22: ${IN}`, 'time is up'], []]);
 });
 
 test.each([1, 2, 3, 4])('all that was written before a close that drains arrives, seed %d', (seed) => {

@@ -64,12 +64,8 @@ function recvmsg(cx: CallContext, args: readonly Expr[]): Call {
   const control = field(msg, 'msg_control');
   const wantsControl = control !== undefined && control.kind !== 'ellipsis' && items(control).length > 0;
   const count = iov === undefined ? 0 : iovLength(iov);
-  const { sys, name } = { sys: cx.target.sys, name: cx.target.name };
-  if (sys.recvmsg === undefined && wantsControl)
-    throw new Error(`recvmsg() with control messages is not supported by the ${name} target`);
-  const fd = fdArg(cx, args);
   return {
-    ticket: sys.recvmsg?.(fd, count, flags) ?? sys.recv(fd, count, flags),
+    ticket: cx.target.sys.recvmsg(fdArg(cx, args), count, flags),
     check: (r) => {
       if (r.ret < 0) return undefined;
       if (wantFlags !== undefined && wantFlags.kind !== 'ellipsis' && r.msgFlags !== undefined) {

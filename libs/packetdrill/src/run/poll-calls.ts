@@ -1,26 +1,27 @@
 import type { Expr, SyscallSpec } from '../lang/ast.ts';
 import { printExpr } from '../lang/print.ts';
 import type { SysEpollEvent } from '../sys.ts';
-import type { SysCalls, SysResult } from '../target.ts';
+import type { SysResult } from '../target.ts';
 import { arg, fdArg, intArg, type Call, type CallContext } from './call.ts';
 import { field, items, number, ValueError } from './values.ts';
 
 /** Calls that wait for readiness. */
 export function pollCall(cx: CallContext, spec: SyscallSpec): Call | undefined {
   const { args } = spec;
+  const { sys } = cx.target;
   switch (spec.name) {
     case 'poll':
       return poll(cx, args);
     case 'epoll_create':
     case 'epoll_create1':
       return {
-        ticket: epoll(cx, 'epollCreate', spec.name)(spec.name === 'epoll_create1' ? intArg(args, 0) : 0),
+        ticket: sys.epollCreate(spec.name === 'epoll_create1' ? intArg(args, 0) : 0),
         gives: 'epoll',
       };
     case 'epoll_ctl': {
       const event = args[3] === undefined || args[3].kind === 'ellipsis' ? { events: 0, data: 0 } : eventOf(args[3]);
       return {
-        ticket: epoll(cx, 'epollCtl', spec.name)(fdArg(cx, args), intArg(args, 1), fdArg(cx, args, 2), event),
+        ticket: sys.epollCtl(fdArg(cx, args), intArg(args, 1), fdArg(cx, args, 2), event),
       };
     }
     case 'epoll_wait':
@@ -28,17 +29,6 @@ export function pollCall(cx: CallContext, spec: SyscallSpec): Call | undefined {
     default:
       return undefined;
   }
-}
-
-function epoll<K extends 'epollCreate' | 'epollCtl' | 'epollWait'>(
-  cx: CallContext,
-  name: K,
-  call: string,
-): NonNullable<SysCalls[K]> {
-  const { sys } = cx.target;
-  const fn = sys[name];
-  if (fn === undefined) throw new Error(`${call}() is not supported by the ${cx.target.name} target`);
-  return fn.bind(sys) as NonNullable<SysCalls[K]>;
 }
 
 function poll(cx: CallContext, args: readonly Expr[]): Call {
@@ -81,7 +71,7 @@ function eventOf(e: Expr): SysEpollEvent {
 function epollWait(cx: CallContext, args: readonly Expr[]): Call {
   const wanted = arg(args, 1);
   return {
-    ticket: epoll(cx, 'epollWait', 'epoll_wait')(fdArg(cx, args), intArg(args, 2), intArg(args, 3)),
+    ticket: cx.target.sys.epollWait(fdArg(cx, args), intArg(args, 2), intArg(args, 3)),
     check: (r) => readyDifference(wanted, r),
   };
 }

@@ -85,8 +85,8 @@ export class EngineSys implements SysCalls {
     return this.call({ call: 'poll', fds, timeoutMs });
   }
 
-  epollCreate(): SysTicket {
-    return this.call({ call: 'epoll_create' });
+  epollCreate(flags: number): SysTicket {
+    return this.call({ call: 'epoll_create', flags });
   }
 
   epollCtl(epfd: number, op: number, fd: number, event: SysEpollEvent): SysTicket {

@@ -59,6 +59,10 @@ export function doorCalls(door: () => UnixDoor, clock: WallClock, ready: () => P
     setsockopt: (fd, level, name, value) => call(() => sys.setsockopt(fd, level, name, optValue(value)).then(nothing)),
     fcntl: (fd, cmd, arg) => call(() => sys.fcntl(fd, cmd, arg).then((ret) => ({ ret, value: ret }))),
     ioctl: (fd, request, arg) => call(() => sys.ioctl(fd, request, arg).then((value) => ({ value }))),
+    epollCreate: (flags) => call(() => sys.epollCreate(flags).then((fd) => ({ ret: opened(fd) }))),
+    epollCtl: (epfd, op, fd, event) => call(() => sys.epollCtl(epfd, op, fd, event).then(nothing)),
+    epollWait: (epfd, max, timeoutMs) =>
+      call(() => sys.epollWait(epfd, max, timeoutMs).then((ready) => ({ ret: ready.length, ready }))),
     poll: (fds, timeoutMs) =>
       call(() => sys.poll(fds, timeoutMs).then((revents) => ({ ret: revents.filter((r) => r !== 0).length, revents }))),
   };
@@ -66,7 +70,11 @@ export function doorCalls(door: () => UnixDoor, clock: WallClock, ready: () => P
     const fds = [...open];
     open.clear();
     const drop = (fd: number): Promise<void> =>
-      sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, { onoff: 1, linger: 0 }).then(() => sys.close(fd));
+      sys
+        .setsockopt(fd, SOL_SOCKET, SO_LINGER, { onoff: 1, linger: 0 })
+        // an epoll instance has no options
+        .catch(() => {})
+        .then(() => sys.close(fd));
     await Promise.allSettled(fds.map(drop));
   };
   return { calls, abort };
