@@ -91,12 +91,12 @@ describe('urgent data', () => {
 });
 
 describe('getsockopt that TCP answers', () => {
-  test('struct tcp_info, all 248 bytes', () => {
+  test('struct tcp_info, all 280 bytes', () => {
     const { a, c, b, s } = connected();
     send(a, c, 'x'.repeat(5000));
     b.net.runFor(200);
     const info = get(a, c, K.SOL_TCP, K.TCP_INFO) as Uint8Array;
-    expect(info).toHaveLength(248);
+    expect(info).toHaveLength(280);
     const v = new DataView(info.buffer, info.byteOffset);
     expect(info[0]).toBe(1);
     expect(info[5]! & 7).toBe(7);

@@ -12,7 +12,7 @@ function server(t: Scripted, third = '.W', tos = 0): number {
   t.cmd({ sk: SK, opSeq: 1, bind: { addr: 0, port: 80 }, listen: { backlog: 8 } });
   t.inject('SEWA', 0, 0, { opts: SYN });
   expect(t.sent()[0]).toMatchObject({ flags: 'S.W', tos: 0 });
-  t.inject(third, 1, 1, { tos });
+  t.inject(third, 1, 1, { tos, opts: { accecn: { order1: true, fields: [1, 0, 1] } } });
   const child = t.events.find((e) => e.child)!.sk;
   t.view(child, {});
   t.sent();
@@ -66,7 +66,7 @@ describe('negotiation (RFC 9768 3.1)', () => {
     ['S.', 0, 'P.'],
     ['S.EWA', 0, 'P.'],
     ['S.E', 2, 'P.'],
-    ['S.EA', 2, 'P.'],
+    ['S.EA', 2, 'P.EA'], // reserved: taken for AccECN
     ['S.W', 2, 'P.EA'],
     ['S.EW', 0, 'P.EA'], // our SYN was not ECT(1)
   ])('a client takes %s for: data with ECN field %i and flags %s', (answer, tos, flags) => {

@@ -66,16 +66,6 @@ export class AccEcn {
   /** The duplicate that was reported together with an option. */
   dsackStart = 0;
   dsackEnd = 0;
-  /** net.ipv4.tcp_ecn_option as it was when the connection began: the segment size depends on it. */
-  readonly optionMode: number;
-
-  constructor(optionMode: number) {
-    this.optionMode = optionMode;
-  }
-
-  get sendsOption(): boolean {
-    return !this.pending && this.optionMode > 0 && (this.fail & OPT_FAIL_SEND) === 0;
-  }
 }
 
 /** tcp_accecn_ace() */
@@ -112,6 +102,9 @@ export function sawOption(acc: AccEcn, o: AccEcnOption | undefined): void {
   if (acc.sawOption === OPT_FAIL_SEEN) acc.fail |= OPT_FAIL_RECV;
 }
 
+/** RFC 9768 3.1.3: reserved in a SYN-ACK; taken for AccECN of a later kind, and for "your SYN arrived unchanged". */
+const ACE_RESERVED = 5;
+
 /** tcp_ecn_rcv_synack(): the server's answer is AccECN (RFC 9768 table 2). */
 export function accEcnRcvSynAck(cx: TcpContext, acc: AccEcn, seg: Segment): void {
   const ace = aceOf(seg.flags);
@@ -121,7 +114,7 @@ export function accEcnRcvSynAck(cx: TcpContext, acc: AccEcn, seg: Segment): void
     sawOption(acc, seg.accecn);
     acc.demand = 2;
   }
-  if (validFeedback(cx, acc, ace) && seg.ipEcn === INET_ECN_CE) {
+  if ((ace === ACE_RESERVED || validFeedback(cx, acc, ace)) && seg.ipEcn === INET_ECN_CE) {
     acc.receivedCe++;
     acc.pendingCe++;
   }
@@ -196,10 +189,18 @@ export const accEcnTos = (acc: AccEcn): number =>
 /** Which of the counters, in the order that we send them, is that of a codepoint; 1 is the first. */
 const fieldOf = (ecn: number): number => (ecn === INET_ECN_CE ? 2 : ecn === INET_ECN_ECT_0 ? 3 : 1);
 
+/** May segments have the option? Of established connections, too, the sysctl decides as it is now. */
+export const maySendOption = (cx: TcpContext, acc: AccEcn): boolean =>
+  !acc.pending && cx.sysctl.tcpEcnOption > 0 && (acc.fail & OPT_FAIL_SEND) === 0;
+
+/** A peer that never sent one is not sent any (tcp_established_options: saw_accecn_opt). */
+export const sendsOption = (cx: TcpContext, acc: AccEcn): boolean =>
+  maySendOption(cx, acc) && acc.sawOption !== OPT_NOT_SEEN;
+
 /** tcp_accecn_option_beacon_check() and what else makes the option go with this segment. */
 export function optionDue(cx: TcpContext, sk: TcpSock, acc: AccEcn): boolean {
-  if (!acc.sendsOption) return false;
-  if (acc.optionMode >= OPTION_FULL || acc.demand > 0) return true;
+  if (!sendsOption(cx, acc)) return false;
+  if (cx.sysctl.tcpEcnOption >= OPTION_FULL || acc.demand > 0) return true;
   const beacon = cx.sysctl.tcpEcnOptionBeacon;
   return beacon > 0 && (cx.now - acc.optionMs) * beacon >= sk.rtt.srttMs;
 }

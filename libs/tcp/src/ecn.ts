@@ -36,14 +36,14 @@ const ECN_IN_ACCECN_OUT_ECN = 4;
 
 /** tcp_ecn_send_syn(): the flags a first SYN asks with (RFC 3168 6.1.1, RFC 9768 3.1.1); 0: it does not ask. */
 export function ecnSendSyn(cx: TcpContext, sk: TcpSock): number {
-  const { tcpEcn, tcpEcnOption } = cx.sysctl;
+  const { tcpEcn } = cx.sysctl;
   sk.ecnFlags = 0;
   const accurate = tcpEcn === ECN_IN_ACCECN_OUT_ACCECN;
   const asks = accurate || tcpEcn === ECN_IN_ECN_OUT_ECN || tcpEcn === ECN_IN_ACCECN_OUT_ECN;
   if (!asks && sk.cc.needsEcn !== true) return 0;
   sk.ecnFlags = ECN_OK;
   if (!accurate) return SYN_ECN;
-  sk.accecn = new AccEcn(tcpEcnOption);
+  sk.accecn = new AccEcn();
   sk.accecn.pending = true;
   sk.accecn.synSnt = sk.cc.needsEcn === true ? INET_ECN_ECT_0 : sk.tos & INET_ECN_MASK;
   return SYN_ECN | TCP_AE;
@@ -78,7 +78,7 @@ export function ecnRcvSynAck(cx: TcpContext, sk: TcpSock, seg: Segment): void {
   } else if (ace === 0 || ace === 7) {
     sk.accecn = undefined;
     sk.ecnFlags = 0;
-  } else if (ace === 1 || ace === 5) {
+  } else if (ace === 1) {
     sk.accecn = undefined;
   } else {
     accEcnRcvSynAck(cx, sk.accecn, seg);
@@ -102,10 +102,10 @@ export function ecnRcvSyn(sk: TcpSock, seg: Segment): void {
  * (somebody on the path plays with the bits), unless a reserved bit tells that it means a later protocol.
  */
 export function ecnCreateRequest(cx: TcpContext, req: RequestSock, seg: Segment): void {
-  const { tcpEcn, tcpEcnOption } = cx.sysctl;
+  const { tcpEcn } = cx.sysctl;
   if (tcpEcn >= ECN_IN_ACCECN_OUT_ACCECN && accEcnRequested(seg.flags)) {
     req.ecnOk = true;
-    req.accecn = new AccEcn(tcpEcnOption);
+    req.accecn = new AccEcn();
     req.accecn.synRcv = seg.ipEcn;
     return;
   }

@@ -70,7 +70,7 @@ function timeoutMarkLost(cx: TcpContext, sk: TcpSock): void {
 export function simpleRetransmit(cx: TcpContext, sk: TcpSock): void {
   cx.env.trace('tcp_simple_retransmit');
   const { rtx } = sk;
-  const mss = currentMss(sk);
+  const mss = currentMss(cx, sk);
   for (let i = 0; i < rtx.length; i++) {
     const r = rtx.at(i);
     if (segLen(r) > mss) markLost(cx, sk, r);

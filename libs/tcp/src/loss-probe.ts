@@ -27,7 +27,7 @@ export function sendLossProbe(cx: TcpContext, sk: TcpSock): void {
     clearXmit(sk);
     return;
   }
-  const mss = currentMss(sk);
+  const mss = currentMss(cx, sk);
   const r = rtx.at(i);
   if (r.segs > 1 && payloadLen(r) > (r.segs - 1) * mss) {
     splitRec(sk, i, r.seq + (r.segs - 1) * mss);

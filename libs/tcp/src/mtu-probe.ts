@@ -111,6 +111,6 @@ function checkReprobe(cx: TcpContext, sk: TcpSock, p: MtuProbe): void {
   if (cx.now - p.sinceMs < cx.sysctl.tcpProbeInterval * 1000) return;
   p.probeSize = 0;
   p.searchHigh = sk.mssClamp + 40;
-  p.searchLow = toMtu(sk, currentMss(sk));
+  p.searchLow = toMtu(sk, currentMss(cx, sk));
   p.sinceMs = cx.now;
 }

@@ -28,7 +28,7 @@ export const armProbe0 = (cx: TcpContext, sk: TcpSock): void =>
 /** tcp_ack_probe(): the answer to a probe; the window is open again, or still closed. */
 export function ackProbe(cx: TcpContext, sk: TcpSock): void {
   if (!sk.hasUnsent) return;
-  const needed = Math.min(sk.sndTail - sk.sndNxt, currentMss(sk));
+  const needed = Math.min(sk.sndTail - sk.sndNxt, currentMss(cx, sk));
   if (sk.sndNxt + needed <= sk.sndWndEnd) {
     sk.backoff = 0;
     sk.probesStartMs = 0;
@@ -86,7 +86,7 @@ export function writeWakeup(cx: TcpContext, sk: TcpSock, mib: MibName): void {
   cx.env.trace('tcp_write_wakeup');
   const room = sk.sndWndEnd - sk.sndNxt;
   if (sk.hasUnsent && room > 0) {
-    const len = Math.min(sk.sndTail - sk.sndNxt, currentMss(sk), room);
+    const len = Math.min(sk.sndTail - sk.sndNxt, currentMss(cx, sk), room);
     const fin = sk.finReady && sk.sndNxt + len === sk.sndTail && len < room;
     sendForced(cx, sk, len, fin);
     return;

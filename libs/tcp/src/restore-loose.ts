@@ -55,7 +55,7 @@ export function requestOf(cx: TcpContext, listener: TcpSock, c: ConnRecord): Req
  * and so nothing asks it to count.
  */
 export function restoredAccEcn(cx: TcpContext, c: ConnRecord): AccEcn {
-  const acc = new AccEcn(cx.sysctl.tcpEcnOption);
+  const acc = new AccEcn();
   acc.synRcv = acc.prevEcn = c.synRcv;
   acc.fail = ACE_FAIL_RECV | OPT_FAIL_SEND | OPT_FAIL_RECV;
   return acc;

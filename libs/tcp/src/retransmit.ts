@@ -65,7 +65,7 @@ export function retransmitRec(cx: TcpContext, sk: TcpSock, i: number, segs: numb
     recount(sk, r, was, r.segs);
   }
   const syn = (r.flags & TCP_SYN) !== 0;
-  const mss = syn ? Math.max(1, r.mss) : currentMss(sk);
+  const mss = syn ? Math.max(1, r.mss) : currentMss(cx, sk);
   let room = sk.sndWndEnd - r.seq;
   if (!syn && room <= 0) {
     // The peer shrank its window below what is in flight: only the first segment goes, it is also the probe.

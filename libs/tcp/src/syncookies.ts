@@ -114,7 +114,7 @@ function decodeTimestamp(cx: TcpContext, req: RequestSock, seg: Segment): boolea
   if (req.sackOk && !sysctl.tcpSack) return false;
   req.ecnOk = (options & TS_OPT_ECN) !== 0 && sysctl.tcpEcn !== 0;
   // RFC 9768 5.1: only a client that has agreed to it says anything in these bits
-  if (req.ecnOk && sysctl.tcpEcn >= 3 && aceOf(seg.flags) > 1) req.accecn = new AccEcn(sysctl.tcpEcnOption);
+  if (req.ecnOk && sysctl.tcpEcn >= 3 && aceOf(seg.flags) > 1) req.accecn = new AccEcn();
   const wscale = options & TS_OPT_WSCALE_MASK;
   if (wscale === TS_OPT_WSCALE_MASK) return true;
   req.wscaleOk = true;

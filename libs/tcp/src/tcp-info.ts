@@ -5,8 +5,8 @@ import { deliveryRate } from './rate.ts';
 import type { TcpSock } from './sock.ts';
 import { lastWindow } from './window.ts';
 
-/** sizeof(struct tcp_info) of Linux 6.12. */
-export const TCP_INFO_SIZE = 248;
+/** sizeof(struct tcp_info) of Linux 6.18: 6.12's 248 bytes, and AccECN's counters. */
+export const TCP_INFO_SIZE = 280;
 
 // include/uapi/linux/tcp.h: tcpi_options
 const TCPI_OPT_TIMESTAMPS = 1;
@@ -86,6 +86,11 @@ export function tcpInfoBytes(cx: TcpContext, sk: TcpSock): Uint8Array {
     v.setUint16(240, rtoStats.total & 0xffff, true);
     v.setUint16(242, rtoStats.recoveries & 0xffff, true);
     u32(244, rtoStats.timeMs + (rtoStats.stampMs < 0 ? 0 : since(rtoStats.stampMs)));
+  }
+  const { accecn } = sk;
+  if (accecn !== undefined) {
+    const counters = [accecn.receivedCe, ...accecn.delivered, ...accecn.received];
+    counters.forEach((n, i) => v.setUint32(248 + 4 * i, n % 0x1_0000_0000, true));
   }
   return bytes;
 }

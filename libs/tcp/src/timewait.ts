@@ -1,5 +1,6 @@
 import { NEVER, TCP_FIN_WAIT2, TCP_TIME_WAIT, type Ipv4Addr, type Millis, type SkId } from '@skbus/skb';
 import { TCP_RST } from '@skbus/wire';
+import { accEcnTos } from './accecn.ts';
 import { Conn } from './conn.ts';
 import type { TcpContext } from './context.ts';
 import type { BindOwner } from './port-table.ts';
@@ -242,7 +243,8 @@ function makeTimeWait(sk: TcpSock, substate: number): TimeWaitSock {
   tw.tsRecent = sk.tsRecent;
   tw.tsRecentMs = sk.tsRecentMs;
   tw.tsOffset = sk.tsOffset;
-  tw.tos = sk.tos;
+  // As the last segment had it (INET_ECN_xmit sets it in the sock's tos).
+  tw.tos = sk.accecn === undefined ? sk.tos : sk.tos | accEcnTos(sk.accecn);
   tw.ttl = sk.ttl;
   return tw;
 }

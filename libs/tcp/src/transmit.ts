@@ -1,6 +1,15 @@
 import { TCP_STATE_NAMES, TCP_SYN_SENT } from '@skbus/skb';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, type TcpOptions } from '@skbus/wire';
-import { fitOption, optionBytes, optionDue, optionOf, optionSent, type AccEcn } from './accecn.ts';
+import {
+  fitOption,
+  maySendOption,
+  optionBytes,
+  optionDue,
+  optionOf,
+  optionSent,
+  sendsOption,
+  type AccEcn,
+} from './accecn.ts';
 import { CaEvent } from './cong/cong.ts';
 import type { TcpContext } from './context.ts';
 import { ecnSend } from './ecn.ts';
@@ -29,7 +38,7 @@ export function transmit(
   seq: number,
   len: number,
   flags: number,
-  mss = currentMss(sk),
+  mss = currentMss(cx, sk),
 ): void {
   const { env, out } = cx;
   fillAddress(cx, out, sk);
@@ -95,9 +104,9 @@ export function sendActiveReset(cx: TcpContext, sk: TcpSock): void {
 }
 
 /** Payload of one segment now: what SACK blocks take is missing (tcp_current_mss). */
-export function currentMss(sk: TcpSock): number {
+export function currentMss(cx: TcpContext, sk: TcpSock): number {
   const blocks = sk.ofo.length > 0 || sk.dsackEnd > sk.dsackStart ? sackCount(sk) : 0;
-  if (sk.accecn?.sendsOption === true) return sk.mssCache - accEcnSpace(sk, sk.accecn, blocks);
+  if (sk.accecn !== undefined && sendsOption(cx, sk.accecn)) return sk.mssCache - accEcnSpace(sk, sk.accecn, blocks);
   return blocks === 0 ? sk.mssCache : sk.mssCache - 4 - 8 * blocks;
 }
 
@@ -178,7 +187,8 @@ function synOptions(cx: TcpContext, sk: TcpSock, out: OutSegment): TcpOptions {
   if (cx.sysctl.tcpWindowScaling) o.wscale = sk.rcvWscale;
   if (cx.sysctl.tcpSack) o.sackPermitted = true;
   const { accecn } = sk;
-  if (accecn !== undefined && (out.flags & TCP_ACK) !== 0 && accecn.sendsOption) o.accecn = optionOf(3, undefined);
+  if (accecn !== undefined && (out.flags & TCP_ACK) !== 0 && maySendOption(cx, accecn))
+    o.accecn = optionOf(3, undefined);
   const fastOpen = sk.fastopen?.option;
   if (fastOpen !== undefined) {
     o.fastOpen = fastOpen.cookie;

@@ -51,7 +51,7 @@ export const sendProbe = (cx: TcpContext, sk: TcpSock): boolean => writeXmit(cx,
 /** tcp_write_xmit(): as long as pacing, both windows and Nagle let a segment go. Did any? */
 function writeXmit(cx: TcpContext, sk: TcpSock, probe: boolean, nagleOff: boolean): boolean {
   cx.env.trace('tcp_write_xmit');
-  run.mss = currentMss(sk);
+  run.mss = currentMss(cx, sk);
   run.maxSegs = tsoSegs(cx, sk, run.mss);
   run.probe = probe;
   run.nagleOff = nagleOff;

@@ -99,31 +99,27 @@ function parseTcp(t: Tokens, ip: IpInfo): TcpPacket {
   return p;
 }
 
-/** Letters, `.`, or `.5` (ACK and Accurate ECN's counter), up to the sequence number. */
+/** Letters, `.` for ACK, and a digit for Accurate ECN's counter, in any order (`P.5`, `P5.`), up to the sequence number. */
 function parseFlags(t: Tokens): TcpFlags {
   const flags: TcpFlags = { bits: 0, ace: undefined };
   const at = t.peek();
   if (t.take('-')) return flags;
-  const letters = (text: string, where: Place): void => {
-    for (const c of text) {
-      const bit = FLAG_BITS[c];
-      if (bit === undefined) t.failAt(where, `'${c}' is no TCP flag (S F R P . U E W A, or - for none)`);
-      flags.bits |= bit;
+  if (!isFlags(t)) t.failAt(at, `expected the flags of a TCP packet, found '${at.text}'`);
+  while (isFlags(t)) {
+    const token = t.next();
+    for (const c of token.text) {
+      const bit = c === '.' ? TCP_ACK : FLAG_BITS[c];
+      if (bit !== undefined) flags.bits |= bit;
+      else if (flags.ace === undefined && c >= '0' && c <= '7') flags.ace = Number(c);
+      else
+        t.failAt(token, `'${c}' is no TCP flag (S F R P . U E W A, one of 0 to 7 for the ACE counter, or - for none)`);
     }
-  };
-  const word = t.takeKind('word');
-  if (word !== undefined) letters(word.text, word);
-  const ace = t.takeKind('float');
-  if (ace !== undefined) {
-    if (!/^\.[0-7]$/.test(ace.text)) t.failAt(ace, `expected .0 to .7 (ACK and the ACE counter), found '${ace.text}'`);
-    flags.bits |= TCP_ACK;
-    flags.ace = Number(ace.text.slice(1));
-  } else if (t.take('.')) flags.bits |= TCP_ACK;
-  else if (word === undefined) t.failAt(at, `expected the flags of a TCP packet, found '${at.text}'`);
-  const more = t.takeKind('word');
-  if (more !== undefined) letters(more.text, more);
+  }
   return flags;
 }
+
+const isFlags = (t: Tokens): boolean =>
+  t.is('.') || ['word', 'float'].includes(t.peek().kind) || (t.peek().kind === 'int' && t.peek(1).text !== ':');
 
 /** `1:1001(1000)` */
 function parseSeq(t: Tokens): { seq: number; len: number } {

@@ -83,6 +83,8 @@ describe('what a script says comes out as it went in', () => {
   test('flags and counters', () => {
     expect(packet('0 < SFRPUEWA. 0:0(0)').flags.bits).toBe(0x1ff);
     expect(packet('0 > .7 1:1(0)').flags).toEqual({ bits: 0x10, ace: 7 });
+    for (const flags of ['P.5', 'P5.', '.5P', '5P.', '5.P'])
+      expect(packet(`0 > ${flags} 1:1(0)`).flags).toEqual({ bits: 0x18, ace: 5 });
     expect(packet('0 < . 4294967290:4(10)')).toMatchObject({ seq: 4294967290, len: 10 });
     expect(call('0 f(-1, ~1) = ...').args).toMatchObject([{ value: -1 }, { op: '~' }]);
   });
@@ -91,6 +93,9 @@ describe('what a script says comes out as it went in', () => {
 test.each([
   ['0 < S 0:5(4)', '1:7', '0:5 is 5 bytes and not 4'],
   ['0 < X 0:0(0)', '1:5', "'X' is no TCP flag"],
+  ['0 < P8. 0:0(0)', '1:5', "'8' is no TCP flag"],
+  ['0 < P.55 0:0(0)', '1:6', "'5' is no TCP flag"],
+  ['0 < 0:0(0)', '1:5', "expected the flags of a TCP packet, found '0'"],
   ['0 > . 1:1(0) <mss 70000>', '1:19', 'an MSS 70000 is more than 65535'],
   ['\n  0 < . 1:1(0) <...>', '2:7', '<...> is for packets that are expected'],
   ['0~0.1 close(3) = 0', '1:1', 'only a packet that is expected may come'],

@@ -70,6 +70,22 @@ describe('a script that is right', () => {
     expect(await run(new FakeTarget(reply), script, { strict: true })).toBe('');
   });
 
+  test('with --tcp_ts_tick_usecs the clock behind the timestamps is checked, from its first value on', async () => {
+    let clock = 77_000;
+    const ts = () => ({ options: [{ kind: 'nop' }, { kind: 'nop' }, { kind: 'ts', val: clock, ecr: 9 }] });
+    const script = (second: number): string => `--tcp_ts_tick_usecs=1000\n${OPEN}${DATA}
++0 > . 1:1(0) ack 101 <nop,nop,TS val 100 ecr 9>
++0 < P. 101:201(100) ack 1 win 1000
++0 > . 1:1(0) ack 201 <nop,nop,TS val ${second} ecr 9>\n`;
+    const play = (second: number): Promise<string> => {
+      clock = 76_950;
+      return run(new FakeTarget(stack(0, () => ((clock += 50), ts()))), script(second));
+    };
+    expect(await play(150)).toBe('');
+    expect(await play(154)).toBe('');
+    expect(await play(200)).toContain('timestamp: expected 200, and it is 150');
+  });
+
   test('an echoed timestamp is the one that was on the wire', async () => {
     const ts = (val: number) => ({ options: [{ kind: 'nop' }, { kind: 'nop' }, { kind: 'ts', val, ecr: 9 }] });
     const target = new FakeTarget(stack(0, () => ts(77_000)));

@@ -1,4 +1,4 @@
-/** struct tcp_info (include/uapi/linux/tcp.h, 6.12): the name of each field behind `tcpi_`, and its size in bytes. */
+/** struct tcp_info (include/uapi/linux/tcp.h, 6.18): the name of each field behind `tcpi_`, and its size in bytes. */
 const FIELDS: readonly (readonly [string, 1 | 2 | 4 | 8])[] = [
   ...['state', 'ca_state', 'retransmits', 'probes', 'backoff', 'options', 'wscale', 'app_limited'].map(
     (n) => [n, 1] as const,
@@ -16,7 +16,9 @@ const FIELDS: readonly (readonly [string, 1 | 2 | 4 | 8])[] = [
   ...['dsack_dups', 'reord_seen', 'rcv_ooopack', 'snd_wnd', 'rcv_wnd', 'rehash'].map((n) => [n, 4] as const),
   ['total_rto', 2],
   ['total_rto_recoveries', 2],
-  ['total_rto_time', 4],
+  ...['total_rto_time', 'received_ce'].map((n) => [n, 4] as const),
+  ...['delivered_e1', 'delivered_e0', 'delivered_ce'].map((n) => [`${n}_bytes`, 4] as const),
+  ...['received_e1', 'received_e0', 'received_ce'].map((n) => [`${n}_bytes`, 4] as const),
 ];
 
 /** `tcpi_snd_cwnd` … of what getsockopt(TCP_INFO) gave; an older kernel's struct is shorter. */

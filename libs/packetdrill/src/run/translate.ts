@@ -138,9 +138,9 @@ export class Translator {
       ipId: undefined,
       options: p.options.map((o) => {
         if (o.kind === 'sack') return { kind: 'sack', blocks: o.blocks.map(([l, r]) => [theirs(l), theirs(r)]) };
-        if (o.kind === 'ts' && c.tsBase !== undefined)
-          return { ...o, val: (o.val - c.tsBase.live + c.tsBase.script) >>> 0 };
-        return o;
+        if (o.kind !== 'ts') return o;
+        const val = c.tsBase === undefined ? o.val : (o.val - c.tsBase.live + c.tsBase.script) >>> 0;
+        return { ...o, val };
       }),
     };
   }
