@@ -80,7 +80,8 @@ export function ackSndCheck(cx: TcpContext, sk: TcpSock): void {
   }
   if (!sk.ackPending) return;
   cx.env.trace('tcp_ack_snd_check');
-  if (sk.ackOnConfirm || inQuickAck(cx, sk) || fullFrameWaits(cx, sk)) {
+  // In this order: looking at the window ends quick ACKs where half of the buffer is in use (__tcp_select_window).
+  if (sk.ackOnConfirm || fullFrameWaits(cx, sk) || inQuickAck(cx, sk)) {
     sk.ackNow = true;
     cx.touch(sk);
   } else {

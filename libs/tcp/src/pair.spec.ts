@@ -130,8 +130,8 @@ describe('two hosts', () => {
     p.run(() => s.received.length === data.length);
     expect(s.received.differsAt(data)).toBe(-1);
     expect(p.now - at).toBeLessThan(5000);
-    // the ACK of what filled the window is a delayed one, and a tail loss probe asks after it
-    expect(p.a.env.mib.get('TcpRetransSegs')).toBe(p.a.env.mib.get('TcpExtTCPLossProbes'));
+    // the ACK of what filled the window is a delayed one, and a tail loss probe asks after it, with new bytes or old ones
+    expect(p.a.env.mib.get('TcpRetransSegs')).toBeLessThanOrEqual(p.a.env.mib.get('TcpExtTCPLossProbes'));
     balanced(p);
   });
 
